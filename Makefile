@@ -1,0 +1,41 @@
+# make demo and make test do all set-up on a fresh machine (Python 3.11, a C++ compiler, cmake; about 7 GB).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+export RRG := $(BIN)/rrg
+export OMP_NUM_THREADS ?= 2
+
+# llama.cpp without the parts that rrg never calls: a quarter of the build time.
+LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
+
+.PHONY: demo test proofs chaos lint venv schemas clean
+venv: $(VENV)/.installed
+$(VENV)/.installed: pyproject.toml constraints.txt
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
+	python3 -m venv $(VENV)
+	CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) CMAKE_ARGS="$(LLAMA)" $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: venv  ## phantoms to a trained, exported, scored model: demo-out/
+	PATH="$(BIN):$$PATH" examples/demo.sh demo-out
+
+test: venv lint  ## behaviour, in under 20 minutes on 2 cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not proof and not chaos' -q
+
+proofs: venv  ## what training teaches, with controls that must fail
+	$(BIN)/python -m pytest -m proof -q
+
+chaos: venv  ## kills at random instants, resumes, compares bytes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
+
+lint: venv
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+schemas: venv  ## write rrg/schemas/ from the record types
+	$(BIN)/python -c 'import pathlib, rrg.codec as c; [pathlib.Path("rrg/schemas", n).write_text(t) for n, t in c.schema_files()]'
+
+clean:
+	rm -rf demo-out bench-out real-out

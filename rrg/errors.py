@@ -1,0 +1,32 @@
+"""The two errors a user may see: one line, no traceback."""
+
+USAGE, FAILED, RECORDS_FAILED, INTERRUPTED_RESUMABLE, INTERRUPTED, READER_GONE = 2, 1, 3, 75, 130, 141
+"""Exit codes other than 0, as in the README."""
+
+
+class RrgError(Exception):
+    """The run can not go on. The message is one line for the user: what, where, seen, expected, what to do."""
+
+    exit_code = FAILED
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(f"{message} [{code}]" if code else message)
+
+
+class UsageError(RrgError):
+    """An option or path on the command line is wrong."""
+
+    exit_code = USAGE
+
+
+class RecordError(Exception):
+    """This record (or file) only is rejected; `code` is one of the stable E_ codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def __reduce__(self) -> tuple[type["RecordError"], tuple[str, str]]:
+        """Carry both fields across processes."""
+        return RecordError, (self.code, self.message)

@@ -1,0 +1,473 @@
+"""The one read-apply-write loop behind every command."""
+
+import dataclasses
+import enum
+import functools
+import hashlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+from tqdm import tqdm
+
+from rrg import errors
+from rrg.codec import decode, encode, schema_of
+from rrg.errors import RecordError, RrgError, UsageError
+from rrg.parallel import ordered_map
+from rrg.records import KINDS, End, Error, Record, Run
+from rrg.stream import Line, Output, Place, line_at, open_input, places, read_lines
+
+R = TypeVar("R", bound=Record)
+
+
+class OnError(enum.StrEnum):
+    """What to do with an input that fails."""
+
+    RECORD = "record"
+    FAIL = "fail"
+
+
+@dataclasses.dataclass(frozen=True)
+class Io:
+    """How a command reads and writes: the shared options."""
+
+    inputs: tuple[Path, ...] = ()
+    out: Path | None = None
+    tee: Path | None = None
+    resume: bool = False
+    workers: int = 1
+    shard: tuple[int, int] | None = None
+    """(i, n), one-based."""
+    on_error: OnError = OnError.RECORD
+    flush: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse combinations that can not work."""
+        if self.out is not None and self.tee is not None:
+            raise UsageError("--out and --tee exclude each other")
+        if self.resume and self.out is None and self.tee is None:
+            raise UsageError("--resume needs --out FILE or --tee FILE: stdout keeps nothing to resume from")
+
+    def has(self, key: str) -> bool:
+        """True when this shard works on `key` (patient, else study or item)."""
+        if self.shard is None:
+            return True
+        number, of = self.shard
+        return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % of == number - 1
+
+
+class Count(NamedTuple):
+    """A step yields it to add to the funnel of its run."""
+
+    name: str
+    n: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """All records of one study that a step asked for, in stream order."""
+
+    key: str
+    """Study id."""
+    records: tuple[Record, ...]
+
+    def of(self, kind: type[R]) -> tuple[R, ...]:
+        """The records of one kind."""
+        return tuple(record for record in self.records if isinstance(record, kind))
+
+
+class Item(NamedTuple):
+    """Work of a command that makes records out of something else than records."""
+
+    key: str
+    """Stable identity; with the run id, the key of the journal."""
+    shard_key: str
+    payload: Any
+
+
+Made = Record | Count
+Step = Callable[[Any], Iterable[Made]]
+
+
+def nothing(_group: Group) -> Iterable[Made]:
+    """The step that makes nothing: lines are only passed on."""
+    return ()
+
+
+class _Lines(NamedTuple):
+    """Part of the input: the lines of one study (or lines of no study, with `key` None)."""
+
+    key: str | None
+    lines: list[Line]
+    shard_key: str = ""
+
+
+class _Result(NamedTuple):
+    body: bytes
+    counts: dict[str, int]
+
+
+def run_groups(
+    step: Callable[[Group], Iterable[Made]],
+    *,
+    kinds: tuple[type[Record], ...],
+    run: Run,
+    io: Io,
+    tail: Callable[[], Iterable[Made]] | None = None,
+    merge: bool = False,
+) -> None:
+    """Apply `step` to each study of the input and append what it makes to the study's lines.
+
+    Every line of the input is passed on byte for byte. `step` must be picklable (a module-level function or a
+    ``functools.partial`` of one). `tail` makes the last records, in this process. Does not return: leaves the process
+    with the exit code of the README.
+    """
+    names = {name for name, kind in KINDS.items() if kind in kinds}
+
+    def work() -> Iterator[tuple[list[bytes], bytes | None, Any]]:
+        for part in _parts(io.inputs, merge=merge):
+            if part.key is None:
+                if io.shard is None or io.shard[0] == 1 or all(_is_bracket(line) for line in part.lines):
+                    yield [line.raw for line in part.lines], None, None
+            elif io.has(part.shard_key):
+                wanted = [line.raw for line in part.lines if schema_of(line.value) in names]
+                yield [line.raw for line in part.lines], _key(run, wanted), (part.key, wanted)
+
+    apply = functools.partial(_apply_group, step, run, tuple(sorted(names)))
+    _loop(work(), apply, run, io, tail, from_records=True)
+
+
+def run_items(
+    step: Step, items: Iterable[Item], *, run: Run, io: Io, tail: Callable[[], Iterable[Made]] | None = None
+) -> None:
+    """Apply `step` to the payload of each item. As `run_groups`, for commands without records as input."""
+
+    def work() -> Iterator[tuple[list[bytes], bytes | None, Any]]:
+        for item in items:
+            if io.has(item.shard_key):
+                yield [], _key(run, [item.key.encode()]), (item.key, item.payload)
+
+    _loop(work(), functools.partial(_apply_item, step, run), run, io, tail, from_records=False)
+
+
+def read_records(inputs: Sequence[Path], kinds: tuple[type[Record], ...]) -> Iterator[Record]:
+    """Records of the wanted kinds, and every run and end record; for commands at the end of a pipe."""
+    names = {name for name, kind in KINDS.items() if kind in (*kinds, Run, End)}
+    for line in read_lines(inputs):
+        if (name := schema_of(line.value)) in names:
+            yield _decode(line.raw, name)
+
+
+def check_closed(seen: Iterable[Record], what: str) -> None:
+    """Raise when a run record has no end record, or a record names a run that is not there."""
+    opened: dict[str, str] = {}
+    closed: set[str] = set()
+    named: set[str] = set()
+    for record in seen:
+        if isinstance(record, Run):
+            opened[record.id] = record.command
+        elif isinstance(record, End):
+            closed.add(record.run)
+        elif record.run:
+            named.add(record.run)
+    if left := [f"{opened[run]} ({run})" for run in opened if run not in closed]:
+        raise RrgError(
+            f"{what}: the stream is cut short, no end record of {', '.join(left)}; "
+            "run that stage again, or pass --partial"
+        )
+    if unknown := sorted(named - set(opened)):
+        raise RrgError(
+            f"{what}: records of run {unknown[0]} without its run record; keep rrg.run/1 lines, or pass --partial"
+        )
+
+
+def _is_bracket(line: Line) -> bool:
+    return schema_of(line.value) in ("rrg.run/1", "rrg.end/1")
+
+
+def _key(run: Run, raws: Iterable[bytes]) -> bytes:
+    digest = hashlib.sha256(run.id.encode())
+    for raw in raws:
+        digest.update(b"\n" + raw)
+    return digest.digest()[:16]
+
+
+def _decode(raw: bytes, name: str) -> Record:
+    try:
+        return decode(raw, KINDS[name])
+    except RecordError as error:
+        raise RrgError(f"input record refused: {error.message}") from None
+
+
+def _study(line: Line) -> str | None:
+    if schema_of(line.value) in KINDS and not _is_bracket(line):
+        study = line.value.get("study")
+        return study if isinstance(study, str) else None
+    return None
+
+
+def _shard_key(lines: Iterable[Line], study: str) -> str:
+    for line in lines:
+        if isinstance(patient := line.value.get("patient") if isinstance(line.value, dict) else None, str):
+            return patient
+    return study
+
+
+def _parts(inputs: Sequence[Path], *, merge: bool) -> Iterator[_Lines]:
+    """Cut the input into studies. Several files are merged by study; one stream must hold each study together."""
+    if merge and (not inputs or Path("-") in inputs):
+        with tempfile.NamedTemporaryFile(prefix="rrg-sort-") as spool:
+            for line in read_lines(inputs):
+                spool.write(line.raw + b"\n")
+            spool.flush()
+            yield from _merged([Path(spool.name)])
+        return
+    if merge or (len(inputs) > 1 and Path("-") not in inputs):
+        yield from _merged(inputs)
+        return
+    seen: set[str] = set()
+    study: str | None = None
+    lines: list[Line] = []
+    for line in read_lines(inputs):
+        own = _study(line)
+        if own is None and (study is None or _is_bracket(line)):
+            if study is not None:
+                yield _Lines(study, lines, _shard_key(lines, study))
+                study, lines = None, []
+            yield _Lines(None, [line])
+        elif own is None or own == study:
+            lines.append(line)
+        else:
+            if study is not None:
+                yield _Lines(study, lines, _shard_key(lines, study))
+            if own in seen:
+                raise RrgError(f"study {own} comes back after another began; bring its records together with rrg sort")
+            seen.add(own)
+            study, lines = own, [line]
+    if study is not None:
+        yield _Lines(study, lines, _shard_key(lines, study))
+
+
+def _merged(inputs: Sequence[Path]) -> Iterator[_Lines]:
+    """Merge files by study through byte offsets: memory grows with the number of lines, not with their size."""
+    studies: dict[str, list[Place]] = {}
+    runs: dict[bytes, None] = {}
+    ends: dict[bytes, None] = {}
+    other: list[Place] = []
+    for path in inputs:
+        for place, value in places(path):
+            line = Line(b"", value)
+            if (study := _study(line)) is not None:
+                studies.setdefault(study, []).append(place)
+            elif _is_bracket(line):
+                with open_input(path) as file:
+                    raw = line_at({path: file}, place).raw
+                (runs if schema_of(value) == "rrg.run/1" else ends).setdefault(raw)
+            else:
+                other.append(place)
+    files = {path: open_input(path) for path in inputs}
+    for raw in runs:
+        yield _Lines(None, [Line(raw, {"schema": "rrg.run/1"})])
+    for place in other:
+        yield _Lines(None, [line_at(files, place)])
+    for study, found in studies.items():
+        lines = [line_at(files, place) for place in found]
+        yield _Lines(study, lines, _shard_key(lines, study))
+    for raw in ends:
+        yield _Lines(None, [Line(raw, {"schema": "rrg.end/1"})])
+    for file in files.values():
+        file.close()
+
+
+def _encode_all(made: Iterable[Made], run: Run, study: str | None, source: str) -> _Result:
+    """Stamp and encode what a step makes. A RecordError ends the step with an error record."""
+    lines: list[bytes] = []
+    counts: Counter[str] = Counter()
+
+    def add(record: Record) -> None:
+        name = record.schema.removeprefix("rrg.").partition("/")[0]
+        counts[f"error.{record.code}" if isinstance(record, Error) else name] += 1
+        lines.append(encode(record if isinstance(record, Run | End) else dataclasses.replace(record, run=run.id)))
+
+    try:
+        for each in made:
+            if isinstance(each, Count):
+                counts[each.name] += each.n
+            else:
+                add(each)
+    except RecordError as error:
+        add(error_record(error, run.command, source, study=study))
+    return _Result(b"".join(line + b"\n" for line in lines), dict(sorted(counts.items())))
+
+
+def error_record(
+    error: RecordError, command: str, source: str, *, study: str | None = None, patient: str | None = None
+) -> Error:
+    """The record of one rejected input. `source` is a record id or ``file/<keyed hash>``."""
+    digest = hashlib.sha256(f"{command}\0{source}\0{error.code}\0{error.message}".encode()).hexdigest()[:20]
+    return Error(
+        id=digest, code=error.code, command=command, message=error.message, source=source, study=study, patient=patient
+    )
+
+
+def _apply_group(step: Step, run: Run, names: tuple[str, ...], task: tuple[str, list[bytes]]) -> _Result:
+    study, raws = task
+    by_name = {name: f'{{"schema":"{name}"'.encode() for name in names}
+
+    def name_of(raw: bytes) -> str:
+        for name, head in by_name.items():
+            if raw.startswith(head):
+                return name
+        return cast(str, json.loads(raw)["schema"])
+
+    records = tuple(_decode(raw, name_of(raw)) for raw in raws)
+    return _encode_all(step(Group(study, records)), run, study, study)
+
+
+def _apply_item(step: Step, run: Run, task: tuple[str, Any]) -> _Result:
+    key, payload = task
+    return _encode_all(step(payload), run, None, key)
+
+
+class _Stop(BaseException):
+    """A signal asked for an orderly end."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+def _on_signal(number: int, _frame: object) -> None:
+    code = errors.INTERRUPTED if number == signal.SIGINT else errors.INTERRUPTED_RESUMABLE
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(each, lambda number, frame: os._exit(code))  # the second signal acts at once
+    raise _Stop(code)
+
+
+class _FirstFailure(BaseException):
+    """The first error record under ``--on-error fail`` was written."""
+
+
+def _loop(
+    work: Iterator[tuple[list[bytes], bytes | None, Any]],
+    apply: Callable[[Any], _Result],
+    run: Run,
+    io: Io,
+    tail: Callable[[], Iterable[Made]] | None,
+    *,
+    from_records: bool,
+) -> None:
+    """Write the run record, every item, the tail and the end record, then leave the process."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _on_signal)
+    output: Output | None = None
+    totals: Counter[str] = Counter()
+    try:
+        output = Output(io.out, io.tee, resume=io.resume, flush=io.flush)
+        output.write([encode(run)])
+        for result in _results(work, apply, output, io.workers, run.command):
+            totals.update(result.counts)
+            if io.on_error is OnError.FAIL and any(name.startswith("error.") for name in result.counts):
+                raise _FirstFailure
+        if tail is not None:
+            result = _encode_all(tail(), run, None, run.command)
+            output.write_block(result.body)
+            totals.update(result.counts)
+            if io.on_error is OnError.FAIL and any(name.startswith("error.") for name in result.counts):
+                raise _FirstFailure
+        output.write([encode(End(run=run.id, counts=dict(sorted(totals.items()))))])
+        output.finish()
+    except BrokenPipeError:
+        _leave_silently()
+        _exit(errors.READER_GONE)
+    except _Stop as stop:
+        _abandon(output)
+        talk(run.command, "stopped; give the same command with --resume to go on")
+        _exit(stop.code)
+    except _FirstFailure:
+        _abandon(output)
+        talk(run.command, "stopped at the first rejected input (--on-error fail); its error record says why")
+        _exit(errors.FAILED)
+    except OSError as error:
+        _abandon(output)
+        talk(run.command, f"output: {error.strerror or error} [E_IO]")
+        _exit(errors.FAILED)
+    except RrgError:
+        _abandon(output)
+        raise
+    failed = {name: n for name, n in totals.items() if name.startswith("error.")}
+    counted = {name: n for name, n in failed.items() if name not in ("error.E_NOT_IMAGE", "error.E_DUPLICATE")}
+    talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing to do"))
+    made = sum(n for name, n in totals.items() if name in _KIND_WORDS)
+    if not made and (failed or not from_records):
+        talk(run.command, "nothing usable came out" if failed else "no usable input")
+        _exit(errors.FAILED)
+    _exit(errors.RECORDS_FAILED if counted else 0)
+
+
+_KIND_WORDS = {name.removeprefix("rrg.").partition("/")[0] for name in KINDS} - {"run", "end", "error"}
+
+
+def _results(
+    work: Iterator[tuple[list[bytes], bytes | None, Any]],
+    apply: Callable[[Any], _Result],
+    output: Output,
+    workers: int,
+    command: str,
+) -> Iterator[_Result]:
+    """Apply in order; lines of no study and finished groups of the journal take their place in the order too."""
+    journal = output.journal
+    order: deque[tuple[list[bytes], bytes | None]] = deque()
+
+    def tasks() -> Iterator[tuple[Callable[[Any], _Result] | None, Any]]:
+        for lines, key, payload in work:
+            order.append((lines, key))
+            known = key is None or (journal is not None and journal.get(key) is not None)
+            yield (None if known else apply), payload
+
+    for result in tqdm(ordered_map(_call, tasks(), workers), desc=f"rrg {command}", unit=" studies", disable=None):
+        lines, key = order.popleft()
+        if lines:
+            output.write(lines)
+        if key is None:
+            continue
+        if result is not None and journal is not None:
+            journal.put(key, result.body, result.counts)
+        elif journal is not None and (found := journal.get(key)) is not None:
+            result = _Result(*found)
+        assert result is not None
+        output.write_block(result.body)
+        yield result
+
+
+def _call(task: tuple[Callable[[Any], _Result] | None, Any]) -> _Result | None:
+    apply, payload = task
+    return None if apply is None else apply(payload)
+
+
+def talk(command: str, message: str) -> None:
+    """One line to stderr."""
+    if not os.environ.get("RRG_QUIET"):
+        print(f"rrg {command}: {message}", file=sys.stderr)
+
+
+def _abandon(output: Output | None) -> None:
+    if output is not None:
+        output.abandon()
+
+
+def _leave_silently() -> None:
+    """Point fds that nobody reads at /dev/null, so that closing them can not fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+
+
+def _exit(code: int) -> None:
+    """Leave now: buffers of the record stream are closed already or of no use."""
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,43 @@
+"""Run records: what a command was told to do, without clock, host or path."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rrg.records import Run
+
+
+def rrg_version() -> str:
+    """The installed version of rrg."""
+    try:
+        return version("rrg")
+    except PackageNotFoundError:  # run from a checkout without an install
+        return "0+unknown"
+
+
+def make_run(
+    command: str, options: Mapping[str, Any], *, seed: int | None = None, inputs: Mapping[str, str] | None = None
+) -> Run:
+    """The run record of a command. `options` are those that change results; `inputs` are hashes of side inputs."""
+    known = {name: value for name, value in sorted(options.items()) if value is not None}
+    sides = dict(sorted((inputs or {}).items()))
+    body = [command, rrg_version(), known, seed, sides]
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return Run(id=digest[:16], command=command, version=rrg_version(), options=known, seed=seed, inputs=sides)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_files(folder: Path, pattern: str = "**/*") -> str:
+    """SHA-256 over names and contents of the files of a folder, hex; independent of listing order."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.glob(pattern) if path.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Radiology report text to facts with spans."""

@@ -1,0 +1,218 @@
+"""Lines in, lines out: claimed stdout, whole files, the journal that makes a stage resumable."""
+
+import contextlib
+import fcntl
+import json
+import os
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import jsonlines
+
+from rrg.errors import RrgError, UsageError
+
+
+class Line(NamedTuple):
+    """One line as it came (without its line end) and what it says."""
+
+    raw: bytes
+    value: Any
+
+
+def claim_stdout() -> IO[bytes]:
+    """Take fd 1 for records and point fd 1 at stderr, so that no library's print can corrupt the stream."""
+    sys.stdout.flush()
+    claimed = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
+    os.dup2(2, 1)
+    return claimed
+
+
+def _load(raw: str | bytes) -> Line:
+    data = raw.encode() if isinstance(raw, str) else raw
+    return Line(data.rstrip(b"\r\n"), json.loads(data))
+
+
+def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
+    reader = jsonlines.Reader(file, loads=_load)
+    try:
+        yield from cast(Iterator[Line], reader.iter(skip_empty=True))
+    except jsonlines.InvalidLineError as error:
+        raise RrgError(f"{name}, line {error.lineno}: not JSON; every line must be one JSON object") from None
+
+
+def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
+    """Lines of the files in order, like cat. No path, or ``-``, is stdin."""
+    for path in paths or (Path("-"),):
+        if str(path) == "-":
+            if sys.stdin.isatty():
+                raise UsageError("no input: stdin is a terminal; give a file, or pipe records in")
+            yield from _lines(sys.stdin.buffer, "stdin")
+        else:
+            with open_input(path) as file:
+                yield from _lines(file, path.name)
+
+
+def open_input(path: Path) -> IO[bytes]:
+    """Open a file of records for reading."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+
+
+class Place(NamedTuple):
+    """Where a line lies in a file."""
+
+    path: Path
+    offset: int
+    size: int
+
+
+def line_at(files: dict[Path, IO[bytes]], place: Place) -> Line:
+    """Read one line again through the open `files`."""
+    file = files[place.path]
+    file.seek(place.offset)
+    return _load(file.read(place.size))
+
+
+def places(path: Path) -> Iterator[tuple[Place, Any]]:
+    """Every line of a file with its place, parsed once."""
+    offset = 0
+    with open_input(path) as file:
+        for number, raw in enumerate(file, 1):
+            if raw.strip():
+                try:
+                    yield Place(path, offset, len(raw)), json.loads(raw)
+                except ValueError:
+                    raise RrgError(
+                        f"{path.name}, line {number}: not JSON; every line must be one JSON object"
+                    ) from None
+            offset += len(raw)
+
+
+class Journal:
+    """Append-only memo beside an output: key of a finished group -> the lines that the step made for it.
+
+    Each entry is a JSON head line and the bytes. A torn last entry (kill -9) is cut off on opening.
+    """
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self._places: dict[bytes, tuple[int, int, dict[str, int]]] = {}
+        self._file = path.open("r+b" if resume and path.exists() else "w+b")
+        end = 0
+        while head := self._file.readline():
+            try:
+                entry = json.loads(head)
+                start, size = end + len(head), int(entry["bytes"])
+                body = self._file.read(size)
+                if len(body) != size or zlib.crc32(body) != entry["crc32"]:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            self._places[bytes.fromhex(entry["key"])] = start, size, entry["counts"]
+            end = start + size
+        self._file.seek(end)
+        self._file.truncate()
+        self._end = end
+
+    def get(self, key: bytes) -> tuple[bytes, dict[str, int]] | None:
+        """The lines and counts of a finished group, or None."""
+        if (place := self._places.get(key)) is None:
+            return None
+        start, size, counts = place
+        self._file.seek(start)
+        return self._file.read(size), counts
+
+    def put(self, key: bytes, body: bytes, counts: Mapping[str, int]) -> None:
+        """Remember a finished group; it survives a kill from here on."""
+        head = json.dumps({"key": key.hex(), "bytes": len(body), "crc32": zlib.crc32(body), "counts": dict(counts)})
+        data = head.encode() + b"\n" + body
+        self._file.seek(self._end)
+        self._file.write(data)
+        self._file.flush()
+        self._places[key] = self._end + len(head) + 1, len(body), dict(counts)
+        self._end += len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Output:
+    """Where lines go: stdout, a file that is whole or absent (``--out``), or both (``--tee``)."""
+
+    def __init__(self, out: Path | None, tee: Path | None, *, resume: bool, flush: bool = False) -> None:
+        self._stdout = claim_stdout() if out is None else None
+        self._flush = flush or (self._stdout is not None and self._stdout.isatty())
+        self._target = out or tee
+        self._keep_journal = tee is not None
+        self._file: IO[bytes] | None = None
+        self.journal: Journal | None = None
+        if self._target is not None:
+            partial = self._partial = self._target.with_name(self._target.name + ".partial")
+            try:
+                self._target.parent.mkdir(parents=True, exist_ok=True)
+                self._file = partial.open("ab")
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._file.truncate(0)
+                self.journal = Journal(self._journal_path, resume=resume)
+            except BlockingIOError:
+                raise RrgError(
+                    f"{self._target}: another rrg writes this file; wait for it, or choose another", "E_LOCKED"
+                ) from None
+            except OSError as error:
+                raise RrgError(f"{self._target}: {error.strerror}; choose another folder", "E_IO") from None
+
+    @property
+    def _journal_path(self) -> Path:
+        assert self._target is not None
+        return self._target.with_name(self._target.name + ".journal")
+
+    def write(self, lines: Iterable[bytes]) -> None:
+        """Write whole lines (given without line ends)."""
+        data = b"".join(line + b"\n" for line in lines)
+        self.write_block(data)
+
+    def write_block(self, data: bytes) -> None:
+        """Write bytes that are whole lines."""
+        if self._file is not None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                raise self._io_error(error) from None
+        if self._stdout is not None:
+            self._stdout.write(data)
+            if self._flush:
+                self._stdout.flush()
+
+    def _io_error(self, error: OSError) -> RrgError:
+        name = self._target.name if self._target else "stdout"
+        return RrgError(
+            f"{name}: {error.strerror}; nothing has its final name yet, free space and run again with --resume", "E_IO"
+        )
+
+    def finish(self) -> None:
+        """Flush, sync, and give the file its name. Only now is the output there."""
+        if self._file is not None and self._target is not None:
+            try:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                self._partial.replace(self._target)
+                self._file.close()
+            except OSError as error:
+                raise self._io_error(error) from None
+            if self.journal is not None:
+                self.journal.close()
+                if not self._keep_journal:
+                    self._journal_path.unlink(missing_ok=True)
+        if self._stdout is not None:
+            self._stdout.close()
+
+    def abandon(self) -> None:
+        """Stop without finishing: what the file systems has stays for --resume."""
+        if self._stdout is not None:
+            with contextlib.suppress(OSError):
+                self._stdout.close()

@@ -1,0 +1,1 @@
+"""Facts and masks to training samples."""
