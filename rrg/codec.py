@@ -43,10 +43,21 @@ def decode(line: bytes, kind: type[R]) -> R:
     try:
         return cast(R, _adapter(kind).validate_json(line))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        faults = error.errors(include_url=False, include_input=False)
+        first = min(faults, key=lambda fault: fault["type"] != "unexpected_keyword_argument")  # an unknown field says more
         where = ".".join(str(part) for part in first["loc"]) or "record"
+        name = _id(line)
         schema = next(name for name, cls in KINDS.items() if cls is kind)
-        raise RecordError("E_RECORD", f"{schema}: {where}: {first['msg']}") from None
+        raise RecordError("E_RECORD", f"{schema}{name}: {where}: {first['msg']}") from None
+
+
+def _id(line: bytes) -> str:
+    """`` <id>`` of a line that is JSON, to tell where an error is."""
+    try:
+        found = json.loads(line)["id"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" {found}" if isinstance(found, str) else ""
 
 
 def schema_of(value: object) -> str | None:

@@ -1,8 +1,8 @@
 """A TOML recipe -> processes joined by pipes.
 
-A recipe is a list of ``[[stage]]`` tables. ``run`` names the command, ``input`` its positional arguments, ``output`` the
-file that its stdout goes to; every other key is one of the command's own options. A stage that reads records and has
-no ``input`` is joined by a pipe to the stage before it. ``{name}`` in a string stands for a value of ``[vars]``.
+A recipe is a list of ``[[stage]]`` tables. ``run`` names the command, ``input`` its positional arguments, ``output``
+the file that its stdout goes to; every other key is one of the command's own options. A stage that reads records and
+has no ``input`` is joined by a pipe to the stage before it. ``{name}`` in a string stands for a value of ``[vars]``.
 """
 
 import difflib
@@ -59,7 +59,7 @@ def read_recipe(path: Path, given: Mapping[str, str], options_of: Mapping[str, M
         raise UsageError(f"{path}: not TOML: {error}") from None
     for key in recipe:
         if key not in ("meta", "vars", "stage"):
-            raise _wrong(path, text, key, None, f"unknown table {key!r}", ("meta", "vars", "stage"))
+            raise _wrong(path, text, key, None, f"unknown table {key!r}", _near(key, ("meta", "vars", "stage")))
     values = {**recipe.get("vars", {}), **given}
     for key in given:
         if key not in recipe.get("vars", {}):
@@ -85,17 +85,17 @@ def _stage(
 ) -> Stage:
     command = table.get("run")
     if not isinstance(command, str) or command not in options_of:
-        raise _wrong(path, text, "run", number, f"run = {command!r} is no command", options_of)
+        raise _wrong(path, text, "run", number, f"run = {command!r} is no command", _near(str(command), options_of))
     options = options_of[command]
     arguments = [_fill(path, word, values) for word in _words(path, text, number, "input", table.get("input", []))]
     for key, value in table.items():
         if key in OWN_KEYS:
             continue
         if key not in options:
-            raise _wrong(path, text, key, number, f"{command} has no option {key!r}", (*options, *OWN_KEYS))
+            raise _wrong(path, text, key, number, f"{command} has no option {key!r}", _near(key, (*options, *OWN_KEYS)))
         if options[key] != isinstance(value, bool):
             expected = "true or false" if options[key] else "a value"
-            raise _wrong(path, text, key, number, f"{key} = {value!r}, expected {expected}", ())
+            raise _wrong(path, text, key, number, f"{key} = {value!r}, expected {expected}")
         if isinstance(value, bool):
             arguments += [f"--{key}" if value else f"--no-{key}"]
         else:
@@ -103,10 +103,10 @@ def _stage(
                 arguments += [f"--{key}", _fill(path, word, values)]
     joined = not table.get("input") and command in FILTERS
     if joined and first:
-        raise _wrong(path, text, "run", number, f"{command} is the first stage and has no input", ())
+        raise _wrong(path, text, "run", number, f"{command} is the first stage and has no input")
     output = table.get("output")
     if output is not None and not isinstance(output, str):
-        raise _wrong(path, text, "output", number, f"output = {output!r}, expected a file name", ())
+        raise _wrong(path, text, "output", number, f"output = {output!r}, expected a file name")
     return Stage(
         name=str(table.get("name", command)),
         command=command,
@@ -120,7 +120,7 @@ def _stage(
 def _words(path: Path, text: str, number: int, key: str, value: Any) -> list[str]:
     words = value if isinstance(value, list) else [value]
     if any(isinstance(word, dict | bool) or not isinstance(word, str | int | float) for word in words):
-        raise _wrong(path, text, key, number, f"{key} = {value!r}, expected text, a number, or a list of them", ())
+        raise _wrong(path, text, key, number, f"{key} = {value!r}, expected text, a number, or a list of them")
     return [str(word) for word in words]
 
 
@@ -138,16 +138,14 @@ def _near(word: str, known: Any) -> str:
     return f"; did you mean {near[0]!r}?" if near else (f"; one of {', '.join(sorted(known))}" if known else "")
 
 
-def _wrong(path: Path, text: str, key: str, stage: int | None, what: str, known: Any) -> UsageError:
-    """An error with the line of `key` in the stage-th [[stage]]."""
+def _wrong(path: Path, text: str, key: str, stage: int | None, what: str, hint: str = "") -> UsageError:
+    """An error with the line of `key`, in the stage-th [[stage]] or at the top."""
     seen = -1
     for line, content in enumerate(text.splitlines(), 1):
         seen += content.strip() == "[[stage]]"
         if (stage is None or seen == stage) and re.match(rf"\s*\[*{re.escape(key)}\b", content):
-            return UsageError(
-                f"{path}, line {line}: {what}{_near(key if stage is None else what.split()[-1].strip(chr(39)), known)}"
-            )
-    return UsageError(f"{path}, stage {(stage or 0) + 1}: {what}{_near(key, known)}")
+            return UsageError(f"{path}, line {line}: {what}{hint}")
+    return UsageError(f"{path}, stage {(stage or 0) + 1}: {what}{hint}")
 
 
 def pipes(stages: Sequence[Stage]) -> Iterator[tuple[Stage, ...]]:
