@@ -18,7 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: venv  ## phantoms to a trained, exported, scored model: demo-out/
-	PATH="$(BIN):$$PATH" examples/demo.sh demo-out
+	PATH="$(BIN):$$PATH" $(BIN)/python examples/demo.py demo-out
 
 test: venv lint  ## behaviour, in under 20 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not proof and not chaos' -q

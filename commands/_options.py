@@ -86,6 +86,7 @@ def streaming(command: Callable[..., None]) -> Callable[..., None]:
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for name, (annotation, default) in _SHARED.items()
+        if name not in own.parameters  # a command may word one of them itself, say to free its short form
     ]
     kept = [parameter for parameter in own.parameters.values() if parameter.name != "io"]
     wrapper.__signature__ = own.replace(  # type: ignore[attr-defined]

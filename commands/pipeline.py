@@ -15,9 +15,7 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a value of [vars].")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on after an interruption; finished work is kept.")
-    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     show: Annotated[bool, typer.Option("--print", help="Show the shell lines and run nothing.")] = False,
 ) -> None:
     """Run a recipe: every stage a real process, joined by real pipes.

@@ -1,6 +1,7 @@
 """Check demo-out/scores.json against what the demo must reach. Usage: check_scores.py demo-out/scores.json"""
 
 import json
+import operator
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ AT_MOST = {"closed_accuracy_shuffled": 0.60, "mean_iou_shuffled": 0.30, "peak_mb
 def main() -> None:
     scores = json.loads(Path(sys.argv[1]).read_text())
     failed = 0
-    for limits, good in ((AT_LEAST, lambda value, limit: value >= limit), (AT_MOST, lambda value, limit: value <= limit)):
+    for limits, good in ((AT_LEAST, operator.ge), (AT_MOST, operator.le)):
         for name, limit in limits.items():
             value = scores.get(name)
             fine = isinstance(value, int | float) and good(value, limit)

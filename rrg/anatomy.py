@@ -197,8 +197,16 @@ def de_pronoun(name: str, case: Literal["nominative", "dative", "accusative"] = 
 
 
 _EN_PLURAL = frozenset(
-    ("pulmonary_vein", "costal_cartilages", "intervertebral_discs", "vertebrae", "airways")
-    + ("autochthon_left", "autochthon_right", "portal_vein_and_splenic_vein")
+    {
+        "pulmonary_vein",
+        "portal_vein_and_splenic_vein",
+        "costal_cartilages",
+        "intervertebral_discs",
+        "vertebrae",
+        "airways",
+        "autochthon_left",
+        "autochthon_right",
+    }
 )
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "Train or fine-tune a grounded model on a data set.",
     "export": "A run to a merged model, or to GGUF for a CPU.",
     "infer": "Reports, answers and boxes for a study, an image, a data set or a stream.",
+    "view": "A page of slices with their masks, boxes and sentences; no model needed.",
     "score": "Predictions against references, with intervals.",
     "pipeline": "Run a recipe: all of the above as real processes with real pipes.",
     "sort": "Bring the records of each study together.",

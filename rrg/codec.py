@@ -44,7 +44,8 @@ def decode(line: bytes, kind: type[R]) -> R:
         return cast(R, _adapter(kind).validate_json(line))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        first = min(faults, key=lambda fault: fault["type"] != "unexpected_keyword_argument")  # an unknown field says more
+        # an unknown field says more than the required one that it was meant to be
+        first = min(faults, key=lambda fault: fault["type"] != "unexpected_keyword_argument")
         where = ".".join(str(part) for part in first["loc"]) or "record"
         name = _id(line)
         schema = next(name for name, cls in KINDS.items() if cls is kind)

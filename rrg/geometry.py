@@ -5,7 +5,7 @@ patient's left, y to the back, z to the head.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,23 @@ from rrg.errors import RecordError
 from rrg.records import Box, Slice
 
 Array = NDArray[np.float64]
+Plane = Literal["axial", "coronal", "sagittal", "oblique"]
 AXIAL_COSINE = 0.8
 """A slice normal within about 37 degrees of an axis counts as that plane; the rest is oblique."""
 
 
 def slice_normal(orientation: Sequence[float]) -> Array:
     """Unit normal of a slice, (3,): row direction x column direction (DICOM PS3.3 C.7.6.2.1.1)."""
-    return np.cross(np.asarray(orientation[:3], float), np.asarray(orientation[3:], float))
+    normal = np.cross(np.asarray(orientation[:3], float), np.asarray(orientation[3:], float))
+    return np.asarray(normal / np.linalg.norm(normal))
 
 
-def plane_of(orientation: Sequence[float]) -> str:
+def plane_of(orientation: Sequence[float]) -> Plane:
     """``axial``, ``coronal``, ``sagittal`` or ``oblique``, by the largest component of the normal."""
     normal = np.abs(slice_normal(orientation))
     axis = int(normal.argmax())
-    return ("sagittal", "coronal", "axial")[axis] if normal[axis] > AXIAL_COSINE else "oblique"
+    planes: tuple[Plane, Plane, Plane] = ("sagittal", "coronal", "axial")
+    return planes[axis] if normal[axis] > AXIAL_COSINE else "oblique"
 
 
 def slice_affine(slice_: Slice) -> Array:
@@ -43,12 +46,19 @@ def slice_affine(slice_: Slice) -> Array:
 def volume_affine(slices: Sequence[Slice]) -> Array:
     """(4, 4) affine of a volume: (slice, row, column, 1) -> (x, y, z, 1) in mm, LPS.
 
-    `slices` are all slices of one series in index order, with even spacing. The step between slices is measured from
-    their positions, so gantry tilt stays a sheared affine. One slice gets its normal times its spacing (or 1 mm).
+    `slices` are slices of one series in index order. The step between slices is measured from their positions, so
+    gantry tilt stays a sheared affine. One slice gets its normal times its spacing (or 1 mm). RecordError(E_GEOMETRY)
+    for unevenly spaced slices (no affine is right for them: use `slice_affine` of each) and without geometry.
     """
     first, last = slices[0], slices[-1]
     in_plane = slice_affine(first)
     if len(slices) > 1:
+        slice_affine(last)  # has a position, or raises
+        if first.slice_spacing_mm is None:
+            raise RecordError(
+                "E_GEOMETRY",
+                f"series of {first.count} slices is not evenly spaced: no single grid describes it; split the series",
+            )
         step = (np.asarray(last.position_mm) - np.asarray(first.position_mm)) / (last.index - first.index)
     else:
         assert first.orientation is not None

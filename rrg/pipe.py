@@ -121,17 +121,21 @@ def run_groups(
     io: Io,
     tail: Callable[[], Iterable[Made]] | None = None,
     merge: bool = False,
+    seen: Callable[[Sequence[Line]], None] | None = None,
 ) -> None:
     """Apply `step` to each study of the input and append what it makes to the study's lines.
 
     Every line of the input is passed on byte for byte. `step` must be picklable (a module-level function or a
-    ``functools.partial`` of one). `tail` makes the last records, in this process. Does not return: leaves the process
-    with the exit code of the README.
+    ``functools.partial`` of one). `tail` makes the last records, in this process. `seen` is shown the lines of every
+    study, in this process, also those of other shards and finished ones. Does not return: leaves the process with the
+    exit code of the README.
     """
     names = {name for name, kind in KINDS.items() if kind in kinds}
 
     def work() -> Iterator[tuple[list[bytes], bytes | None, Any]]:
         for part in _parts(io.inputs, merge=merge):
+            if seen is not None and part.key is not None:
+                seen(part.lines)
             if part.key is None:
                 if io.shard is None or io.shard[0] == 1 or all(_is_bracket(line) for line in part.lines):
                     yield [line.raw for line in part.lines], None, None

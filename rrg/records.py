@@ -244,9 +244,9 @@ class Reference:
 
     span: Span
     sentence: int
-    series_number: int | None
-    """As written or carried over; None when the text names none."""
     image_numbers: tuple[int, ...]
+    series_number: int | None = None
+    """As written or carried over; None when the text names none."""
     prior: bool = False
     """Points at an earlier study: never used for pairing."""
     open_end: bool = False

@@ -23,11 +23,18 @@ def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rrg(key_file: Path) -> Rrg:
     """Run ``rrg ARGUMENTS`` as a process; `stdin` is bytes; `code` None accepts any exit code."""
 
-    def run(*arguments: object, stdin: bytes = b"", code: int | None = 0, env: dict[str, str] | None = None) -> Done:
+    def run(
+        *arguments: object,
+        stdin: bytes = b"",
+        code: int | None = 0,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> Done:
         done = subprocess.run(
             [sys.executable, "-m", "rrg", *map(str, arguments)],
             input=stdin,
             capture_output=True,
+            cwd=cwd,
             env={**os.environ, "RRG_KEY_FILE": str(key_file), "OMP_NUM_THREADS": "1", **(env or {})},
             check=False,
         )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rrg import records
 from rrg.codec import decode, encode, schema_files
 from rrg.errors import RecordError
 from rrg.records import KINDS, Anatomy, Box, Error, ImageRef, Part, Report, Sample, Section, Sentence, Slice, Turn
@@ -94,3 +95,12 @@ def test_links_to_nothing_are_refused() -> None:
             id="s", patient="p", study="t", images=(image,), lang="de", task="vqa",
             turns=(Turn(role="user", content=(Part(type="image", ref="i1"),)),),
         )  # fmt: skip
+
+
+def test_what_may_be_none_may_be_left_out() -> None:
+    """None is not written, so every field that may be None must have it as default."""
+    for cls in vars(records).values():
+        if dataclasses.is_dataclass(cls):
+            for field in dataclasses.fields(cls):
+                if "None" in str(field.type):
+                    assert field.default is None, f"{cls.__name__}.{field.name}"

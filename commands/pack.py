@@ -1,0 +1,66 @@
+"""rrg pack: samples to a data set folder, split by patient."""
+
+import enum
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import _options as opt
+
+
+class Pixels(enum.StrEnum):
+    """How the arrays get into the data set."""
+
+    COPY = "copy"
+    LINK = "link"
+
+
+def command(
+    inputs: opt.Inputs = None,
+    store: opt.Store = Path("store"),
+    out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder to make, whole or absent.")] = Path("dataset"),
+    split: Annotated[str, typer.Option(metavar="A,B,C", help="Parts of patients in train, val, test.")] = "80,10,10",
+    balance: Annotated[
+        bool, typer.Option(help="As many yes as no per structure, and the right choice at every place alike.")
+    ] = True,
+    pixels: Annotated[
+        Pixels, typer.Option(help="Copy the arrays into the data set, or link to the store.")
+    ] = Pixels.COPY,
+    partial: Annotated[bool, typer.Option("--partial", help="Take a stream that was cut short.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set of this name.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="A data set of this name with the same content is fine.")
+    ] = False,
+    made_up: Annotated[bool, typer.Option("--phantom", help="The studies are made up: say so in the card.")] = False,
+    seed: opt.Seed = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+) -> None:
+    """Pack samples, slices, masks and their arrays into a data set folder, split by patient.
+
+    The folder holds train.jsonl, val.jsonl, test.jsonl, store/, card.md and, written last, manifest.json.
+
+    Example:  rrg pack samples.jsonl --store store --out dataset
+    """
+    from rrg.pack import COMMAND, Existing, Options, pack, parse_split, summary
+    from rrg.pipe import talk
+    from rrg.provenance import make_run
+
+    if quiet:
+        os.environ["RRG_QUIET"] = "1"
+    options = Options(
+        split=parse_split(split),
+        balance=balance,
+        pixels=pixels.value,
+        partial=partial,
+        seed=seed,
+        made_up=made_up,
+    )
+    existing = Existing.REPLACE if overwrite else Existing.KEEP_SAME if resume else Existing.REFUSE
+    run = make_run(COMMAND, options.results(), seed=seed)
+    manifest = pack(tuple(inputs or ()), store, out, run, options, existing)
+    for line in summary(manifest):
+        talk(COMMAND, line)
+    sys.stderr.flush()

@@ -1,0 +1,64 @@
+"""rrg parse-reports: German and English reports to facts with spans, linked to slices."""
+
+import enum
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rrg.pipe import Io, run_groups
+
+from . import _options as opt
+
+
+class UnmatchedChoice(enum.StrEnum):
+    """What becomes of a report that belongs to no study of the stream."""
+
+    ERROR = "error"
+    KEEP = "keep"
+
+
+@opt.streaming
+def command(
+    inputs: opt.Inputs = None,
+    reports: Annotated[
+        list[Path],
+        typer.Option(
+            help="Report file (.txt .rtf .html .csv .json .jsonl), or a folder of them; may be repeated. A text "
+            "file is named by accession number, Study Instance UID or study id, then .de or .en if it is known."
+        ),
+    ] = ...,  # type: ignore[assignment]
+    text_column: Annotated[str, typer.Option(help="Column or JSON field of the text.")] = "text",
+    id_column: Annotated[
+        str, typer.Option(help="Column or JSON field of the accession number or Study Instance UID.")
+    ] = "id",
+    unmatched: Annotated[
+        UnmatchedChoice, typer.Option(help="Reports of no study in the stream: an error record each, or a report.")
+    ] = UnmatchedChoice.ERROR,
+    key_file: opt.KeyFile = None,
+    *,
+    io: Io,
+) -> None:
+    """Find in reports what they say: sections, structures, findings, sizes, and the slices they point at.
+
+    Each study of slice records gets the records of its reports. Without slices: --unmatched keep < /dev/null.
+
+    Example:  rrg extract-slices demo/dicom --store store | rrg parse-reports --reports demo/reports > reports.jsonl
+    """
+    from rrg.keys import fingerprint, load_key
+    from rrg.provenance import make_run
+    from rrg.records import Slice
+    from rrg.reports.lexicon import lexicon_version
+    from rrg.reports.sources import Where, digest
+    from rrg.reports.steps import Unmatched, parse_study
+
+    where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
+    left = Unmatched(where, io, keep=unmatched is UnmatchedChoice.KEEP)
+    run = make_run(
+        "parse-reports",
+        {"unmatched": unmatched.value, "text_column": text_column, "id_column": id_column},
+        inputs={"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where)},
+    )
+    step = functools.partial(parse_study, where=where)
+    run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=left.tail)

@@ -1,0 +1,71 @@
+"""rrg train: train or fine-tune a grounded model on a data set."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rrg.errors import UsageError
+from rrg.windows import Preset
+
+from . import _options as opt
+
+
+def command(
+    dataset: Annotated[Path, typer.Argument(help="Data set folder of rrg pack.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make, whole or not at all.")],
+    model: Annotated[str, typer.Option(help="tiny or tiny:SIZE (s, m, l), random at the start.")] = "tiny",
+    init_from: Annotated[Path | None, typer.Option(help="Run folder to start from, instead of --model.")] = None,
+    stages: Annotated[str, typer.Option(help="tower: learn from masks; sft: learn from questions.")] = "tower,sft",
+    tower_steps: Annotated[int, typer.Option(min=0, help="Steps of the tower stage.")] = 1000,
+    sft_steps: Annotated[int, typer.Option(min=0, help="Steps of the sft stage.")] = 1200,
+    rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of sft; default by --peft.")] = None,
+    peft: Annotated[
+        Literal["none", "lora"], typer.Option(help="none: all of the language model; lora: adapt.")
+    ] = "none",
+    lora_rank: Annotated[int, typer.Option(min=1, help="Rank of the adapters.")] = 16,
+    box_format: Annotated[Literal["loc", "json", "text", "none"], typer.Option(help="How boxes are written.")] = "loc",
+    bins: Annotated[int, typer.Option(min=2, max=10_000, help="Bins of a side of the slice.")] = 64,
+    preset: Annotated[Preset, typer.Option(help="CT windows of the pictures.")] = "radgrounder",
+    lang: Annotated[str, typer.Option(help="Languages to learn.")] = "de,en",
+    precision: Annotated[
+        Literal["f32", "bf16"], typer.Option(help="bf16 is twice as fast where the CPU has it.")
+    ] = "f32",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: all cores.")] = None,
+    seed: opt.Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Do not train finished stages of a stopped run again.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
+) -> None:
+    """Train a grounded model on a data set.
+
+    Example:  rrg train dataset --model tiny --out run
+    """
+    if quiet:
+        os.environ["RRG_QUIET"] = "1"
+    languages = tuple(sorted(word.strip() for word in lang.split(",")))
+    if not set(languages) <= {"de", "en"}:
+        raise UsageError(f"--lang {lang}: expected de, en or de,en")
+    import torch
+
+    from rrg.train import Options, train
+
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    options = Options(
+        model=model,
+        stages=tuple(word.strip() for word in stages.split(",")),
+        tower_steps=tower_steps,
+        sft_steps=sft_steps,
+        sft_rate=rate if rate is not None else {"none": 2e-3, "lora": 1e-3}[peft],
+        peft=peft,
+        lora_rank=lora_rank,
+        box_format=box_format,
+        bins=bins,
+        preset=preset,
+        languages=languages,
+        precision=precision,
+        seed=seed,
+    )
+    train(dataset, out, options, base=init_from, resume=resume)

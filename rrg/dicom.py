@@ -1,0 +1,567 @@
+"""DICOM files: one header pass that reads only the tags we need. Nothing here is guessed.
+
+Every parser error of a hostile file becomes a RecordError with a stable code; messages hold no value of the file but
+numbers.
+"""
+
+import dataclasses
+import math
+import os
+import stat
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import pydicom
+from pydicom import config, uid
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from rrg.errors import RecordError, UsageError
+
+config.settings.reading_validation_mode = config.IGNORE  # a bad value is ours to judge, and must not reach a log
+
+UNDEFINED = 0xFFFFFFFF
+PIXEL_DATA = 0x7FE00010
+Floats = tuple[float, ...]
+
+SINGLE_FRAME = {
+    uid.CTImageStorage,
+    uid.MRImageStorage,
+    uid.PositronEmissionTomographyImageStorage,
+    uid.ComputedRadiographyImageStorage,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.DigitalXRayImageStorageForProcessing,
+}
+MULTI_FRAME = {
+    uid.EnhancedCTImageStorage,
+    uid.EnhancedMRImageStorage,
+    uid.EnhancedPETImageStorage,
+    uid.LegacyConvertedEnhancedCTImageStorage,
+    uid.LegacyConvertedEnhancedMRImageStorage,
+    uid.LegacyConvertedEnhancedPETImageStorage,
+}
+"""What we read. Everything else (SR, SEG, RTSTRUCT, secondary capture, ...) is E_NOT_IMAGE."""
+
+LOSSY_SYNTAXES = {
+    uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.JPEGLSNearLossless,
+}
+"""Always lossy. JPEG 2000 (.91) and HTJ2K (.203) may be; there Lossy Image Compression counts."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Header:
+    """What one image (a file, or one frame of it) says of itself. Absent or unusable values are None.
+
+    Flat and small, so that an index can hold it. Originals, not pseudonyms: never leaves the process but to `private`.
+    """
+
+    path: str
+    """Where the file is."""
+    name: str
+    """Path relative to the PATH that the user gave, ``/`` between parts."""
+    study: str | None
+    series: str | None
+    sop: str
+    """SOP Instance UID (Media Storage SOP Instance UID where the data set has none)."""
+    sop_class: str
+    frame_of_reference: str | None
+    patient_id: str | None
+    accession: str | None
+    study_date: str | None
+    modality: str
+    image_type: tuple[str, ...]
+    series_number: int | None
+    instance_number: int | None
+    body_part: str | None
+    contrast_agent: str | None
+    phase: tuple[float | None, ...]
+    """Acquisition Number, Echo Time, Temporal Position, b-value, Trigger Time."""
+    rows: int
+    columns: int
+    frames: int
+    samples: int
+    photometric: str
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+    spacing: tuple[float, float] | None
+    position: tuple[float, float, float] | None
+    orientation: tuple[float, float, float, float, float, float] | None
+    slope: float | None
+    intercept: float | None
+    rescale_type: str | None
+    modality_lut: bool
+    """Modality LUT Sequence present: values are not a linear function of what is stored."""
+    tilt: float
+    """Gantry/Detector Tilt in degrees; 0 when absent."""
+    burned_in: bool
+    lossy: bool
+    transfer_syntax: str
+    size: int
+    """Bytes of the file."""
+    pixel_offset: int | None
+    """Byte offset of the Pixel Data value; None in a deflated data set."""
+    pixel_length: int | None
+    """Its length in bytes, UNDEFINED when encapsulated; None when there is no Pixel Data."""
+    frame: int | None = None
+    """One-based, in a multi-frame object."""
+    multi_frame: bool = False
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of one decoded frame."""
+        return self.rows * self.columns * self.samples * max(self.bits_allocated, 8) // 8
+
+
+class Rejected(NamedTuple):
+    """A file that gives no image."""
+
+    name: str
+    code: str
+    message: str
+
+
+class Source(NamedTuple):
+    """A file to look at."""
+
+    path: str
+    name: str
+
+
+# --- finding files
+
+
+def files_under(paths: Sequence[Path]) -> Iterator[Source]:
+    """Every file at or under the paths, by name; links to folders are followed, once. UsageError: no such path."""
+    for path in paths:
+        try:
+            path.stat()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}; give DICOM files or folders") from None
+    return _walk_all(paths)
+
+
+def _walk_all(paths: Sequence[Path]) -> Iterator[Source]:
+    seen: set[tuple[int, int]] = set()
+    for path in paths:
+        if path.is_dir():
+            yield from _walk(str(path), "", seen)
+        else:
+            yield Source(str(path), _printable(path.name))
+
+
+def _walk(folder: str, name: str, seen: set[tuple[int, int]]) -> Iterator[Source]:
+    found = os.stat(folder)  # noqa: PTH116 - names need not be UTF-8 and are many
+    if (found.st_dev, found.st_ino) in seen:
+        return
+    seen.add((found.st_dev, found.st_ino))
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+    except OSError:
+        yield Source(folder, name)  # read_header tells why
+        return
+    for entry in listed:
+        inner = f"{name}/{_printable(entry.name)}" if name else _printable(entry.name)
+        if entry.is_dir():
+            yield from _walk(entry.path, inner, seen)
+        else:
+            yield Source(entry.path, inner)
+
+
+def _printable(name: str) -> str:
+    """A file name as valid Unicode: bytes that are not UTF-8 become ``\\xNN``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+# --- the header pass
+
+
+class _Tags:
+    """The tags of one data set as plain values, from raw bytes: pydicom's conversion costs more than the reading."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def raw(self, tag: int) -> bytes | None:
+        if tag not in self.dataset:
+            return None
+        value = self.dataset.get_item(tag).value
+        return value if isinstance(value, bytes) else None
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """Multi-valued text. ASCII, else UTF-8, else Latin-1: right for every German character set in use; NFC."""
+        raw = self.raw(tag)
+        if not raw:
+            return ()
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            text = raw.decode("latin-1")
+        return tuple(unicodedata.normalize("NFC", part.strip(" \0\t\r\n")) for part in text.split("\\"))
+
+    def text(self, tag: int) -> str | None:
+        parts = self.texts(tag)
+        return parts[0] or None if parts else None
+
+    def whole_text(self, tag: int) -> str | None:
+        """Text whose backslash, if any, is not a separator to us."""
+        return "\\".join(self.texts(tag)) or None
+
+    def floats(self, tag: int) -> Floats:
+        """Decimal strings; empty when one of them is not a finite number."""
+        try:
+            values = tuple(float(part) for part in self.texts(tag))
+        except ValueError:
+            return ()
+        return values if all(map(math.isfinite, values)) else ()
+
+    def number(self, tag: int) -> float | None:
+        values = self.floats(tag)
+        return values[0] if values else None
+
+    def whole(self, tag: int) -> int | None:
+        """Integer string."""
+        value = self.number(tag)
+        return int(value) if value is not None and value == int(value) and abs(value) < 2**31 else None
+
+    def binary(self, tag: int, size: int = 2, *, real: bool = False) -> float | None:
+        """US (2 bytes) or FD (8 bytes, `real`)."""
+        raw = self.raw(tag)
+        if raw is None or len(raw) < size:
+            return None
+        little = self.dataset.original_encoding[1]
+        if real:
+            value = float(np.frombuffer(raw[:8], "<f8" if little else ">f8")[0])
+            return value if math.isfinite(value) else None
+        return int.from_bytes(raw[:size], "little" if little else "big")
+
+    def short(self, tag: int, default: int = 0) -> int:
+        value = self.binary(tag)
+        return default if value is None else int(value)
+
+
+_TAGS = {
+    "charset": 0x00080005,
+    "image_type": 0x00080008,
+    "sop_class": 0x00080016,
+    "sop": 0x00080018,
+    "study_date": 0x00080020,
+    "accession": 0x00080050,
+    "modality": 0x00080060,
+    "patient_id": 0x00100020,
+    "contrast_agent": 0x00180010,
+    "body_part": 0x00180015,
+    "echo_time": 0x00180081,
+    "trigger_time": 0x00181060,
+    "tilt": 0x00181120,
+    "b_value": 0x00189087,
+    "study": 0x0020000D,
+    "series": 0x0020000E,
+    "series_number": 0x00200011,
+    "acquisition_number": 0x00200012,
+    "instance_number": 0x00200013,
+    "position": 0x00200032,
+    "orientation": 0x00200037,
+    "frame_of_reference": 0x00200052,
+    "temporal_position": 0x00200100,
+    "samples": 0x00280002,
+    "photometric": 0x00280004,
+    "frames": 0x00280008,
+    "rows": 0x00280010,
+    "columns": 0x00280011,
+    "spacing": 0x00280030,
+    "bits_allocated": 0x00280100,
+    "bits_stored": 0x00280101,
+    "high_bit": 0x00280102,
+    "signed": 0x00280103,
+    "burned_in": 0x00280301,
+    "intercept": 0x00281052,
+    "slope": 0x00281053,
+    "rescale_type": 0x00281054,
+    "lossy": 0x00282110,
+    "modality_lut": 0x00283000,
+}
+"""What the header pass reads: names of ours -> tags."""
+_WANTED: list[Any] = [Tag(tag) for tag in _TAGS.values()]
+_FUNCTIONAL_GROUPS: list[Any] = [Tag(0x52009229), Tag(0x52009230)]
+
+
+def read_header(source: Source) -> Header | Rejected:
+    """Header of one file, told by its content. Never hangs on a special file."""
+    try:
+        return _read_header(source)
+    except RecordError as error:
+        return Rejected(source.name, error.code, error.message)
+    except Exception as error:  # pydicom converts some values late, and raises whatever they provoke
+        return Rejected(source.name, "E_MALFORMED", _not_parsed("header", error))
+
+
+def read_headers(sources: Sequence[Source]) -> list[Header | Rejected]:
+    """Headers of several files; a unit of work for a process."""
+    return [read_header(source) for source in sources]
+
+
+def _read_header(source: Source) -> Header:
+    try:
+        if not stat.S_ISREG(os.stat(source.path).st_mode):  # noqa: PTH116
+            raise RecordError("E_NOT_DICOM", "not a regular file (folder without access, pipe, socket or device)")
+        with open(source.path, "rb") as file:  # noqa: PTH123
+            size = os.fstat(file.fileno()).st_size
+            _check_magic(file)
+            dataset = parse(file)
+            deflated = _syntax(dataset) == uid.DeflatedExplicitVRLittleEndian
+            offset, length = (None, None) if deflated else _pixel_data_at(file, dataset)
+    except OSError as error:
+        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
+    tags = _Tags(dataset)
+    t = _TAGS
+    meta = getattr(dataset, "file_meta", Dataset())
+    sop_class = tags.text(t["sop_class"]) or str(meta.get("MediaStorageSOPClassUID", ""))
+    sop = tags.text(t["sop"]) or str(meta.get("MediaStorageSOPInstanceUID", ""))
+    if not sop_class and not sop and not tags.text(t["modality"]):
+        raise RecordError("E_NOT_DICOM", "no DICOM data set can be read from it; leave the file out")
+    frames = tags.whole(t["frames"])
+    spacing, position, orientation = (tags.floats(t[name]) for name in ("spacing", "position", "orientation"))
+    bits = tags.short(t["bits_allocated"])
+    stored = tags.short(t["bits_stored"], bits)
+    header = Header(
+        path=source.path,
+        name=source.name,
+        study=tags.text(t["study"]),
+        series=tags.text(t["series"]),
+        sop=sop,
+        sop_class=sop_class,
+        frame_of_reference=tags.text(t["frame_of_reference"]),
+        patient_id=tags.whole_text(t["patient_id"]),
+        accession=tags.whole_text(t["accession"]),
+        study_date=tags.text(t["study_date"]),
+        modality=(tags.text(t["modality"]) or "").upper(),
+        image_type=tuple(part.upper() for part in tags.texts(t["image_type"])),
+        series_number=tags.whole(t["series_number"]),
+        instance_number=tags.whole(t["instance_number"]),
+        body_part=tags.text(t["body_part"]),
+        contrast_agent=tags.whole_text(t["contrast_agent"]),
+        phase=(
+            tags.number(t["acquisition_number"]),
+            tags.number(t["echo_time"]),
+            tags.number(t["temporal_position"]),
+            tags.binary(t["b_value"], 8, real=True),
+            tags.number(t["trigger_time"]),
+        ),
+        rows=tags.short(t["rows"]),
+        columns=tags.short(t["columns"]),
+        frames=1 if frames is None else frames,
+        samples=tags.short(t["samples"], 1),
+        photometric=tags.text(t["photometric"]) or "",
+        bits_allocated=bits,
+        bits_stored=stored,
+        high_bit=tags.short(t["high_bit"], stored - 1),
+        signed=tags.short(t["signed"]) == 1,
+        spacing=usable_spacing(spacing),
+        position=usable_position(position),
+        orientation=usable_orientation(orientation),
+        slope=tags.number(t["slope"]),
+        intercept=tags.number(t["intercept"]),
+        rescale_type=tags.text(t["rescale_type"]),
+        modality_lut=t["modality_lut"] in dataset,
+        tilt=tags.number(t["tilt"]) or 0.0,
+        burned_in=(tags.text(t["burned_in"]) or "").upper() == "YES",
+        lossy=tags.text(t["lossy"]) == "01" or _syntax(dataset) in LOSSY_SYNTAXES,
+        transfer_syntax=_syntax(dataset),
+        size=size,
+        pixel_offset=offset,
+        pixel_length=length,
+        multi_frame=sop_class in MULTI_FRAME,
+    )
+    _check_image(header, deflated=deflated)
+    return header
+
+
+def _check_magic(file: IO[bytes]) -> None:
+    """Refuse what no parser need see: no ``DICM``, and no element of group 2 or 8 at the start."""
+    head = file.read(132)
+    file.seek(0)
+    if head[128:] == b"DICM":
+        return
+    group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
+    swapped = head[:2] in (b"\0\2", b"\0\x08")
+    if len(head) < 16 or not (swapped or (group in (2, 8) and element < 0x4000)):
+        raise RecordError("E_NOT_DICOM", f"not a DICOM file ({'empty' if not head else 'no DICM mark'}); leave it out")
+
+
+def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -> Dataset:
+    """The wanted tags of an open file. Any failure of the parser is E_MALFORMED."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True, specific_tags=[*_WANTED, *extra])
+    except OSError:
+        raise
+    except EOFError:
+        raise RecordError("E_TRUNCATED", "file ends inside an element; copy it again from its source") from None
+    except Exception as error:  # pydicom raises whatever a hostile header provokes, RecursionError too
+        raise RecordError("E_MALFORMED", _not_parsed("header", error)) from None
+
+
+def _not_parsed(what: str, error: Exception) -> str:
+    """A message without the values that the error may quote."""
+    return f"{what} can not be parsed ({type(error).__name__}); leave the file out"
+
+
+def _syntax(dataset: Dataset) -> str:
+    """Transfer Syntax UID; without file meta the encoding that was found."""
+    named = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    if named:
+        return str(named)
+    implicit, little = dataset.original_encoding
+    if implicit:
+        return str(uid.ImplicitVRLittleEndian)
+    return str(uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian)
+
+
+def _pixel_data_at(file: IO[bytes], dataset: Dataset) -> tuple[int | None, int | None]:
+    """(offset, length) of the Pixel Data value at the place where the parser stopped; (None, None): there is none."""
+    implicit, little = dataset.original_encoding
+    order = "little" if little else "big"
+    head = file.read(12)
+    group, element = int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)  # type: ignore[arg-type]
+    if len(head) < 8 or (group << 16 | element) != PIXEL_DATA:
+        return None, None
+    length_at, value_at = (4, 8) if implicit else (8, 12)
+    length = int.from_bytes(head[length_at : length_at + 4], order)  # type: ignore[arg-type]
+    return file.tell() - len(head) + value_at, length
+
+
+def _check_image(header: Header, *, deflated: bool) -> None:
+    """Refuse what is no image for us, and what claims to be one and can not be."""
+    known = header.sop_class in SINGLE_FRAME | MULTI_FRAME
+    if not known and (header.sop_class or header.modality not in ("CT", "MR", "PT")):
+        what = uid_name(header.sop_class) or "of an unknown class"
+        raise RecordError("E_NOT_IMAGE", f"no CT or MR image: {what}")
+    if header.samples != 1 or not header.photometric.startswith("MONOCHROME"):
+        raise RecordError("E_NOT_IMAGE", f"colour image ({header.samples} samples a pixel); only grey images are read")
+    if header.rows < 1 or header.columns < 1 or header.frames < 1:
+        raise RecordError(
+            "E_MALFORMED", f"claims {header.frames} frames of {header.rows} x {header.columns} pixels; leave it out"
+        )
+    bits = header.bits_allocated
+    if (
+        bits not in (8, 16, 32)
+        or not 1 <= header.bits_stored <= bits
+        or not header.bits_stored <= header.high_bit + 1 <= bits
+    ):
+        raise RecordError(
+            "E_MALFORMED",
+            f"Bits Allocated {bits}, Bits Stored {header.bits_stored}, High Bit {header.high_bit} do not fit together",
+        )
+    if not deflated and header.pixel_length is None:
+        raise RecordError("E_TRUNCATED", "an image without pixel data; copy it again from its source")
+    if header.frames > 1 and not header.multi_frame:
+        raise RecordError(
+            "E_GEOMETRY", f"{header.frames} frames without functional groups: their places are not known; convert it"
+        )
+
+
+def usable_spacing(values: Floats) -> tuple[float, float] | None:
+    """Pixel Spacing, or None when it is absent, zero or negative."""
+    return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
+
+
+def usable_position(values: Floats) -> tuple[float, float, float] | None:
+    """Image Position (Patient), or None."""
+    return (values[0], values[1], values[2]) if len(values) == 3 and max(map(abs, values)) < 1e6 else None
+
+
+def usable_orientation(values: Floats) -> tuple[float, float, float, float, float, float] | None:
+    """Image Orientation (Patient), or None when it is not two unit vectors at a right angle (to 1 %)."""
+    if len(values) != 6:
+        return None
+    x0, y0, z0, x1, y1, z1 = values
+    lengths, dot = (math.hypot(x0, y0, z0), math.hypot(x1, y1, z1)), x0 * x1 + y0 * y1 + z0 * z1
+    return (x0, y0, z0, x1, y1, z1) if all(abs(n - 1) < 0.01 for n in lengths) and abs(dot) < 0.01 else None
+
+
+def uid_name(value: str) -> str | None:
+    """Name of a UID of the standard; None for any other, which might say more than we may repeat."""
+    return uid.UID(value).name if value.startswith("1.2.840.10008.") and uid.UID(value).name != value else None
+
+
+# --- multi-frame objects
+
+
+def frames_of(header: Header) -> list[Header]:
+    """One header per frame of an enhanced object, from its functional groups (shared, then per frame)."""
+    if not header.multi_frame:
+        return [header]
+    try:
+        with open(header.path, "rb") as file:  # noqa: PTH123
+            dataset = parse(file, _FUNCTIONAL_GROUPS)
+    except OSError as error:
+        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
+    try:
+        shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]))
+        per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+        if len(per_frame) != header.frames:
+            raise RecordError(
+                "E_GEOMETRY", f"{header.frames} frames, but functional groups for {len(per_frame)}; convert it anew"
+            )
+        return [_frame(header, number, shared, own) for number, own in enumerate(per_frame, 1)]
+    except RecordError:
+        raise
+    except Exception as error:
+        raise RecordError("E_MALFORMED", _not_parsed("functional groups", error)) from None
+
+
+def _frame(header: Header, number: int, shared: Dataset, own: Dataset) -> Header:
+    def of(group: str, keyword: str) -> Any:
+        for place in (own, shared):
+            items = place.get(group)
+            if items and (value := items[0].get(keyword)) is not None:
+                return value
+        return None
+
+    def floats(group: str, keyword: str) -> Floats:
+        value = of(group, keyword)
+        values = () if value is None else tuple(map(float, value if np.ndim(value) else [value]))
+        return values if all(map(math.isfinite, values)) else ()
+
+    def first(group: str, keyword: str, default: float | None) -> float | None:
+        return next(iter(floats(group, keyword)), default)
+
+    acquisition, echo, temporal, b_value, trigger = header.phase
+    kinds = ("CTImageFrameTypeSequence", "MRImageFrameTypeSequence", "PETFrameTypeSequence")
+    types = next((value for kind in kinds if (value := of(kind, "FrameType")) is not None), header.image_type)
+    slope, intercept = (
+        next(iter(floats("PixelValueTransformationSequence", name)), default)
+        for name, default in (("RescaleSlope", header.slope), ("RescaleIntercept", header.intercept))
+    )
+    agent = of("ContrastBolusUsageSequence", "ContrastBolusAgentNumber")
+    return dataclasses.replace(
+        header,
+        frame=number,
+        image_type=tuple(str(part).upper() for part in types),
+        phase=(
+            first("FrameContentSequence", "FrameAcquisitionNumber", acquisition),
+            first("MREchoSequence", "EffectiveEchoTime", echo),
+            first("FrameContentSequence", "TemporalPositionIndex", temporal),
+            first("MRDiffusionSequence", "DiffusionBValue", b_value),
+            first("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", trigger),
+        ),
+        spacing=usable_spacing(floats("PixelMeasuresSequence", "PixelSpacing")),
+        position=usable_position(floats("PlanePositionSequence", "ImagePositionPatient")),
+        orientation=usable_orientation(floats("PlaneOrientationSequence", "ImageOrientationPatient")),
+        slope=slope,
+        intercept=intercept,
+        rescale_type=of("PixelValueTransformationSequence", "RescaleType") or header.rescale_type,
+        body_part=of("FrameAnatomySequence", "BodyPartExamined") or header.body_part,
+        contrast_agent="multi-frame" if agent is not None else header.contrast_agent,
+        tilt=first("CTAcquisitionDetailsSequence", "GantryDetectorTilt", header.tilt) or 0.0,
+    )

@@ -1,0 +1,130 @@
+"""Rows of other programs' files (SLAKE, VQA-RAD, LLaVA, MedEvalKit, lmms-eval, RadEval, JSONL, CSV) as both sides."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from rrg.errors import RrgError
+from rrg.formats import fields as f
+from rrg.formats.fields import Fields
+from rrg.formats.items import Answer, Reference
+from rrg.formats.read import Row, Source
+
+BOX_TASKS = ("refer",)
+
+
+def flat(source: Source) -> Source:
+    """lmms-eval keeps the question's own fields in ``doc``; bring them to the row, which wins."""
+    if not any(isinstance(row.value.get("doc"), dict) for row in source.rows):
+        return source
+    rows = [
+        Row(row.line, {**row.value["doc"], **row.value, "doc": None}) if isinstance(row.value.get("doc"), dict) else row
+        for row in source.rows
+    ]
+    return dataclasses.replace(source, rows=tuple(rows))
+
+
+def ids(source: Source, fields: Fields, *, needed: bool) -> tuple[list[str], str | None]:
+    """Ids of all rows and the field they come from. No field: row numbers from 0, or an error when `needed`."""
+    names = fields.id
+    if source.rows and all("doc" in row.value and "doc_id" in row.value for row in source.rows):
+        names = ("doc_id", *names)
+    name = next((each for each in names if any(f.has(row.value, each) for row in source.rows)), None)
+    if name is None:
+        if needed and source.rows:
+            raise RrgError(
+                f"{source.where(source.rows[0].line)}: no id; rows are joined by id, never by order; "
+                f"looked for {', '.join(names)} (--id-field names it)"
+            )
+        return [str(number) for number in range(len(source.rows))], None
+    found = []
+    for row in source.rows:
+        text = f.scalar_text(f.lookup(row.value, name))
+        if text is None or not text.strip():
+            raise RrgError(f"{source.where(row.line)}: no {name}; every row needs an id")
+        found.append(text.strip())
+    return found, name
+
+
+def answers(source: Source, task: str, fields: Fields, *, both_sides: bool) -> list[Answer]:
+    """The predictions of a file. `both_sides`: the rows hold the references too, so ``answer`` is not a prediction."""
+    names = tuple(name for name in fields.prediction if not (both_sides and name == "answer"))
+    found, _ = ids(source, fields, needed=not both_sides)
+    made = []
+    for id_, row in zip(found, source.rows, strict=True):
+        value = _box(source, row, names, "prediction") if task in BOX_TASKS else None
+        if task not in BOX_TASKS:
+            value = f.text_field(source, row, names, "prediction")[1]
+        made.append(Answer(id=id_, line=row.line, value=value))
+    return made
+
+
+def references(
+    source: Source, task: str, fields: Fields, *, both_sides: bool, predictions: Sequence[str] = f.PREDICTION
+) -> tuple[list[Reference], list[str]]:
+    """The references of a file, and notes on what was derived."""
+    found, id_name = ids(source, fields, needed=False)
+    notes = [] if id_name else [f"{source.path}: rows have no id; their numbers, from 0, are the ids"]
+    untyped = 0
+    made = []
+    for id_, row in zip(found, source.rows, strict=True):
+        value: Any
+        if task in BOX_TASKS:
+            used, value = None, _box(source, row, fields.reference, "reference")
+        elif fields.joined:
+            used, value = None, f.joined_text(source, row, fields.joined)
+        else:
+            used, value = f.text_field(source, row, fields.reference, "reference")
+            if both_sides and used == f.first(row.value, predictions):
+                raise RrgError(f"{source.where(row.line)}: {used} can not be both sides; use --reference-field")
+        kind, _word = f.answer_type(source, row) if task == "vqa" else (None, None)
+        untyped += task == "vqa" and kind is None
+        drop = (id_name, used, *fields.joined, *([f.first(row.value, predictions)] if both_sides else []))
+        facets = f.facets(row.value, drop)
+        lang = facets.get("lang")
+        choices = row.value.get("choices") or row.value.get("options") or ()
+        width, height = row.value.get("width"), row.value.get("height")
+        sized = isinstance(width, int | float) and isinstance(height, int | float)
+        made.append(
+            Reference(
+                id=id_,
+                line=row.line,
+                value=value,
+                facets=facets,
+                lang=str(lang).lower() if lang is not None else None,
+                answer_type=kind,
+                question=_question(row.value),
+                choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
+                frame=(float(width), float(height)) if sized else None,
+            )
+        )
+    if untyped:
+        notes.append(f"{source.path}: {untyped} rows have no answer type; a yes/no reference is closed, any other open")
+    return made, notes
+
+
+def _question(row: dict[str, Any]) -> str:
+    text = f.scalar_text(row.get("question"))
+    if text is None:
+        for name in ("conversations", "conversatons"):
+            turns = row.get(name)
+            if isinstance(turns, list) and turns and isinstance(turns[0], dict):
+                text = f.scalar_text(turns[0].get("value"))
+    return text or ""
+
+
+def _box(source: Source, row: Row, names: Sequence[str], side: str) -> tuple[float, ...] | str | None:
+    """Four numbers as given, None for an explicit "no box", or the text to look in."""
+    name = f.first(row.value, (*(names if len(names) == 1 else ()), *f.BOX, *names))
+    if name is None:
+        raise RrgError(f"{source.where(row.line)}: no box; looked for {', '.join((*f.BOX, *names))}")
+    value = f.lookup(row.value, name)
+    if name == "boxes" and isinstance(value, list) and (not value or isinstance(value[0], list)):
+        if len(value) > 1:
+            raise RrgError(f"{source.where(row.line)}: {len(value)} boxes; refer scores one box a phrase")
+        value = value[0] if value else None
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 4 and all(type(number) in (int, float) for number in value):
+        return tuple(map(float, value))
+    raise RrgError(f"{source.where(row.line)}: {name} of the {side} is not four numbers, null or a text")

@@ -1,0 +1,190 @@
+"""A model's answers to samples: text, phrases and boxes in pixels of the original slice."""
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrg import slices
+from rrg.anatomy import LABELS, display
+from rrg.boxes import decode
+from rrg.errors import RecordError, UsageError
+from rrg.infer_control import another
+from rrg.infer_inputs import Asking, Work, picture_work, study_work
+from rrg.infer_pixels import Pixels, pixels_of
+from rrg.model.settings import Model
+from rrg.outputs.cards import of_prediction
+from rrg.outputs.page import fragments
+from rrg.outputs.pictures import pictures_of
+from rrg.outputs.spool import save_part
+from rrg.pipe import Count, Group, Made, error_record, talk
+from rrg.prompt import template_text, user_prompt
+from rrg.records import Error, ImageRef, Mention, Prediction, Sample, Slice
+from rrg.windows import Preset, picture
+
+Control = Literal["none", "shuffled", "blank"]
+BLANK = 128
+"""Grey value of the control without pictures: 0 after the model's normalisation."""
+NOTICES: dict[bool, dict[str, str]] = {
+    True: {
+        "de": "Demonstrationsmodell, kein Medizinprodukt, nicht zur Diagnose",
+        "en": "demonstration model, not a medical device, not for diagnosis",
+    },
+    False: {
+        "de": "nur für die Forschung, kein Medizinprodukt",
+        "en": "research use only, not a medical device",
+    },
+}
+"""What must be shown with every answer: of a demonstration model, of any other; by language."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """How samples are answered. Small and picklable: workers load what it names."""
+
+    model: Path
+    store: Path | None
+    max_new_tokens: int
+    seed: int = 0
+    control: Control = "none"
+    pool: tuple[Path, ...] = ()
+    """Streams whose pictures the shuffled control draws from."""
+    parts: Path | None = None
+    """Folder that collects the parts of a page."""
+
+
+@functools.cache
+def model_at(path: Path) -> Model:
+    """The model of a folder, once per process. UsageError when there is nothing."""
+    if not path.is_dir():
+        raise UsageError(f"--model {path}: no such folder; give --model RUN or a GGUF folder")
+    from rrg.model.load import load
+
+    return load(path)
+
+
+def notices(model: Model) -> dict[str, str]:
+    """The notice of a model, by language."""
+    return NOTICES[model.settings.demonstration]
+
+
+def answer_group(group: Group, task: Task) -> Iterator[Made]:
+    """Step for streams: answer every sample of a study."""
+    yield from answer_work(Work(group.key, group.of(Sample), group.of(Slice)), task)
+
+
+def answer_item(payload: Work | slices.Work | Path, task: Task, asking: Asking | None = None) -> Iterator[Made]:
+    """Step for everything else: the samples of a data set's study, a study on disk, or a picture file."""
+    if isinstance(payload, Work):
+        yield from answer_work(payload, task)
+        return
+    assert asking is not None
+    if isinstance(payload, Path):
+        try:
+            work = picture_work(payload, asking)
+        except RecordError as error:
+            talk("infer", f"{payload}: {error.message} [{error.code}]")
+            raise
+    else:
+        work = study_work(payload, asking)
+    yield from work.errors
+    yield from answer_work(work, task)
+
+
+def answer_work(work: Work, task: Task) -> Iterator[Made]:
+    """Answer the samples of a study, in their order. Samples of one picture are put to the model together."""
+    if not work.samples:
+        return
+    model = model_at(task.model)
+    pixels = functools.lru_cache(8)(functools.partial(pixels_of, store=task.store, held=work.held))
+    made: dict[int, Prediction | Error] = {}
+    for at in sorted(range(len(work.samples)), key=lambda i: tuple(image.ref for image in work.samples[i].images)):
+        sample = work.samples[at]
+        try:
+            made[at] = answer(model, sample, pixels, task)
+        except RecordError as error:
+            made[at] = error_record(error, "infer", sample.id, study=sample.study, patient=sample.patient)
+    answers = [each for at in range(len(work.samples)) if isinstance(each := made[at], Prediction)]
+    yield from (made[at] for at in range(len(work.samples)))
+    for flag, n in sorted(Counter(flag for each in answers for flag in each.flags).items()):
+        yield Count(f"flag.{flag}", n)
+    if task.parts is not None:
+        asked = {sample.id: sample for sample in work.samples}
+        known = {slice_.id: slice_ for slice_ in work.slices}
+        cards = [of_prediction(each, asked[each.id]) for each in answers]
+        images = [image for each in answers for image in each.images]
+        save_part(task.parts, work.study, fragments(cards, pictures_of(images, pixels, known)))
+
+
+def answer(model: Model, sample: Sample, pixels: Pixels, task: Task) -> Prediction:
+    """One answer. Raises RecordError when a picture can not be read or the prompt does not fit."""
+    settings = model.settings
+    chat = user_prompt(sample, settings.dialect)
+    images = {image.id: image for image in sample.images}
+    shown = dict(images)
+    if task.control == "shuffled":
+        shown = {name: another(image, sample, task.pool, task.seed) for name, image in images.items()}
+    views = [_view(shown[name], pixels, settings.side, settings.preset, task.control) for name in chat.images]
+    generated = model.answer(views, chat.text, task.max_new_tokens)
+    flags = {"cut"} if generated.cut else set()
+    flags |= {"none": set(), "shuffled": {"shuffled_image"}, "blank": {"no_image"}}[task.control]
+    text, mentions = generated.raw.strip(), tuple[Mention, ...]()
+    if sample.images:
+        first = sample.images[0]
+        decoded = decode(generated.raw, first.rows, first.columns, settings.dialect, first.id)
+        text, flags = decoded.text, flags | set(decoded.flags)
+        mentions = tuple(_labelled(mention, sample.lang) for mention in decoded.mentions)
+    return Prediction(
+        id=sample.id,
+        from_=sample.from_ if sample.provenance.get("generator") == "infer" else (sample.id,),
+        patient=sample.patient,
+        study=sample.study,
+        images=sample.images,
+        task=sample.task,
+        lang=sample.lang,
+        question=question_of(sample),
+        raw=generated.raw,
+        text=text,
+        mentions=mentions,
+        flags=tuple(sorted(flags)),
+        model=model.hash,
+        backend=cast(Any, model.backend),
+        notice=notices(model)[sample.lang],
+        extra={"shown": {name: image.ref for name, image in shown.items()}} if task.control == "shuffled" else None,
+    )
+
+
+def question_of(sample: Sample) -> str:
+    """The text of the turn that is answered, without pictures and boxes."""
+    answers = [number for number, turn in enumerate(sample.turns) if turn.role == "assistant"]
+    before = sample.turns[: answers[-1]] if answers else sample.turns
+    asked = [turn for turn in before if turn.role == "user"]
+    parts = [part.text for part in (asked[-1].content if asked else ()) if part.text is not None]
+    return template_text("".join(parts), sample.mentions).strip()
+
+
+def _view(image: ImageRef, pixels: Pixels, side: int, preset: str, control: Control) -> NDArray[np.uint8]:
+    """What the model sees, (side, side, 3)."""
+    if control == "blank":
+        return np.full((side, side, 3), BLANK, np.uint8)
+    return picture(pixels(image), image.unit, cast(Preset, preset), side)[0]
+
+
+@functools.cache
+def _names(lang: str) -> dict[str, str]:
+    """Display name -> label."""
+    return {display(label, lang).casefold(): label for label in LABELS}
+
+
+def _labelled(mention: Mention, lang: str) -> Mention:
+    """The regions of a phrase that is exactly the name of a structure get its label; any other keeps its phrase."""
+    label = LABELS.get(_names(lang).get(mention.phrase.casefold(), ""))
+    if label is None:
+        return mention
+    regions = (dataclasses.replace(region, label=label.name, class_id=label.class_id) for region in mention.regions)
+    return dataclasses.replace(mention, regions=tuple(regions))

@@ -1,0 +1,204 @@
+"""What the user gave to `rrg infer`: a data set, streams, or pictures and studies to ask about."""
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from numpy.typing import NDArray
+
+from rrg import slices, study
+from rrg.codec import encode
+from rrg.errors import UsageError
+from rrg.infer_pixels import read_picture
+from rrg.pipe import Item, read_records, talk
+from rrg.provenance import sha256_file
+from rrg.records import Error, ImageRef, Lang, Part, Sample, Slice, Turn
+from rrg.store import sha256_pixels
+from rrg.synth.facts import image_of
+from rrg.synth.templates import ask, escape
+
+Kind = Literal["stream", "dataset", "picture", "study"]
+PICTURES = (".png", ".jpg", ".jpeg")
+SPLITS = ("train", "val", "test")
+TASKS = ("report", "grounded-report", "detect", "phrase-to-box", "vqa")
+"""Tasks that can be asked about a picture without a sample."""
+
+
+class Ask(NamedTuple):
+    """One thing to ask about every picture."""
+
+    task: str
+    phrase: str | None = None
+    """The question for ``vqa``, the structure for ``detect``, the phrase for ``phrase-to-box``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """Samples of one study, and what is known of their pictures."""
+
+    study: str
+    samples: tuple[Sample, ...]
+    slices: tuple[Slice, ...] = ()
+    held: dict[str, NDArray[Any]] = dataclasses.field(default_factory=dict)
+    """Pixels that are in no store, by reference."""
+    errors: tuple[Error, ...] = ()
+    """Files that gave no samples."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking:
+    """What to ask about pictures that come without samples."""
+
+    asks: tuple[Ask, ...]
+    lang: Lang
+    spec: str = "8"
+    """Which slices of a study, see `rrg.study.indices_of`."""
+    key: bytes = b""
+    """Behind the pseudonyms of a study."""
+
+
+def kind_of(inputs: Sequence[Path]) -> Kind:
+    """What the inputs are, all of one kind. UsageError for a mixture or a path that is not there."""
+    kinds: set[Kind] = set()
+    for path in inputs or (Path("-"),):
+        if str(path) == "-" or path.suffix == ".jsonl" or path.is_fifo() or path.is_char_device():
+            kinds.add("stream")
+        elif not path.exists():
+            raise UsageError(
+                f"{path}: no such file or folder; give a study, a PNG or JPEG, a data set, a stream, or - for stdin"
+            )
+        elif path.is_dir() and (path / "manifest.json").is_file():
+            kinds.add("dataset")
+        else:
+            kinds.add("picture" if path.suffix.lower() in PICTURES else "study")
+    if len(kinds) > 1:
+        raise UsageError(f"inputs are of several kinds ({', '.join(sorted(kinds))}); give one kind at a time")
+    if "dataset" in kinds and len(inputs) > 1:
+        raise UsageError("more than one data set folder; give one at a time")
+    return kinds.pop()
+
+
+def split_stream(dataset: Path, split: str) -> Path:
+    """The stream of one split of a data set. UsageError names the splits that are there."""
+    path = dataset / f"{split}.jsonl"
+    if split not in SPLITS or not path.is_file():
+        there = [name for name in SPLITS if (dataset / f"{name}.jsonl").is_file()]
+        raise UsageError(f"--split {split}: {dataset} has {', '.join(there) or 'no split'}; give one of these")
+    return path
+
+
+def asks_of(tasks: Sequence[str], questions: Sequence[str], phrases: Sequence[str]) -> list[Ask]:
+    """What to ask about each picture. Nothing given: a grounded report. UsageError when a task lacks its words."""
+    for task in tasks:
+        if task not in TASKS:
+            raise UsageError(f"--task {task}: expected one of {', '.join(TASKS)}")
+    wanted = list(dict.fromkeys(tasks))
+    if questions and "vqa" not in wanted:
+        wanted.append("vqa")
+    if phrases and not {"detect", "phrase-to-box"} & set(wanted):
+        wanted.append("phrase-to-box")
+    asks: list[Ask] = []
+    for task in wanted or ["grounded-report"]:
+        words: Sequence[str | None] = (None,)
+        if task == "vqa":
+            words, option = questions, '-q "QUESTION"'
+        elif task in ("detect", "phrase-to-box"):
+            words, option = phrases, '--phrase "STRUCTURE"'
+        if not words:
+            raise UsageError(f"--task {task} needs {option}, once or more")
+        if any(word is not None and not word.strip() for word in words):
+            raise UsageError(f"--task {task}: {option} is empty; say what is asked")
+        asks += [Ask(task, word) for word in words]
+    return asks
+
+
+def samples_about(image: ImageRef, asking: Asking, *, patient: str, study: str) -> list[Sample]:
+    """One unanswered sample per thing to ask about an image. Ids are hashes of the content."""
+    samples = []
+    for each in asking.asks:
+        question = ask(each.task, asking.lang, escape(each.phrase) if each.phrase else None)
+        bare = Sample(
+            id="",
+            from_=(image.slice,) if image.slice else (),
+            patient=patient,
+            study=study,
+            images=(image,),
+            turns=(Turn(role="user", content=(Part(type="image", ref=image.id), Part(type="text", text=question))),),
+            lang=asking.lang,
+            task=each.task,
+            provenance={"generator": "infer"},
+        )
+        samples.append(dataclasses.replace(bare, id=hashlib.sha256(encode(bare)).hexdigest()[:20]))
+    return samples
+
+
+def picture_work(path: Path, asking: Asking) -> Work:
+    """The samples about one PNG or JPEG. Raises RecordError when it can not be read."""
+    pixels = read_picture(path)
+    name = sha256_pixels(pixels)[:20]
+    image = ImageRef(id="i0", ref=f"picture/{name}#0", rows=pixels.shape[0], columns=pixels.shape[1], unit="rgb")
+    samples = samples_about(image, asking, patient=name, study=name)
+    return Work(name, tuple(samples), held={image.ref: pixels})
+
+
+def study_work(work: slices.Work, asking: Asking) -> Work:
+    """The samples about the chosen slices of a study; says on stderr which they are, and why."""
+    held = study.open_study(work, asking.spec, asking.key)
+    samples: list[Sample] = []
+    for slice_ in held.slices:
+        samples += samples_about(image_of(slice_), asking, patient=slice_.patient, study=slice_.study)
+    if held.slices:
+        talk("infer", f"{held.chosen}; --slices all|N|every:K chooses others")
+    for code, n in sorted(Counter(error.code for error in held.errors).items()):
+        first = next(error for error in held.errors if error.code == code)
+        talk("infer", f"{n} file{'s' if n > 1 else ''} left out: {first.message} [{code}]")
+    name = held.slices[0].study if held.slices else ""
+    return Work(name, tuple(samples), held.slices, held.pixels, held.errors)
+
+
+def picture_items(paths: Sequence[Path]) -> Iterator[Item]:
+    """One piece of work per picture file, in order; the same bytes twice are two pieces."""
+    for number, path in enumerate(paths):
+        try:
+            digest = sha256_file(path)
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        yield Item(f"file/{number}:{digest[:20]}", digest, path)
+
+
+def study_items(paths: Sequence[Path], key: bytes) -> Iterator[Item]:
+    """One piece of work per study; files that give no image come first. RrgError when nothing is DICOM."""
+    found = 0
+    for item in slices.items(paths, key):
+        found += item.payload.study is not None
+        yield item
+    if not found:
+        names = ", ".join(map(str, paths))
+        talk("infer", f"{names}: no DICOM image in there; give a folder or files of a CT or MR study, a PNG or a JPEG")
+
+
+def dataset_items(stream: Path, *, tasks: Sequence[str], lang: str | None, limit: int | None) -> Iterator[Item]:
+    """The studies of one split of a data set, with those of their samples that are wanted, in stream order.
+
+    `limit` counts the samples of all shards together, so that shards make up the whole.
+    """
+    left = limit
+    records = (r for r in read_records([stream], (Sample, Slice)) if isinstance(r, Sample | Slice))
+    for name, group in groupby(records, key=lambda record: record.study):
+        own = list(group)
+        samples = [
+            record
+            for record in own
+            if isinstance(record, Sample) and (not tasks or record.task in tasks) and lang in (None, record.lang)
+        ][:left]
+        if left is not None:
+            left -= len(samples)
+        if samples:
+            slices_ = tuple(record for record in own if isinstance(record, Slice))
+            yield Item(name, samples[0].patient, Work(name, tuple(samples), slices_))
+        if left == 0:
+            return

@@ -1,0 +1,156 @@
+"""Label volumes -> mask records. Pure functions.
+
+A label volume is uint8 (slices, layers, rows, columns) on the pixel grid of its series: 0 is none, else a class id of
+`rrg.anatomy`. Structures that overlap lie in different layers.
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from rrg.anatomy import BY_ID, LABELS, label_map_version
+from rrg.geometry import Array, component_boxes, union_box
+from rrg.records import Box, Mask, MaskLabel, Slice
+from rrg.store import reference
+
+Labels = NDArray[np.uint8]
+SIDE_PAIRS = (("liver", "spleen"), *((f"{name[:-5]}_right", name) for name in LABELS if name.endswith("_left")))
+"""(lies on the patient's right, lies on the left); the first pair also shows a mirrored volume whose masks fit it."""
+MIN_VOXELS_FOR_SIDE = 20
+ALIASES = {"lung_nodules": "lung_nodule", "liver_lesions": "lesion", "lung_airways": "airways", "body_trunc": "body"}
+"""Class names of other TotalSegmentator tasks that mean one of our labels."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What an engine found in one series."""
+
+    volume: Labels
+    """(slices, layers, rows, columns) class ids."""
+    looked_for: tuple[str, ...] | None
+    """Labels that it could find; None: not known."""
+    counts: Counter[str]
+    """For the funnel."""
+    flags: tuple[str, ...]
+    fingerprint: str
+    """Stands for all side inputs that can change the labels."""
+
+
+def label_name(name: str) -> str | None:
+    """Our name for a class name of a file or a segmenter; None when we have no such label."""
+    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    for candidate in (name, plain, ALIASES.get(plain, "")):
+        if candidate in LABELS:
+            return candidate
+    return None
+
+
+def labels_on(layers: Labels) -> tuple[MaskLabel, ...]:
+    """The structures of one slice, (layers, rows, columns), by class id and layer; an empty slice gives none."""
+    found = []
+    for number, layer in enumerate(layers):
+        for value, place in enumerate(ndimage.find_objects(layer), 1):
+            if place is None:
+                continue
+            inside = layer[place] == value
+            boxes = tuple(_moved(box, place[1].start, place[0].start) for box in component_boxes(inside))
+            found.append(
+                MaskLabel(
+                    label=BY_ID[value].name,
+                    class_id=value,
+                    layer=number,
+                    area_px=int(inside.sum()),
+                    box=union_box(boxes),
+                    components=boxes,
+                )
+            )
+    return tuple(sorted(found, key=lambda label: (label.class_id, label.layer)))
+
+
+def _moved(box: Box, columns: int, rows: int) -> Box:
+    return Box(x0=box.x0 + columns, y0=box.y0 + rows, x1=box.x1 + columns, y1=box.y1 + rows)
+
+
+def mask_records(
+    slices: Sequence[Slice],
+    volume: Labels,
+    *,
+    engine: str,
+    array: str,
+    fingerprint: str,
+    looked_for: Iterable[str] | None,
+    flags: tuple[str, ...] = (),
+) -> Iterator[Mask]:
+    """One record per slice of `slices`, also where nothing was found.
+
+    `volume` is (slices of the series, layers, rows, columns), stored as `array`. The id of a record is made from the
+    slice, the engine and `fingerprint`, which stands for all that can change the labels.
+    """
+    known = None if looked_for is None else tuple(sorted(set(looked_for), key=lambda name: LABELS[name].class_id))
+    version = label_map_version()
+    for slice_ in slices:
+        yield Mask(
+            id=hashlib.sha256(f"mask\0{slice_.id}\0{engine}\0{fingerprint}".encode()).hexdigest()[:20],
+            from_=(slice_.id,),
+            patient=slice_.patient,
+            study=slice_.study,
+            series=slice_.series,
+            slice=slice_.id,
+            engine=engine,
+            array=reference(array, slice_.index),
+            labels=labels_on(volume[slice_.index]),
+            looked_for=known,
+            label_map=version,
+            flags=flags,
+        )
+
+
+def add_layer(layers: list[Labels], values: Labels) -> None:
+    """Put `values` (slices, rows, columns) into the first of `layers` where nothing overlaps, else into a new one."""
+    for layer in layers:
+        if not np.any((layer != 0) & (values != 0) & (layer != values)):
+            np.maximum(layer, values, out=layer)
+            return
+    layers.append(values)
+
+
+def stacked(layers: Sequence[Labels]) -> Labels:
+    """Layers of (slices, rows, columns) -> (slices, layers, rows, columns); at least one layer."""
+    return np.stack(layers, axis=1)
+
+
+def remap(values: NDArray[Any], classes: Mapping[int, int]) -> Labels:
+    """Replace each value by its class id; values that `classes` does not name become 0."""
+    highest = int(values.max(initial=0))
+    table = np.zeros(highest + 1, np.uint8)
+    for value, class_id in classes.items():
+        if 0 <= value <= highest:
+            table[value] = class_id
+    labels: Labels = table[values]
+    return labels
+
+
+def sides_are_suspect(volume: Labels, affine: Array) -> bool:
+    """True when most pairs of a right and a left structure lie the wrong way round in the patient.
+
+    `volume` is (slices, layers, rows, columns); `affine` maps (slice, row, column) to (x, y, z) in mm, LPS, where x
+    grows to the patient's left.
+    """
+    centres: dict[int, float] = {}
+    for layer in range(volume.shape[1]):
+        values = volume[:, layer]
+        for value, place in enumerate(ndimage.find_objects(values), 1):
+            if place is None or (inside := values[place] == value).sum() < MIN_VOXELS_FOR_SIDE:
+                continue
+            voxel = np.array([axis.start for axis in place]) + np.array(ndimage.center_of_mass(inside))
+            centres[value] = float(affine[0, :3] @ voxel + affine[0, 3])
+    pairs = [(LABELS[right].class_id, LABELS[left].class_id) for right, left in SIDE_PAIRS if right in LABELS]
+    wrong = [centres[right] > centres[left] for right, left in pairs if right in centres and left in centres]
+    return bool(wrong) and 2 * sum(wrong) > len(wrong)

@@ -1,0 +1,267 @@
+"""The llama.cpp back end: a GGUF language model and its mmproj, through the multimodal library of llama-cpp-python.
+
+A picture is encoded once: as long as the same pictures stand before the question, their part of the key-value cache
+stays, and only the question is read.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrg.errors import RrgError
+from rrg.model.load import check_prompt, default_threads, model_hash
+from rrg.model.settings import Generated, Pictures, Settings, read_settings
+from rrg.prompt import MEDIA
+
+BATCH = 512
+"""Tokens that llama.cpp reads at a time."""
+PICTURES = 32
+"""Encoded pictures that are kept."""
+
+
+class GgufModel:
+    """Back end for GGUF folders."""
+
+    backend = "gguf"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import llama_cpp
+        from llama_cpp import mtmd_cpp
+
+        self.settings: Settings = read_settings(path)
+        self.hash = model_hash(path)
+        self._text: Any = None
+        self._vision: Any = None
+        self._kept: tuple[bytes, int] = (b"", 0)
+        self._embeddings: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        llm, mmproj = (_one(path, pattern) for pattern in ("llm-*.gguf", "mmproj-*.gguf"))
+        self._threads = threads or default_threads(llm.stat().st_size // 2)
+        _silence()
+        with _quiet_stderr():
+            try:
+                self._text = llama_cpp.Llama(
+                    str(llm),
+                    n_ctx=self.settings.context,
+                    n_batch=BATCH,
+                    n_threads=self._threads,
+                    n_threads_batch=self._threads,
+                    verbose=False,
+                )
+            except (ValueError, RuntimeError):
+                raise RrgError(f"{llm}: llama.cpp refuses this file; run rrg export again", "E_MODEL") from None
+            options = mtmd_cpp.mtmd_context_params_default()
+            options.use_gpu = False
+            options.print_timings = False
+            options.warmup = False
+            options.n_threads = self._threads
+            options.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+            self._vision = mtmd_cpp.mtmd_init_from_file(str(mmproj).encode(), self._text.model, options)
+        if not self._vision:
+            self.close()
+            raise RrgError(f"{mmproj}: llama.cpp refuses this file; run rrg export again", "E_MODEL")
+        self._vocabulary = llama_cpp.llama_model_get_vocab(self._text.model)
+        self._context = self._text._ctx.ctx
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._width = llama_cpp.llama_model_n_embd_inp(self._text.model)
+
+    def answer(self, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
+        """Greedy answer; see `Model`."""
+        import llama_cpp
+
+        place = self._read(pictures, prompt)
+        written: list[int] = []
+        room = min(max_new_tokens, self.settings.context - place)
+        while len(written) < room:
+            token = int(self._scores().argmax())
+            if llama_cpp.llama_vocab_is_control(self._vocabulary, token):
+                return Generated(self._detokenised(written), False)
+            written.append(token)
+            self._decode([token])
+        return Generated(self._detokenised(written), True)
+
+    def prompt_tokens(self, prompt: str, pictures: Pictures) -> list[int | None]:
+        """Token ids of a prompt as llama.cpp reads it, begin token included; None for each image token."""
+        with self._chunks(pictures, prompt) as chunks:
+            parts = (tokens if tokens is not None else [None] * count for tokens, count, _ in chunks)
+            return [token for part in parts for token in part]
+
+    def log_probabilities(self, pictures: Pictures, prompt: str) -> NDArray[np.float64]:
+        """(vocabulary,) log-probabilities of the answer's first token."""
+        self._read(pictures, prompt)
+        scores = self._scores().astype(np.float64)
+        scores -= scores.max()
+        return np.asarray(scores - np.log(np.exp(scores).sum()))
+
+    def close(self) -> None:
+        """Free both parts."""
+        from llama_cpp import mtmd_cpp
+
+        if self._vision:
+            mtmd_cpp.mtmd_free(self._vision)
+            self._vision = None
+        if self._text is not None:
+            self._text.close()
+            self._text = None
+
+    def _read(self, pictures: Pictures, prompt: str) -> int:
+        """Bring the cache to the end of the prompt; the number of tokens. Reuses the start of the last prompt."""
+        import llama_cpp
+        from llama_cpp import mtmd_cpp
+
+        hashes = [hashlib.sha256(np.ascontiguousarray(each).tobytes()).digest() for each in pictures]
+        with self._chunks(pictures, prompt) as chunks:
+            total = sum(count for _, count, _ in chunks)
+            check_prompt(prompt, pictures, [0] * total, self.settings)
+            last = max((number for number, (tokens, _, _) in enumerate(chunks) if tokens is None), default=-1)
+            head, tail = chunks[: last + 1], chunks[last + 1 :]
+            key = hashlib.sha256(repr([tokens for tokens, _, _ in head]).encode() + b"".join(hashes)).digest()
+            if head and self._kept[0] == key:
+                llama_cpp.llama_memory_seq_rm(self._memory, 0, self._kept[1], -1)
+            else:
+                llama_cpp.llama_memory_clear(self._memory, True)
+                self._kept = b"", 0
+                place, picture = llama_cpp.llama_pos(0), iter(hashes)
+                for tokens, _, chunk in head:
+                    if tokens is not None:
+                        self._decode(tokens)
+                        place.value += len(tokens)
+                    else:
+                        self._decode_picture(mtmd_cpp, chunk, next(picture), place)
+                self._kept = key, place.value
+            for tokens, _, _ in tail:
+                self._decode(tokens or [])
+            return total
+
+    def _decode_picture(self, mtmd_cpp: Any, chunk: Any, digest: bytes, place: Any) -> None:
+        import llama_cpp
+
+        if digest not in self._embeddings:
+            if mtmd_cpp.mtmd_encode_chunk(self._vision, chunk) != 0:
+                raise RrgError("llama.cpp could not encode a picture; run rrg export again", "E_MODEL")
+            size = mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk) * self._width
+            found = np.ctypeslib.as_array(mtmd_cpp.mtmd_get_output_embd(self._vision), shape=(size,))
+            self._embeddings[digest] = found.copy()
+            if len(self._embeddings) > PICTURES:
+                self._embeddings.popitem(last=False)
+        self._embeddings.move_to_end(digest)
+        pointer = self._embeddings[digest].ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        start = llama_cpp.llama_pos(place.value)
+        nothing = mtmd_cpp.mtmd_helper_post_decode_callback()
+        code = mtmd_cpp.mtmd_helper_decode_image_chunk(
+            self._vision, self._context, chunk, pointer, start, 0, BATCH, ctypes.byref(place), nothing, None
+        )
+        if code != 0:
+            raise RrgError(f"llama.cpp could not read a picture (code {code}); run rrg export again", "E_MODEL")
+
+    def _decode(self, tokens: list[int]) -> None:
+        import llama_cpp
+
+        for first in range(0, len(tokens), BATCH):
+            part = tokens[first : first + BATCH]
+            array = (llama_cpp.llama_token * len(part))(*part)
+            code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(array, len(part)))
+            if code != 0:
+                raise RrgError(f"llama.cpp could not read a prompt of this length (code {code})", "E_TOKENS")
+
+    def _scores(self) -> NDArray[np.float32]:
+        import llama_cpp
+
+        size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
+        return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, -1), shape=(size,))
+
+    def _detokenised(self, tokens: list[int]) -> str:
+        import llama_cpp
+
+        out = b""
+        for token in tokens:
+            size = 64
+            while True:
+                buffer = ctypes.create_string_buffer(size)
+                wrote = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, True)
+                if wrote >= 0:
+                    break
+                size = -wrote
+            out += buffer.raw[:wrote]
+        return out.decode("utf-8", errors="replace")
+
+    @contextlib.contextmanager
+    def _chunks(self, pictures: Pictures, prompt: str) -> Iterator[list[tuple[list[int] | None, int, Any]]]:
+        """(token ids or None for a picture, number of tokens, chunk) in order; chunks live only inside the context."""
+        from llama_cpp import mtmd_cpp as mtmd
+
+        if prompt.count(MEDIA) != len(pictures):
+            check_prompt(prompt, pictures, [], self.settings)
+        data = prompt.encode()
+        text = mtmd.mtmd_input_text()
+        text.text, text.text_len, text.add_special, text.parse_special = data, len(data), True, True
+        bitmaps = []
+        for picture in pictures:
+            pixels = np.ascontiguousarray(picture)
+            pointer = pixels.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+            bitmaps.append(mtmd.mtmd_bitmap_init(pixels.shape[1], pixels.shape[0], pointer))
+        chunks = mtmd.mtmd_input_chunks_init()
+        try:
+            array = (mtmd.mtmd_bitmap_p_ctypes * len(bitmaps))(*bitmaps)
+            code = mtmd.mtmd_tokenize(self._vision, chunks, ctypes.byref(text), array, len(bitmaps))
+            if code != 0:
+                raise RrgError(f"llama.cpp could not split the prompt (code {code})", "E_MODEL")
+            found: list[tuple[list[int] | None, int, Any]] = []
+            for number in range(mtmd.mtmd_input_chunks_size(chunks)):
+                chunk = mtmd.mtmd_input_chunks_get(chunks, number)
+                count = mtmd.mtmd_input_chunk_get_n_tokens(chunk)
+                tokens = None
+                if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
+                    length = ctypes.c_size_t()
+                    start = mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(length))
+                    tokens = [int(start[place]) for place in range(length.value)]
+                found.append((tokens, count, chunk))
+            yield found
+        finally:
+            mtmd.mtmd_input_chunks_free(chunks)
+            for bitmap in bitmaps:
+                mtmd.mtmd_bitmap_free(bitmap)
+
+
+def _one(path: Path, pattern: str) -> Path:
+    found = sorted(path.glob(pattern))
+    if len(found) != 1:
+        raise RrgError(f"{path}: {len(found)} files {pattern}; expected one, run rrg export again", "E_MODEL")
+    return found[0]
+
+
+_SILENT: list[Any] = []
+
+
+def _silence() -> None:
+    """Drop the log lines of llama.cpp and its multimodal part. The callback must outlive them."""
+    import llama_cpp
+    from llama_cpp import mtmd_cpp
+
+    if not _SILENT:
+        _SILENT.append(llama_cpp.llama_log_callback(lambda level, text, data: None))
+        for setter in (llama_cpp.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
+            setter(_SILENT[0], ctypes.c_void_p(0))
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Point fd 2 at nothing: some lines are printed before any callback is asked."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

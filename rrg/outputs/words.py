@@ -1,0 +1,54 @@
+"""What a page says, in German and English: (German, English)."""
+
+WORDS: dict[str, tuple[str, str]] = {
+    "soft": ("Weichteil", "Soft tissue"),
+    "lung": ("Lunge", "Lung"),
+    "bone": ("Knochen", "Bone"),
+    "window": ("Fenster", "Window"),
+    "boxes": ("Alle Boxen", "All boxes"),
+    "reference": ("Referenz", "Reference"),
+    "reference_noun": ("Referenz", "Reference"),
+    "series": ("Serie", "series"),
+    "slice": ("Schicht", "slice"),
+    "picture": ("Bild", "picture"),
+    "statement": ("Aussage", "statement"),
+    "statements": ("Aussagen", "statements"),
+    "box_noun": ("Box", "box"),
+    "boxes_noun": ("Boxen", "boxes"),
+    "previous": ("Zurück", "Back"),
+    "next": ("Weiter", "Next"),
+    "all": ("Alle Bilder", "All pictures"),
+    "list": ("Bilder", "Pictures"),
+    "nothing": ("Keine Bilder.", "No pictures."),
+    "empty": ("(keine Antwort)", "(no answer)"),
+    "left_out": ("weitere Bilder passten nicht auf diese Seite.", "more pictures did not fit on this page."),
+    "frame": (
+        "Boxen: Pixel der Originalschicht. Links und rechts sind die Seiten des Patienten; "
+        "R, L, A, P, H, F am Bildrand: rechts, links, vorn, hinten, Kopf, Fuß.",
+        "Boxes: pixels of the original slice. Left and right are the patient's; "
+        "R, L, A, P, H, F at the picture's edge: right, left, front, back, head, foot.",
+    ),
+    "keys": (
+        "← → Bilder · 1 2 3 Fenster · B Boxen · R Referenz · A alle · L Sprache · Tab Fundstellen · Esc lösen",
+        "← → pictures · 1 2 3 window · B boxes · R reference · A all · L language · Tab findings · Esc release",
+    ),
+}
+"""Words of the interface."""
+KINDS: dict[str, tuple[str, str]] = {
+    "report": ("Bericht", "Report"),
+    "grounded-report": ("Bericht mit Fundstellen", "Grounded report"),
+    "vqa": ("Frage", "Question"),
+    "detect": ("Strukturen", "Structures"),
+    "phrase-to-box": ("Wo ist es?", "Where is it?"),
+    "box-to-phrase": ("Was ist es?", "What is it?"),
+    "masks": ("Masken", "Masks"),
+    "cited": ("Befundtext zu diesem Bild", "Report on this slice"),
+}
+"""Headings of cards, by task."""
+FLAGS: dict[str, tuple[str, str]] = {
+    "malformed_box": ("unlesbare Box", "unreadable box"),
+    "cut": ("abgeschnitten", "cut off"),
+    "shuffled_image": ("Kontrolle: fremdes Bild", "control: another patient's picture"),
+    "no_image": ("Kontrolle: ohne Bild", "control: no picture"),
+}
+"""Flags of predictions and masks."""

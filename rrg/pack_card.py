@@ -1,0 +1,119 @@
+"""The data card of a packed data set: what is in it, how it was made, what it may not be used for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+SPLITS = ("train", "val", "test")
+
+
+def card(manifest: Mapping[str, Any], *, made_up: bool) -> str:
+    """The card as Markdown, from the manifest. No ids, no text of reports."""
+    parts = [
+        "# Data card",
+        _privacy(made_up=made_up),
+        "## Contents",
+        _table(
+            ("", *SPLITS),
+            [
+                ("patients", *(manifest["patients"][split] for split in SPLITS)),
+                *(
+                    (word, *(manifest["counts"][split].get(key, 0) for split in SPLITS))
+                    for word, key in (
+                        ("studies", "study"),
+                        ("slices", "slice"),
+                        ("masks", "mask"),
+                        ("samples", "sample"),
+                    )
+                ),
+            ],
+        ),
+        "Split by a hash of the patient's pseudonym: no patient is in two splits, and new patients move nobody.",
+        *(_strata(manifest["strata"], field, title) for field, title in _FIELDS),
+        "## Text shared between splits",
+        "Sentences of reports (whole texts of a slice) that occur word for word in two splits. "
+        "Standard phrases do; a large share means that text scores are too good.",
+        _table(
+            ("splits", "shared texts", "different texts"),
+            [
+                (
+                    pair.replace("+", " and "),
+                    n,
+                    " and ".join(str(manifest["texts"][split]) for split in pair.split("+")),
+                )
+                for pair, n in manifest["shared_texts"].items()
+            ],
+        ),
+        "## Balance",
+        _balance(manifest["balance"]),
+        "## Funnel",
+        "What came in, and what was left out and why.",
+        _table(("", "number"), sorted(manifest["funnel"].items())),
+        "## Stages",
+        _table(
+            ("command", "version", "run", "seed"),
+            [(run["command"], run["version"], run["id"], run.get("seed", "")) for run in manifest["runs"]],
+        ),
+        f"Label map: {', '.join(manifest['label_maps']) or 'none'}. Arrays: "
+        + (
+            "copied into `store/`."
+            if manifest["pixels"] == "copy"
+            else "links in `store/` to the store they were made in."
+        )
+        + (" Packed with --partial: the stream was cut short." if manifest["partial"] else ""),
+        "Labels and boxes come from an automatic segmentation and from rules on report texts; nobody checked them one "
+        "by one. Research use only; not a medical device.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_FIELDS = (
+    ("task", "tasks"),
+    ("lang", "languages"),
+    ("modality", "modalities"),
+    ("question_type", "types of questions"),
+)
+
+
+def _privacy(*, made_up: bool) -> str:
+    if made_up:
+        return "All studies and reports are made up by `rrg phantom`; no person is behind them."
+    return (
+        "Pseudonymised, and still personal data: identifiers are keyed hashes and names in texts are masked by rules, "
+        "but images and reports of real patients can lead back to them. Keep it where the originals may be kept; do "
+        "not pass it on without a legal ground."
+    )
+
+
+def _strata(strata: Mapping[str, Mapping[str, Mapping[str, int]]], field: str, title: str) -> str:
+    values = sorted({value for split in SPLITS for value in strata[split].get(field, {})})
+    rows = [(value, *(strata[split].get(field, {}).get(value, 0) for split in SPLITS)) for value in values]
+    return f"### Samples by {title}\n\n{_table((field, *SPLITS), rows)}" if rows else ""
+
+
+def _balance(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "Not balanced (`--no-balance`), or no yes/no and choice questions."
+    return (
+        "Yes/no questions per structure or finding, split and language: as many yes as no (within two points); "
+        "choice questions: the right choice at every place equally often (from 200 questions on).\n\n"
+        + _table(
+            ("split", "lang", "question", "about", "before", "after", "share of the most frequent"),
+            [
+                (
+                    row["split"],
+                    row["lang"],
+                    row["question"],
+                    row["label"],
+                    " / ".join(map(str, row["before"])),
+                    " / ".join(map(str, row["after"])),
+                    f"{max(row['after']) / sum(row['after']):.2f}" if sum(row["after"]) else "none left",
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

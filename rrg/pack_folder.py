@@ -1,0 +1,90 @@
+"""A folder that is whole or absent: built beside, synced, then given its name in one step."""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rrg.errors import INTERRUPTED, INTERRUPTED_RESUMABLE, RrgError
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # renameat2(2)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@contextmanager
+def building(out: Path) -> Iterator[Path]:
+    """A new folder ``.NAME.partial`` beside `out`, emptied before and removed after. Raises RrgError(E_LOCKED).
+
+    SIGINT, SIGTERM and SIGUSR1 remove it too and end the process with the exit codes of the README.
+    """
+    temporary = out.with_name(f".{out.name}.partial")
+    lock = out.with_name(f".{out.name}.lock")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("ab")
+    except OSError as error:
+        raise RrgError(f"{out}: {error.strerror}; choose another folder", "E_IO") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RrgError(
+                f"{out}: another rrg writes this folder; wait for it, or choose another", "E_LOCKED"
+            ) from None
+        before = {number: signal.signal(number, _stop) for number in SIGNALS}
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            yield temporary
+        except OSError as error:
+            raise RrgError(f"{out}: {error.strerror or error}; nothing has its final name, run again", "E_IO") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    code = INTERRUPTED if number == signal.SIGINT else INTERRUPTED_RESUMABLE
+    for each in SIGNALS:
+        signal.signal(each, lambda number, frame: os._exit(code))  # the second signal acts at once
+    print("stopped; nothing was left behind, give the same command again", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def sync(folder: Path) -> None:
+    """Force all files of a folder to the disk; linked folders are left alone."""
+    for root, _folders, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(root, name), os.O_RDONLY)  # noqa: PTH118
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def publish(temporary: Path, out: Path) -> None:
+    """Give a finished folder its name; what had the name before is removed. Never a moment without either."""
+    sync(temporary)
+    if out.exists() and any(out.iterdir()):
+        _exchange(temporary, out)  # the old one now has the temporary name and goes with it
+    else:
+        temporary.rename(out)
+
+
+def _exchange(a: Path, b: Path) -> None:
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.renameat2(AT_FDCWD, os.fsencode(a), AT_FDCWD, os.fsencode(b), RENAME_EXCHANGE) == 0:
+            return
+    spare = b.with_name(f".{b.name}.old")  # file systems that can not exchange names
+    b.rename(spare)
+    a.rename(b)
+    spare.rename(a)

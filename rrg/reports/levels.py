@@ -1,0 +1,186 @@
+"""Vertebrae and ribs by number: "BWK 11/12", "L4/5", "Th 3-5", "3.-5. Rippe rechts", "left ribs 4 to 6"."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rrg.anatomy import LABELS
+from rrg.records import Lang, Span
+
+_REGION = {"H": "C", "C": "C", "B": "T", "T": "T", "L": "L", "S": "S"}
+_LAST = {"C": 7, "T": 12, "L": 5, "S": 1}
+_ORDER = [f"{region}{number}" for region in "CTLS" for number in range(1, _LAST[region] + 1)]
+_RANGE = r"(?:\s*(?:-|–|bis|to|through)\s*)"
+_AND = r"(?:\s*(?:/|,|und|and|&|u\.|sowie)\s*)"
+
+_NAMED = re.compile(
+    r"\b(?P<region>[HBL](?:W(?:K|S)|wirbel)|SWK|(?:Hals|Brust|Lenden|Sakral)wirbel(?:körper[sn]?|[sn])?|"
+    r"(?:[Cc]ervical|[Tt]horacic|[Ll]umbar)\s+vertebra[el]?(?:\s+bod(?:y|ies))?)[\s-]*"
+    rf"(?P<list>\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:[HBLS]W[KS]\s*)?\d{{1,2}}(?!\s*(?:mm|cm|[.,]\d)))*)(?![\d.,]*\d|\s*(?:mm|cm))"
+)
+_ORDINAL = re.compile(
+    r"(?<![\d.,])(?P<list>\d{1,2}(?:\.|st|nd|rd|th)(?:\s*(?:-|–|/|,|und|and|bis|to)\s*\d{1,2}(?:\.|st|nd|rd|th))*)\s*"
+    r"(?P<region>[HBL]WK|SWK|(?:Hals|Brust|Lenden)wirbel(?:körper[sn]?|[sn])?|"
+    r"(?:cervical|thoracic|lumbar)\s+vertebra[el]?(?:\s+bod(?:y|ies))?)\b"
+)
+_SPELLED_LEVEL = re.compile(
+    r"\b(?P<number>[Ee]rst|[Zz]weit|[Dd]ritt|[Vv]iert|[Ff]ünft|[Ss]echst|[Ss]iebt|[Ss]iebent|[Aa]cht|[Nn]eunt|[Zz]ehnt|[Ee]lft|"
+    r"[Zz]wölft)e[rsnm]?\s+(?P<region>[HBL]WK|(?:Hals|Brust|Lenden)wirbel(?:körper[sn]?|[sn])?)\b"
+    r"|\b(?P<number2>(?:[Ff]ir|[Ss]econ|[Tt]hir|[Ff]our|[Ff]if|[Ss]ix|[Ss]even|[Ee]igh|[Nn]in|[Tt]en|[Ee]leven|[Tt]welf)"
+    r"(?:st|d|th))\s+(?P<region2>(?:cervical|thoracic|lumbar)\s+vertebra(?:l\s+body)?)\b"
+)
+_GERMAN = ["erst", "zweit", "dritt", "viert", "fünft", "sechst", "siebt", "acht", "neunt", "zehnt", "elft", "zwölft"]
+_BARE = re.compile(
+    rf"(?<![\w/.-])(?P<list>(?:C|Th|T|L|S)\s?\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:(?:C|Th|T|L|S)\s?)?\d{{1,2}}"
+    r"(?!\s*(?:mm|cm|x|[.,]\d)))*)(?![\w]|[.,]\d)"
+)
+_LEVEL = re.compile(r"(?P<region>C|Th|T|L|S)?\s?(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)|(?P<slash>/)")
+_VERTEBRAL = re.compile(
+    r"(?:vertebra\w*|level|levels|at|of|Höhe|Wirbel\w*|Segment\w*|Etage|disc|disk|spine|Bandscheibe\w*|from|in|NPP|BSV)"
+    r"\s+\Z",
+    re.I,
+)
+_AFTER = re.compile(
+    r"\s*(?:vertebra\w*|vertebral|level|body|compression|superior|inferior|endplate|Wirbel\w*|fracture)"
+)
+_TNM = re.compile(
+    r"\s*[,]?\s*[cpyr]*[NM]\s?[0-3Xx]|[a-d](?![\w])|-?\s?(?:[Ww]eighted|[Ww]\b|[Ww]i\b|gewichtet|[Ss]ignal|hyper|hypo|FLAIR|TSE|STIR|Bild|Sequenz)"
+)
+
+_RIB = re.compile(
+    r"(?<![\d.,])(?P<list>\d{1,2}\.(?:\s*(?:-|–|/|,|und|bis|u\.)\s*\d{1,2}\.)*)\s*Rippen?\b"
+    r"|\bRippen?\s+(?P<list2>\d{1,2}(?:\s*(?:-|–|/|,|und|bis)\s*\d{1,2})*)(?![\d.,]*\d|\s*(?:mm|cm))"
+    r"|\b[Rr]ibs?\s+(?P<list3>\d{1,2}(?:\s*(?:-|–|/|,|,?\s*and|to|through)\s*\d{1,2})*)(?![\d.,]*\d|\s*(?:mm|cm))"
+    r"|(?<![\d.,])(?P<list4>\d{1,2}(?:st|nd|rd|th)(?:\s*(?:-|–|/|,|,?\s*and|to|through)\s*\d{1,2}(?:st|nd|rd|th))*)\s+ribs?\b"
+    r"|\b(?P<list5>(?:[Ff]ir|[Ss]econ|[Tt]hir|[Ff]our|[Ff]if|[Ss]ix|[Ss]even|[Ee]igh|[Nn]in|[Tt]en|[Ee]leven|[Tt]welf)"
+    r"(?:st|d|th))\s+ribs?\b"
+)
+_SPELLED = ["fir", "secon", "thir", "four", "fif", "six", "seven", "eigh", "nin", "ten", "eleven", "twelf"]
+_RIB_PART = re.compile(r"(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)")
+RIBS = 12
+
+
+class Level(NamedTuple):
+    """A place on the spine or a rib, by number."""
+
+    span: Span
+    classes: tuple[str, ...]
+    """Vertebrae, discs, or ribs of both sides (named ``rib_*``: the side is found later)."""
+    rule: str
+
+
+def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
+    """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
+    taken: list[Span] = []
+    for pattern, rule in _PATTERNS:
+        for match in pattern.finditer(text, start, end):
+            span = match.span()
+            if any(span[0] < last and first < span[1] for first, last in taken):
+                continue
+            if rule == "rib":
+                classes = _ribs(next(part for part in match.groups() if part))
+            elif rule == "vertebra-spelled":
+                classes = _spelled(match)
+            elif rule == "level":
+                if not _is_level(match, text, start, end, lang):
+                    continue
+                classes = _bare_classes(match["list"])
+            else:
+                classes = _vertebrae(match["region"][0].upper(), match["list"])
+            if classes:
+                taken.append(span)
+                yield Level(span, classes, rule)
+
+
+_PATTERNS = (
+    (_NAMED, "vertebra"),
+    (_ORDINAL, "vertebra-ordinal"),
+    (_SPELLED_LEVEL, "vertebra-spelled"),
+    (_BARE, "level"),
+    (_RIB, "rib"),
+)
+
+
+def _spelled(match: re.Match[str]) -> tuple[str, ...]:
+    """ "Erster Lendenwirbelkörper", "first lumbar vertebra"."""
+    if match["number"]:
+        number, region = _GERMAN.index(match["number"].lower().replace("siebent", "siebt")) + 1, match["region"]
+        return _vertebrae(region[0].upper(), str(number))
+    number = _SPELLED.index(re.sub(r"(?:st|d|th)\Z", "", match["number2"].lower())) + 1
+    region = {"c": "C", "t": "B", "l": "L"}[match["region2"][0]]
+    return _vertebrae(region, str(number))
+
+
+def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang) -> bool:
+    """Keep "L4/5" and "C5"; refuse T2 (sequence, TNM) and S1 (segment, series) without a word of the spine."""
+    before, after = text[start : match.start()], text[match.end() : end]
+    if _TNM.match(after) or re.search(r"\b(?:Hepatitis|Typ|Segment|Seg\.?|LK|Level|Vitamin|Station)\s*\Z", before):
+        return False
+    found = match["list"]
+    if (
+        found.startswith("L")
+        or found.startswith("Th")
+        or ("/" in found and re.search(r"[A-Z].*[A-Z]|^[CT]\s?\d+/", found))
+    ):
+        return True
+    if found[0] == "C" and len(found) > 1:
+        return True
+    return bool(_VERTEBRAL.search(before) or _AFTER.match(after))
+
+
+def _vertebrae(region: str, listed: str) -> tuple[str, ...]:
+    return tuple(f"vertebrae_{level}" for level in _walk(_REGION[region], listed)[0])
+
+
+def _bare_classes(listed: str) -> tuple[str, ...]:
+    """ "L4/5" is the disc between; "L4" and "L1-L3" are vertebrae."""
+    levels, slashed = _walk(None, listed)
+    if slashed and len(levels) == 2:
+        return ("intervertebral_discs",)
+    return tuple(f"vertebrae_{level}" for level in levels)
+
+
+def _walk(region: str | None, listed: str) -> tuple[list[str], bool]:
+    """Levels of a list; True when a slash stands between them. Empty when one of them does not exist."""
+    found: list[str] = []
+    ranged = slashed = False
+    for part in _LEVEL.finditer(listed):
+        if part["range"]:
+            ranged = True
+        elif part["slash"]:
+            slashed = True
+        else:
+            region = _REGION[part["region"][0]] if part["region"] else region
+            level = f"{region}{int(part['number'])}"
+            if level not in _ORDER and found and part["region"] is None:  # L5/1 stands for L5/S1
+                level = {"L": "S", "C": "T", "T": "L"}.get(region or "", "") + str(int(part["number"]))
+            if level not in _ORDER:
+                return [], False
+            if ranged and found:
+                first, last = _ORDER.index(found[-1]), _ORDER.index(level)
+                found.extend(_ORDER[first + 1 : last])
+            ranged = False
+            found.append(level)
+    return list(dict.fromkeys(found)), slashed
+
+
+def _ribs(listed: str) -> tuple[str, ...]:
+    spelled = re.sub(r"(?:st|nd|rd|th|d)\Z", "", listed.lower())
+    numbers: list[int] = []
+    if spelled in _SPELLED:
+        numbers = [_SPELLED.index(spelled) + 1]
+    else:
+        ranged = False
+        for part in _RIB_PART.finditer(listed):
+            if part["range"]:
+                ranged = True
+            else:
+                number = int(part["number"])
+                if ranged and numbers:
+                    numbers.extend(range(numbers[-1] + 1, number))
+                ranged = False
+                numbers.append(number)
+    if not numbers or not all(1 <= number <= RIBS for number in numbers):
+        return ()
+    names = (f"rib_{side}_{number}" for number in dict.fromkeys(numbers) for side in ("left", "right"))
+    return tuple(name for name in names if name in LABELS)

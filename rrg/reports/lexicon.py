@@ -1,0 +1,207 @@
+"""The word lists of ``rrg/lexicon`` as tries over folded words. Loaded once per process and language."""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from rrg.anatomy import LABELS
+from rrg.records import Lang
+from rrg.reports.words import Words, fold, words_of
+
+VERSION = "rrg-lexicon/1"
+FILES = (
+    "abbreviations.tsv",
+    "anatomy.tsv",
+    "context.de.tsv",
+    "context.en.tsv",
+    "findings.de.tsv",
+    "findings.en.tsv",
+    "forms.de.tsv",
+    "forms.en.tsv",
+    "sections.tsv",
+)
+Trie = dict[str, Any]
+"""Word -> Trie; the key "" holds the payloads of the phrase that ends here."""
+ADJECTIVE_ENDINGS = ("", "e", "er", "es", "en", "em")
+_EXACT = 4
+"""A form of up to four capitals is compared as it stands: "LE" is an embolism, "le" is French."""
+
+
+class Meaning(NamedTuple):
+    """What a form of the structures means."""
+
+    classes: tuple[str, ...]
+    """Names of ``rrg.anatomy``; of both sides where the structure has two."""
+    both: bool = False
+    """A plural that means both sides."""
+    gone: bool = False
+    """An operation that took the structure out."""
+
+
+class Trigger(NamedTuple):
+    """What a word of the context lists does."""
+
+    kind: str
+    scope: str
+    form: str
+
+
+class Lexicon(NamedTuple):
+    """All lists of one language."""
+
+    structures: Trie
+    findings: Trie
+    context: Trie
+    stems: dict[str, Meaning]
+    """First parts of compounds."""
+    heads: frozenset[str]
+    """Second parts that keep the structure."""
+    tails: dict[str, str]
+    """Ends of compounds -> finding."""
+    single: dict[str, str]
+    """One-word findings."""
+    denied: frozenset[str]
+    """Words that deny their finding themselves: "steinfrei"."""
+    abbreviations: dict[str, str]
+    """Word before a full stop -> kind."""
+
+
+def lexicon_version() -> str:
+    """``rrg-lexicon/1:`` and 12 hex digits of the SHA-256 over all word lists."""
+    return f"{VERSION}:{_checksum()[:12]}"
+
+
+@cache
+def _checksum() -> str:
+    digest = hashlib.sha256()
+    for name in FILES:
+        body = files("rrg").joinpath("lexicon", name).read_bytes()
+        digest.update(f"{name}\0{hashlib.sha256(body).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def rows(name: str) -> Iterator[list[str]]:
+    """Rows of a word list, without comments and the head line."""
+    lines = files("rrg").joinpath("lexicon", name).read_text(encoding="utf-8").splitlines()
+    kept = [line for line in lines if line and not line.startswith("#")]
+    for line in kept[1:]:
+        yield line.split("\t")
+
+
+def forms(field: str) -> Iterator[str]:
+    """The forms of a field, as written: separated by ";", not inside of brackets."""
+    for form in field.split(";"):
+        if form := form.strip():
+            yield form
+
+
+def expand(form: str) -> list[str]:
+    """Every surface form of a notation: ``Niere(n)``, ``metastas[is|es]``, ``renal~``."""
+    if match := re.search(r"\[([^\[\]]*)\]", form):
+        found = [expand(form[: match.start()] + each + form[match.end() :]) for each in match[1].split("|")]
+        return list(dict.fromkeys(itertools.chain.from_iterable(found)))
+    if match := re.search(r"\(([^()]*)\)", form):
+        endings = ["", *match[1].split("|")]
+        found = [expand(form[: match.start()] + each + form[match.end() :]) for each in endings]
+        return list(dict.fromkeys(itertools.chain.from_iterable(found)))
+    if "~" in form:
+        before, _, after = form.partition("~")
+        return list(dict.fromkeys(itertools.chain.from_iterable(expand(before + e + after) for e in ADJECTIVE_ENDINGS)))
+    return [" ".join(form.split())]
+
+
+def classes_of(pattern: str) -> tuple[str, ...]:
+    """Names for a pattern of the lists: ``kidney_*``, ``vertebrae_L#``, ``rib_*_#``. Empty for an empty pattern."""
+    if not pattern:
+        return ()
+    regex = re.compile(re.escape(pattern).replace(r"\*", "(?:left|right)").replace(r"\#", r"\d+") + r"\Z")
+    found = tuple(name for name in LABELS if regex.match(name))
+    if not found:
+        raise ValueError(f"no structure is named {pattern!r}")
+    return found
+
+
+def _key(word: str, exact_from: int) -> str:
+    return f"={word}" if word.isupper() and exact_from <= len(word) <= _EXACT else fold(word)
+
+
+def _add(trie: Trie, form: str, payload: Any, exact_from: int = 2) -> None:
+    node = trie
+    for word in words_of(form, 0, len(form)).raw:
+        if word not in ".-":
+            node = node.setdefault(_key(word, exact_from), {})
+    node.setdefault("", []).append(payload)
+
+
+def longest(trie: Trie, words: Words, at: int) -> tuple[int, list[Any]] | None:
+    """The longest phrase that begins at word `at`: (one past its last word, payloads).
+
+    A full stop after a short word and a hyphen do not count: "Z. n.", "Z.n." and "Zn" differ in the list only.
+    """
+    raw, keys, n = words.raw, words.keys, len(words.raw)
+    best: tuple[int, list[Any]] | None = None
+
+    def walk(node: Trie, i: int) -> None:
+        nonlocal best
+        if (found := node.get("")) is not None and (best is None or i > best[0]):
+            best = i, found
+        j = i
+        if j < n and i > at and (raw[j] == "-" or (raw[j] == "." and len(raw[j - 1]) <= _EXACT)):
+            j += 1
+        if j >= n:
+            return
+        if (after := node.get(keys[j])) is not None:
+            walk(after, j + 1)
+        word = raw[j]
+        if len(word) <= _EXACT and word.isupper() and (after := node.get("=" + word)) is not None:
+            walk(after, j + 1)
+
+    walk(trie, at)
+    return best
+
+
+@cache
+def lexicon(lang: Lang) -> Lexicon:
+    """The lists of one language."""
+    structures: Trie = {}
+    stems: dict[str, Meaning] = {}
+    heads: set[str] = set()
+    for kind, pattern, field in rows(f"forms.{lang}.tsv"):
+        classes = classes_of(pattern)
+        for written in forms(field):
+            both = written.endswith("!")
+            for form in expand(written.rstrip("!")):
+                if kind == "stem":
+                    stems[fold(form)] = Meaning(classes)
+                elif kind == "head":
+                    heads.add(fold(form))
+                else:
+                    _add(structures, form, Meaning(classes, both, kind == "gone"))
+    findings: Trie = {}
+    tails: dict[str, str] = {}
+    single: dict[str, str] = {}
+    denied: set[str] = set()
+    for name, kind, field in rows(f"findings.{lang}.tsv"):
+        for form in itertools.chain.from_iterable(map(expand, forms(field))):
+            _add(findings, form, name)
+            if " " not in form and "-" not in form and not form.isupper():
+                single[fold(form)] = name
+                if kind == "denied":
+                    denied.add(fold(form))
+                if kind == "tail":
+                    tails[fold(form)] = name
+    context: Trie = {}
+    for kind, scope, field in rows(f"context.{lang}.tsv"):
+        for written in forms(field):
+            for form in expand(written):
+                _add(context, form, Trigger(kind, scope, form), exact_from=1)
+    abbreviations = {
+        word: kind for language, kind, field in rows("abbreviations.tsv") if language == lang for word in forms(field)
+    }
+    return Lexicon(
+        structures, findings, context, stems, frozenset(heads), tails, single, frozenset(denied), abbreviations
+    )

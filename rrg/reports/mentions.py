@@ -1,0 +1,173 @@
+"""Mentions of structures in a sentence: words, compounds, numbered vertebrae and ribs, with their side."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from rrg.anatomy import LABELS
+from rrg.records import Lang, Side, Span
+from rrg.reports.levels import Level
+from rrg.reports.lexicon import Lexicon, Meaning, lexicon, longest
+from rrg.reports.sides import SideWord, clause_side, side_of
+from rrg.reports.words import Words, unfolded
+
+_SHORTEST_STEM = 4
+_NOT_THE_STRUCTURE = ("arteri", "vene", "gefaess", "gang", "sonde", "katheter", "transplant", "werte", "funktion")
+"""Middle parts of compounds that name another structure: "Leber|arterien|stenose"."""
+
+
+class Mention(NamedTuple):
+    """A structure in a sentence, before its context is known."""
+
+    span: Span
+    first: int
+    """First word."""
+    last: int
+    """One past the last word."""
+    classes: tuple[str, ...]
+    """Empty: a structure that our table does not have. It only keeps findings from a wrong place."""
+    side: Side | None
+    gone: bool
+    rule: str
+
+
+class Part(NamedTuple):
+    """A part of a compound: letters [start, end) of its folded spelling."""
+
+    start: int
+    end: int
+    meaning: Meaning | None
+    finding: str | None
+
+
+@lru_cache(1 << 16)
+def compound(key: str, lang: Lang) -> tuple[Part, ...]:
+    """Parts of a German compound that the lists know: "lebermetastasen" -> liver, metastasis."""
+    if lang != "de" or len(key) < _SHORTEST_STEM + 3:
+        return ()
+    lex = lexicon(lang)
+    tail = _tail(key, lex)
+    stem_end = tail[0] if tail else len(key)
+    for length in range(stem_end, _SHORTEST_STEM - 1, -1):
+        meaning = lex.stems.get(key[:length])
+        if meaning is None:
+            continue
+        rest = key[length:]
+        if tail and length <= tail[0]:
+            middle = key[length : tail[0]]
+            if any(part in middle for part in _NOT_THE_STRUCTURE):
+                break
+            return Part(0, length, meaning, None), Part(tail[0], len(key), None, tail[1])
+        if rest in lex.heads:
+            return (Part(0, len(key), meaning, None),)
+        if rest in lex.single:
+            return Part(0, length, meaning, None), Part(length, len(key), None, lex.single[rest])
+    for length in range(len(key) - 3, _SHORTEST_STEM - 1, -1):
+        if key[length:] in lex.single and (meaning := lex.stems.get(key[:length])) is not None:
+            return Part(0, length, meaning, None), Part(length, len(key), None, lex.single[key[length:]])
+    return (Part(tail[0], len(key), None, tail[1]),) if tail else ()
+
+
+def _tail(key: str, lex: Lexicon) -> tuple[int, str] | None:
+    for start in range(3, len(key) - 3):
+        if (name := lex.tails.get(key[start:])) is not None:
+            return start, name
+    return None
+
+
+def part_span(words: Words, at: int, part: Part) -> Span:
+    """Code points of a part of the compound at word `at`."""
+    raw, origin = words.raw[at], words.starts[at]
+    return origin + unfolded(raw, part.start), origin + unfolded(raw, part.end)
+
+
+def mentions_of(
+    words: Words, lang: Lang, levels: Sequence[Level], sides: list[SideWord], atoms: bytearray
+) -> list[Mention]:
+    """Structures of a sentence in text order, longest match, without overlap."""
+    lex = lexicon(lang)
+    found: list[Mention] = []
+    n = len(words.raw)
+    by_start = {level.span[0]: level for level in levels}
+    i = 0
+    while i < n:
+        level = by_start.get(words.starts[i])
+        if level is not None:
+            last = i
+            while last < n and words.starts[last] < level.span[1]:
+                last += 1
+            found.append(_sided(words, lang, level.span, i, last, Meaning(level.classes), level.rule, sides))
+            i = max(last, i + 1)
+            continue
+        if atoms[i] or not words.raw[i][0].isalpha():
+            i += 1
+            continue
+        match = longest(lex.structures, words, i)
+        if match is not None:
+            last, meanings = match
+            span = words.starts[i], words.ends[last - 1]
+            meaning = _merged(meanings)
+            rule = "gone" if meaning.gone else "form"
+            found.append(_sided(words, lang, span, i, last, meaning, rule, sides))
+            i = last
+            continue
+        for part in compound(words.keys[i], lang):
+            if part.meaning is not None:
+                span = part_span(words, i, part)
+                found.append(_sided(words, lang, span, i, i + 1, part.meaning, "compound", sides))
+        cut = lang == "de" and i + 2 < n and words.raw[i + 1] == "-"
+        if cut and (whole := _truncated(words, i, lex)) is not None:
+            span = words.starts[i], words.ends[i]
+            found.append(_sided(words, lang, span, i, i + 1, whole, "truncated", sides))
+        i += 1
+    return found
+
+
+def _truncated(words: Words, i: int, lex: Lexicon) -> Meaning | None:
+    """ "Ober- und Unterlappen": the first word borrows the end of the second."""
+    for j in range(i + 2, min(i + 5, len(words.raw))):
+        other = words.keys[j]
+        if not other.isalpha() or len(other) < 6:
+            continue
+        for cut in range(2, len(other) - 2):
+            node = lex.structures.get(words.keys[i] + other[cut:])
+            if node is not None and "" in node:
+                return _merged(node[""])
+            parts = compound(words.keys[i] + other[cut:], "de")
+            if parts and parts[0].meaning is not None:
+                return parts[0].meaning
+    return None
+
+
+def _merged(meanings: list[Meaning]) -> Meaning:
+    """One form with several rows means all their classes."""
+    if len(meanings) == 1:
+        return meanings[0]
+    names = [name for meaning in meanings for name in meaning.classes]
+    return Meaning(
+        tuple(dict.fromkeys(names)), any(each.both for each in meanings), any(each.gone for each in meanings)
+    )
+
+
+def _sided(
+    words: Words, lang: Lang, span: Span, first: int, last: int, meaning: Meaning, rule: str, sides: list[SideWord]
+) -> Mention:
+    side: Side | None = None
+    classes = meaning.classes
+    two_sided = any(LABELS[name].side for name in classes) and len({LABELS[name].side for name in classes}) > 1
+    one_sided = len({LABELS[name].side for name in classes}) == 1 and classes and LABELS[classes[0]].side
+    found = side_of(words, lang, first, last, sides)
+    if found is not None:
+        side, how = found
+        rule += f"+{how}"
+    elif one_sided:
+        side = LABELS[classes[0]].side
+    elif meaning.both:
+        side = "both"
+    elif meaning.gone and len({word.side for word in sides}) == 1:
+        side, rule = sides[0].side, f"{rule}+side:sentence"
+    elif two_sided and (clause := clause_side(words, first, last, sides)) is not None:
+        side, rule = clause, f"{rule}+side:clause"
+    if two_sided and side in ("left", "right"):
+        classes = tuple(name for name in classes if LABELS[name].side in (side, None))
+    return Mention(span, first, last, classes, side, meaning.gone, rule)

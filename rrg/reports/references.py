@@ -1,0 +1,220 @@
+"""Slice references: "(Serie 3, Bild 45)", "Bilder 45, 47 und 50 der Serie 2", "(3:12-14)", "(IMA 12)"."""
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from rrg.records import Span
+
+MOST_IMAGES = 2000
+"""A longer range is a typing error: only its two ends count."""
+
+_SERIES = r"(?:Serien?[- ]?(?:nummer|nr\.?)?|Ser\.?|Se\.?|series|S)"
+_IMAGE = (
+    r"(?:Bild(?:ern|er|es)?|Bild[- ]?(?:nummern?|nr)\.?|B\.?|Im\.?|IMA|Ima\.?|Schicht(?:en)?|Schicht-?nr\.?|Aufnahmen?|"
+    r"images?|imgs?\.?|im\.?|slices?|cuts?)"
+)
+_CLEAR_IMAGE = (
+    r"(?:Bild(?:ern|er)?|Bild[- ]?(?:nummern?|nr)\.?|IMA|Ima\.?|Schicht(?:en)?|Schicht-?nr\.?|images?|imgs?\.?|slices?)"
+)
+_PLANE = r"(?:(?:axial|ax\.?|transversal|koronar|coronal|cor\.?|sagittal|sag\.?|native?)\w*\s+)?"
+_UNIT = r"(?:mm|cm|ml|%|HE|HU|Uhr|o'clock|am\b|pm\b|a\.m|p\.m|h\b|s\b|min\b|kg|mg|Jahre|years|°|\w)"
+_DATE = r"\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}"
+# a number of a list must not go on as a decimal, a date, a size, a count ("3 Herde") or an ordinal ("4. Segment")
+_NUM = r"\d{1,4}(?!\d)(?![.,]\d)(?!\s*[x×]\s*\d)"
+_NEXT = (
+    r"(?=\*?\s*(?:[),;.:\]/(?!]|\Z|und\b|and\b|u\.|bis\b|to\b|through\b|oder\b|or\b|sowie\b|&|-|–|ff?\b|of\b|in\b|der\b|"
+    r"von\b|aus\b|from\b|des\b|on\b|auf\b|noch\b|nicht\b|the\b|Serie|Ser\b|Se\b|series|ser\b|S\d|vom\b|zeigt|is\b|are\b|"
+    r"im\b|am\b|mit\b|with\b|gut\b|abgrenzbar|dargestellt|shows?\b|siehe|vgl|cf\b|aktuell|current|zuvor|previously)|[\"'])"
+)
+_SEP = r"\s*(?:,?\s*(?:und|and|u\.|oder|or|sowie|&)|,|/|;)\s*"
+_TO = r"\s*(?:-|–|bis|to|through)\s*"
+_LIST = rf"{_NUM}(?:\s?ff?\b\.?)?{_NEXT}(?:(?:{_TO}|{_SEP}){_NUM}(?:\s?ff?\b\.?)?{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
+_ORDINAL_AHEAD = r"(?!\.\s+\w)"
+_WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
+
+_SERIES_IMAGE = re.compile(
+    rf"(?<![\w.])(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,4}})(?!\d)(?![.,]\d)(?P<when>{_WHEN})"
+    rf"\s*(?:[,;:/(\-–]|:\s*)?\s*{_PLANE}(?:(?P<image_word>{_IMAGE})\s*[:#]?\s*)(?P<images>{_LIST}){_ORDINAL_AHEAD}",
+    re.IGNORECASE,
+)
+_IMAGE_SERIES = re.compile(
+    rf"(?<![\w.])(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{_LIST})\s*[,;:/(\-–]?\s*"
+    rf"(?:(?:of|in|der|in der|von|aus|aus der|on|auf|from|auf der)\s+)?(?:(?:the|der)\s+)?{_PLANE}"
+    rf"(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,4}})(?!\d)(?![.,]\d)",
+    re.IGNORECASE,
+)
+_COMPACT = re.compile(r"(?<![\w.])S\s?(?P<series>\d{1,3})\s?[/,;]?\s?[BI]\s?(?P<images>\d{1,4})(?!\w|[.,]\d)")
+_IMAGE_ONLY = re.compile(
+    rf"(?<![\w.])(?P<image_word>{_CLEAR_IMAGE})\s*[:#]?\s*(?P<images>{_LIST}){_ORDINAL_AHEAD}", re.IGNORECASE
+)
+_IMAGE_BRACKET = re.compile(
+    rf"(?<=[(\[])\s*(?:(?:s\.|siehe|see|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|exemplarisch)\s*)?"
+    rf"(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{_LIST})(?=\s*[)\],;])",
+    re.IGNORECASE,
+)
+_SERIES_ONLY = re.compile(
+    r"(?<![\w.])(?:Serien?[- ]?(?:nr\.?)?|series|Ser\.?|Se\.?)\s*[:#]?\s*(?P<series>\d{1,4})(?!\d)(?![.,]\d)"
+    r"(?!\s*(?:mm|cm|Aufnahmen|Bilder|images))",
+    re.IGNORECASE,
+)
+_BRACKET = re.compile(r"[(\[]([^()\[\]]{3,80})[)\]]")
+_INTRO = re.compile(r"\s*(?:(?:s\.|siehe|see|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|exemplarisch)\s*)?", re.IGNORECASE)
+_BARE = re.compile(
+    rf"(?P<series>\d{{1,3}})(?P<sep>\s*[:;]\s*|/|\.|,\s+)(?P<images>\d{{1,4}}(?:(?:{_TO}|{_SEP})\d{{1,4}})*)\*?"
+    r"(?=\s*(?:;|\Z))"
+)
+_NOT_A_REFERENCE = re.compile(
+    r"(?:Segment\w*|Seg\.?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
+    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|Skala|scale|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
+)
+_NUMBERS = re.compile(r"(?P<number>\d{1,4})(?P<more>\s?ff?\b)?|(?P<to>-|–|bis|to|through)", re.IGNORECASE)
+_DATED = re.compile(rf"\s*,?\s*(?:am|vom|from|of|on|dated)\s+(?:{_DATE})", re.IGNORECASE)
+
+
+class Found(NamedTuple):
+    """A reference as written."""
+
+    span: Span
+    series: int | None
+    """As written; None: to be carried over."""
+    images: tuple[int, ...]
+    """Empty: the series alone is named."""
+    open_end: bool
+    dated: bool
+    """A date stands with it: an earlier study."""
+    rule: str
+
+
+def references_of(text: str, start: int, end: int) -> list[Found]:
+    """References in ``text[start:end]``, in text order, without overlap; the surest rules first."""
+    if not _WORTH.search(text, start, end):
+        return []
+    found: list[Found] = []
+    taken: list[Span] = []
+    for rule, matches in _RULES:
+        for one in matches(text, start, end):
+            first, last = one.span
+            if not any(first < b and a < last for a, b in taken):
+                taken.append(one.span)
+                found.append(one._replace(rule=rule))
+    return sorted(found, key=lambda one: one.span)
+
+
+_WORTH = re.compile(r"\d")
+
+
+def _written(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Found]:
+    for match in pattern.finditer(text, start, end):
+        parts = match.groupdict()
+        if not _plausible(parts.get("series_word"), parts.get("image_word")):
+            continue
+        images, open_end = numbers(parts["images"])
+        if not images:
+            continue
+        series = int(parts["series"]) if parts.get("series") else None
+        dated = bool(parts.get("when")) or bool(_DATED.match(text, match.end(), end))
+        yield Found((_skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
+
+
+def _plausible(series_word: str | None, image_word: str | None) -> bool:
+    """ "im" alone is the German "in the": as an image word it needs a series word, or a full stop."""
+    if series_word is None or image_word is None:
+        return True
+    return not (series_word in ("s", "S") and image_word.lower() in ("im", "b", "aufnahme"))
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at].isspace():
+        at += 1
+    return at
+
+
+def _bare(text: str, start: int, end: int) -> Iterator[Found]:
+    """Numbers alone, in brackets only: "(4:38)", "(3; 47)", "(4/123)", "(3.47)". The lowest confidence."""
+    for bracket in _BRACKET.finditer(text, start, end):
+        inside = bracket[1]
+        intro = _INTRO.match(inside)
+        at = intro.end() if intro else 0
+        before = text[max(start, bracket.start() - 30) : bracket.start()]
+        if _NOT_A_REFERENCE.search(before) or "Uhr" in text[bracket.end() : bracket.end() + 5]:
+            continue
+        parts: list[Found] = []
+        while at < len(inside):
+            match = _BARE.match(inside, at)
+            if match is None or not _is_bare_reference(match, at == (intro.end() if intro else 0)):
+                parts = []
+                break
+            images, open_end = numbers(match["images"])
+            if not images:
+                parts = []
+                break
+            origin = bracket.start(1)
+            span = (origin + match.start(), origin + match.end())
+            dated = bool(_DATED.match(text, bracket.end(), end))
+            parts.append(Found(span, int(match["series"]), images, open_end, dated, ""))
+            after = re.compile(r"\s*;?\s*").match(inside, match.end())
+            at = after.end() if after else len(inside)
+        yield from parts
+
+
+def _is_bare_reference(match: re.Match[str], _first: bool) -> bool:
+    series, sep, images = match["series"], match["sep"].strip(), match["images"]
+    first = re.match(r"\d+", images)
+    image = int(first.group()) if first else 0
+    if int(series) == 0 or image == 0:
+        return False
+    if sep == ":":
+        clock = len(series) == 2 and len(images) == 2 and int(series) < 24 and image < 60
+        return not clock and image > 1
+    if sep in ("/", "."):
+        return image >= 10 and not (sep == "." and len(images) > 3) and not images.startswith("0")
+    if sep == ",":
+        return image >= 10
+    return image > 2
+
+
+def numbers(listed: str) -> tuple[tuple[int, ...], bool]:
+    """Image numbers of a list with ranges; "145-52" means 145-152. Zero is no image. True when "ff" follows."""
+    found: list[int] = []
+    open_end = ranged = False
+    for part in _NUMBERS.finditer(listed):
+        if part["to"]:
+            ranged = True
+            continue
+        number = int(part["number"])
+        if ranged and found:
+            low = found[-1]
+            if number < low and len(part["number"]) < len(str(low)):
+                number = int(str(low)[: -len(part["number"])] + part["number"])
+            step = 1 if number >= low else -1
+            if abs(number - low) <= MOST_IMAGES:
+                found.extend(range(low + step, number, step))
+        ranged = False
+        open_end = open_end or bool(part["more"])
+        found.append(number)
+    return tuple(dict.fromkeys(number for number in found if number > 0)), open_end
+
+
+def _series_only(text: str, start: int, end: int) -> Iterator[Found]:
+    for match in _SERIES_ONLY.finditer(text, start, end):
+        yield Found(match.span(), int(match["series"]), (), False, bool(_DATED.match(text, match.end(), end)), "")
+
+
+_Matches = Callable[[str, int, int], Iterator[Found]]
+
+
+def _by(pattern: re.Pattern[str]) -> _Matches:
+    return functools.partial(_written, pattern)
+
+
+_RULES: tuple[tuple[str, _Matches], ...] = (
+    ("series-image", _by(_SERIES_IMAGE)),
+    ("image-series", _by(_IMAGE_SERIES)),
+    ("compact", _by(_COMPACT)),
+    ("image-bracket", _by(_IMAGE_BRACKET)),
+    ("image", _by(_IMAGE_ONLY)),
+    ("bare", _bare),
+    ("series", _series_only),
+)

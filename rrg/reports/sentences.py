@@ -1,0 +1,130 @@
+"""Sentences of a section: abbreviations, ordinals, decimals and wrapped lines do not end one."""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from rrg.records import Lang, Span
+from rrg.reports.lexicon import lexicon
+from rrg.reports.words import word_set
+
+_STOP = re.compile(r"[.!?]+[\"”“'»)\]]*(?=\s|\Z)|(?<=[a-zäöüß]{3})\.(?=[A-ZÄÖÜ][a-zäöüß]{2})|;[ ]*(?=\n)")
+_LAST_WORD = re.compile(r"[^\s.(\[/,;:-]+\Z")
+_BULLET = re.compile(r"[ ]*(?:[-–*•·>+▪●○◦]|\d{1,2}[.)]|[a-z]\))[ ]+|[ ]*[•·▪●]")
+_FILLED_LINE = 50
+"""Lines are wrapped by a program only from about this many characters on."""
+_ORDINAL_NOUNS = re.compile(
+    r"(?:Rippen?|Grad(?:es)?|Quartal|Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|"
+    r"Ventrikels?|Lebens\w*|Hirnnerv\w*|(?:Hals|Brust|Lenden)wirbel\w*|[HBLS]WK|ICR|Zyklus|Zehe|Finger\w*|Strahl\w*|"
+    r"Metatarsal\w*|Metakarpal\w*|MHK|MFK|OP|Tag|Woche|SSW|Ordnung|Generation|und|bis|oder|Segment\w*|Zwischenwirbel\w*|"
+    r"Monat\w*|Jahr\w*|Dekade|Kontrolle|Postoperativ\w*|postop\w*)\b"
+)
+_OPENERS = word_set(
+    """Kein Keine Keinerlei Der Die Das Den Dem Es Im In Ein Eine Einzelne Mehrere Unauffällige Unauffälliger
+    Unauffälliges Regelrechte Regelrechter Regelrechtes Normale Normaler Normales Nachweis Zudem Ferner Sonst
+    Sonstige Übrige Übrigen Auch Am An Bei Nach Mit Ohne Kleine Kleiner Bekannte Unverändert Unveränderte Soweit
+    Ansonsten Weiter Weiterhin Zustand Verdacht Multiple Deutliche Geringe Aktuell Hier Dort Diese Dieser Links
+    Rechts Beidseits Zeichen Z V Kontrastmittel Insgesamt Außerdem Daneben Übriges Degenerative Freie Neu Zwei
+    Drei"""
+)
+_LISTED = re.compile(r"(?:Hepatitis|Typ|Type|type|Stanford|Segment|Child|Grad|Stadium|Stage|Bosniak|Grade|Gruppe)\s+\Z")
+
+
+def sentences_of(text: str, span: Span, lang: Lang) -> Iterator[Span]:
+    """Spans of the sentences of ``text[span]``, without surrounding white space."""
+    for start, end in _paragraphs(text, *span):
+        first = start
+        for match in _STOP.finditer(text, start, end):
+            if match.end() >= end or _ends(text, first, match, lang):
+                yield from _trimmed(text, first, match.end())
+                first = match.end()
+        yield from _trimmed(text, first, end)
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
+    while start < end and (text[start].isspace() or text[start] in "•·▪●"):
+        start += 1
+    while start < end and text[end - 1].isspace():
+        end -= 1
+    if any(letter.isalnum() for letter in text[start:end]):
+        yield start, end
+
+
+def _paragraphs(text: str, start: int, end: int) -> Iterator[Span]:
+    """Cut at line ends that a person made: before bullets, after blank or short lines."""
+    lines: list[Span] = []
+    at = start
+    while at < end:
+        stop = text.find("\n", at, end)
+        stop = end if stop < 0 else stop
+        lines.append((at, stop))
+        at = stop + 1
+    widest = max((stop - first for first, stop in lines), default=0)
+    first = start
+    for (_, stop), (after, after_stop) in itertools.pairwise(lines):
+        if _hard_break(text[_line_start(text, stop, start) : stop], text[after:after_stop], widest):
+            yield first, stop
+            first = after
+    yield first, end
+
+
+def _line_start(text: str, stop: int, least: int) -> int:
+    """First character of the line that ends at `stop`, not before `least`."""
+    return max(least, text.rfind("\n", least, stop) + 1)
+
+
+def _hard_break(line: str, following: str, widest: int) -> bool:
+    tail = line.rstrip()
+    if not tail or not following.strip() or _BULLET.match(following):
+        return True
+    if tail[-1] in ":.!?;":
+        return True
+    if tail[-1] in ",-(/" or following.lstrip()[0].islower():
+        return False
+    next_word = following.split(maxsplit=1)[0]
+    return widest < _FILLED_LINE or len(line) + 1 + len(next_word) <= widest
+
+
+def _ends(text: str, first: int, match: re.Match[str], lang: Lang) -> bool:
+    """True when this stop ends the sentence that began at `first`."""
+    sign = text[match.start()]
+    rest = text[match.end() : match.end() + 40].lstrip()
+    if text.count("(", first, match.start()) > text.count(")", first, match.end()):
+        closing = text.find(")", match.end(), match.end() + 120)
+        if closing >= 0 and "(" not in text[match.end() : closing]:
+            return False
+    if sign != ".":
+        return not rest[:1].islower() or "\n" in text[match.end() : match.end() + 2]
+    if not rest:
+        return True
+    before = text[max(first, match.start() - 40) : match.start()]
+    found = _LAST_WORD.search(before)
+    word = found.group() if found else ""
+    opens = rest[0].isupper() or rest[0] in "-–•*>("
+    if word.isdigit():
+        return _ends_after_number(before, word, rest, lang)
+    if len(word) == 1 and word.isalpha():
+        return bool(opens and found and _LISTED.search(before[: found.start()]))
+    kinds = lexicon(lang).abbreviations
+    kind = kinds.get(word) or kinds.get(word[:1].lower() + word[1:])
+    if kind == "inner" or word in ("bds", "Bds"):
+        return word in ("bds", "Bds") and opens and bool(re.search(r"[A-ZÄÖÜ][\wäöüß-]+[ ]+\Z", before[: -len(word)]))
+    if kind == "side":
+        return opens and rest.split()[0].rstrip(",.:;") in _OPENERS
+    if kind == "last":
+        return opens
+    if rest[0].islower():
+        return len(word) >= 7 and not word.endswith(("iff", "diagn"))
+    return True
+
+
+def _ends_after_number(before: str, word: str, rest: str, lang: Lang) -> bool:
+    if rest[0].islower():
+        return False
+    if re.search(r"\d\.\d{1,2}\Z", before) and rest[0].isdigit():
+        return False  # 12.03. 2021
+    if lang == "de" and len(word) <= 2 and _ORDINAL_NOUNS.match(rest):
+        return False
+    if not before[: -len(word)].strip(" (*-•\n"):
+        return False  # the number of a list item
+    return not (rest[0].isdigit() and lang == "de" and len(word) <= 2 and re.search(r"\d\.\s*\d{1,2}\Z", before))

@@ -1,0 +1,154 @@
+"""The patient's side that a word of a sentence belongs to."""
+
+from typing import NamedTuple
+
+from rrg.records import Lang, Side
+from rrg.reports.words import Words, word_set
+
+_SIDES: dict[Lang, dict[str, Side]] = {
+    "de": {},
+    "en": {
+        "left": "left",
+        "right": "right",
+        "bilateral": "both",
+        "bilaterally": "both",
+        "both": "both",
+        "lt": "left",
+        "rt": "right",
+    },
+}
+for _stem, _side in (("link", "left"), ("recht", "right")):
+    for _end in ("e", "er", "es", "en", "em", "s"):
+        _SIDES["de"][_stem + _end] = "left" if _side == "left" else "right"
+    for _part in ("sseitig", "sbetont", "sseits"):
+        for _end in ("", "e", "er", "es", "en", "em"):
+            _SIDES["de"][_stem + _part + _end] = "left" if _side == "left" else "right"
+for _word in ("beide", "beiden", "beider", "beides", "beidseits", "bds", "bd", "beids"):
+    _SIDES["de"][_word] = "both"
+for _stem in ("beidseitig", "bilateral", "doppelseitig"):
+    for _end in ("", "e", "er", "es", "en", "em"):
+        _SIDES["de"][_stem + _end] = "both"
+_SIDES["de"].update({"li": "left", "re": "right", "lks": "left", "rts": "right"})
+
+_BEHIND = word_set(
+    """links rechts li re lks rts bds bd beids beidseits beidseitig bilateral linksseitig rechtsseitig"""
+)
+"""German words that may stand behind their noun: "Niere links"."""
+_STOP = word_set(
+    """der die das des dem den ein eine einer eines einem einen und oder sowie in im an am bei mit ohne von vom
+    zur zum zu auf aus nach kein keine keiner the a an of in on at with without to from for by is are and or no
+    not as ist sind zeigt per s"""
+)
+_BETWEEN = 4
+"""Words that may stand between a side and its noun: "im linken dorsobasalen Unterlappen"."""
+
+
+class SideWord(NamedTuple):
+    """A word that names a side."""
+
+    at: int
+    side: Side
+
+
+def side_words(words: Words, lang: Lang) -> list[SideWord]:
+    """Words of the sentence that name a side. German "Rechte/Linke" count, "rechtfertigend" does not."""
+    table = _SIDES[lang]
+    found = []
+    for i, key in enumerate(words.keys):
+        side = table.get(key)
+        if side is None:
+            continue
+        abbreviated = key in ("li", "re", "lks", "rts", "lt", "rt", "bds", "bd")
+        if abbreviated and key in ("re", "bd") and not _dotted(words, i):
+            continue
+        if key == "recht" or (key == "right" and i + 1 < len(words.keys) and words.keys[i + 1] in ("away", "now")):
+            continue
+        found.append(SideWord(i, side))
+    return found
+
+
+def _dotted(words: Words, i: int) -> bool:
+    return i + 1 < len(words.raw) and words.raw[i + 1] == "."
+
+
+def side_of(words: Words, lang: Lang, first: int, last: int, sides: list[SideWord]) -> tuple[Side, str] | None:
+    """(side, rule) of the phrase of words [first, last): before it, behind it, else None."""
+    if not sides:
+        return None
+    table = {word.at: word.side for word in sides}
+    return _before(words, lang, first, table) or _behind(words, lang, last, table)
+
+
+def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tuple[Side, str] | None:
+    passed = 0
+    i = first - 1
+    while i >= 0 and passed <= _BETWEEN:
+        raw, key = words.raw[i], words.keys[i]
+        if i in table:
+            if (
+                lang == "de"
+                and key in _BEHIND
+                and key not in ("li", "re", "bds", "lks", "rts")
+                and i < first - 1
+                and passed
+            ):
+                return None
+            return _joined(words, i, table), "side:before"
+        if raw in ".-/" or raw.isdigit():
+            i -= 1
+            continue
+        if not raw[0].isalpha() or key in _STOP:
+            return None
+        if lang == "de" and raw[0].isupper() and i > 0:
+            return None  # another noun
+        passed += 1
+        i -= 1
+    return None
+
+
+def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
+    """ "linke und rechte Niere" is both."""
+    if i >= 2 and words.keys[i - 1] in ("und", "and", "sowie", "or", "oder") and i - 2 in table:
+        return "both" if table[i - 2] != table[i] else table[i]
+    return table[i]
+
+
+def _behind(words: Words, lang: Lang, last: int, table: dict[int, Side]) -> tuple[Side, str] | None:
+    i = last
+    n = len(words.raw)
+    while i < n and words.raw[i] in "(.":
+        if words.raw[i] == "." and i > last:
+            break
+        i += 1
+    if lang == "en":
+        if (
+            i + 2 < n
+            and words.keys[i] == "on"
+            and words.keys[i + 1] in ("the", "both")
+            and (i + 2 in table or words.keys[i + 1] == "both")
+        ):
+            return table.get(i + 2, "both"), "side:behind"
+        if i in table and words.keys[i] in ("bilaterally", "left", "right") and _closes(words, i):
+            return table[i], "side:behind"
+        return None
+    if i in table and words.keys[i] in _BEHIND:
+        if i + 2 < n and words.keys[i + 1] in ("und", "sowie") and i + 2 in table and words.keys[i + 2] in _BEHIND:
+            return ("both" if table[i] != table[i + 2] else table[i]), "side:behind"
+        return table[i], "side:behind"
+    return None
+
+
+def _closes(words: Words, i: int) -> bool:
+    """An English "left" behind a noun, not in front of the next one."""
+    return i + 1 >= len(words.raw) or not words.raw[i + 1][0].isalpha()
+
+
+def clause_side(words: Words, first: int, last: int, sides: list[SideWord]) -> Side | None:
+    """The only side that is named in the part of the sentence (between commas and semicolons) around the phrase."""
+    start, end = first, last
+    while start > 0 and words.raw[start - 1] not in ",;:":
+        start -= 1
+    while end < len(words.raw) and words.raw[end] not in ",;:":
+        end += 1
+    found = {word.side for word in sides if start <= word.at < end}
+    return found.pop() if len(found) == 1 else None

@@ -1,0 +1,110 @@
+"""What ``rrg parse-reports`` does with a study: its reports, parsed and linked to its slices."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from rrg.errors import RecordError
+from rrg.keys import pseudonym
+from rrg.parallel import ordered_map
+from rrg.pipe import Count, Group, Io, Made, error_record
+from rrg.records import Report, Slice
+from rrg.reports.lexicon import lexicon_version
+from rrg.reports.link import resolve_all
+from rrg.reports.parse import parse
+from rrg.reports.sources import Entry, Where, index, read
+from rrg.reports.text import clean
+from rrg.stream import Line
+
+COMMAND = "parse-reports"
+NO_STUDY = (
+    "no study of the stream belongs to this report; name it by accession number or Study Instance UID, use the key "
+    "file of extract-slices, or pass --unmatched keep"
+)
+
+
+def parse_study(group: Group, *, where: Where) -> Iterator[Made]:
+    """Report records of one study, in the order of the sources; unusable reports become E_REPORT."""
+    slices = group.of(Slice)
+    names = dict.fromkeys([each.study for each in slices] + [each.accession for each in slices if each.accession])
+    table = index(where)
+    found = dict.fromkeys(at for name in names for at in table.by_name.get(name, ()))
+    for at in sorted(found):
+        yield from parse_entry(table.entries[at], slices, where=where)
+
+
+def parse_entry(entry: Entry, slices: Sequence[Slice], *, where: Where) -> Iterator[Made]:
+    """The record of one report; with slices its references are looked up, without they stay ``unresolved``."""
+    study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
+    try:
+        written, sha256 = read(entry, where)
+        text = clean(written)
+        if not any(letter.isalnum() for letter in text):
+            raise RecordError("E_REPORT", "the report holds no text; export it again, or remove it")
+    except RecordError as error:
+        yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
+        return
+    facts = parse(text, entry.lang)
+    references = resolve_all(facts.references, slices) if slices else facts.references
+    own = f"{entry.id}\0{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}\0{study or ''}"
+    yield Report(
+        id=pseudonym(where.key, "report text", own),
+        from_=tuple(dict.fromkeys(name for reference in references for name in reference.slices)),
+        patient=patient,
+        study=study,
+        text=text,
+        lang=facts.lang,
+        source_sha256=sha256,
+        sections=facts.sections,
+        sentences=facts.sentences,
+        anatomy=facts.anatomy,
+        findings=facts.findings,
+        references=references,
+        lexicon=lexicon_version(),
+    )
+    yield Count("sentences", len(facts.sentences))
+    yield Count("mentions", len(facts.anatomy))
+    yield Count("findings", len(facts.findings))
+    yield Count("references", len(references))
+    for status, n in sorted(Counter(reference.status for reference in references).items()):
+        yield Count(f"references.{status}", n)
+
+
+def _all_of(task: tuple[Entry, Where]) -> list[Made]:
+    return list(parse_entry(task[0], (), where=task[1]))
+
+
+class Unmatched:
+    """Remembers which reports belong to a study of the stream; what is left comes at the end."""
+
+    def __init__(self, where: Where, io: Io, *, keep: bool) -> None:
+        self._where = where
+        self._io = io
+        self._keep = keep
+        self._left = dict.fromkeys(range(len(index(where).entries)))
+
+    def seen(self, lines: Sequence[Line]) -> None:
+        """Take the lines of one study."""
+        table = index(self._where)
+        names: dict[str, None] = {}
+        for line in lines:
+            if isinstance(line.value, dict) and line.value.get("schema") == "rrg.slice/1":
+                for name in (line.value.get("study"), line.value.get("accession")):
+                    if isinstance(name, str):
+                        names[name] = None
+        for name in names:
+            for at in table.by_name.get(name, ()):
+                self._left.pop(at, None)
+
+    def tail(self) -> Iterable[Made]:
+        """Error records, or reports without a study, of this shard."""
+        entries = index(self._where).entries
+        left = [entries[at] for at in self._left if self._io.has(entries[at].id)]
+        if self._keep:
+            tasks = ((entry, self._where) for entry in left)
+            for made in ordered_map(_all_of, tasks, self._io.workers):
+                yield from made
+            return
+        for entry in left:
+            error = RecordError("E_REPORT", entry.problem or NO_STUDY)
+            yield error_record(error, COMMAND, f"report/{entry.id}")

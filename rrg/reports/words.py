@@ -1,0 +1,55 @@
+"""Words of a sentence, with their places, in a spelling that compares."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+_TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[^\w\s]|_")
+_FOLD = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "œ": "oe", "é": "e"})
+
+
+class Words(NamedTuple):
+    """The tokens of a sentence: runs of letters, numbers, single signs."""
+
+    raw: list[str]
+    """As written."""
+    keys: list[str]
+    """Folded: lower case, ae oe ue ss."""
+    starts: list[int]
+    """First code point of each, in the report text."""
+    ends: list[int]
+    """One past the last code point of each."""
+
+
+@lru_cache(1 << 16)
+def fold(word: str) -> str:
+    """The spelling that is compared: "Ödem", "OEDEM" and "oedem" are one."""
+    return word.casefold().translate(_FOLD)
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a list that is written as running text."""
+    return frozenset(words.split())
+
+
+def words_of(text: str, start: int, end: int) -> Words:
+    """Tokens of ``text[start:end]`` with places in `text`."""
+    raw: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in _TOKEN.finditer(text, start, end):
+        raw.append(match.group())
+        first, last = match.span()
+        starts.append(first)
+        ends.append(last)
+    return Words(raw, [fold(word) for word in raw], starts, ends)
+
+
+def unfolded(raw: str, length: int) -> int:
+    """How many letters of `raw` make the first `length` letters of its folded spelling."""
+    made = 0
+    for count, letter in enumerate(raw):
+        if made >= length:
+            return count
+        made += len(fold(letter))
+    return len(raw)

@@ -1,0 +1,327 @@
+"""What is known of one slice from its masks and reports, and the frame of a sample made from it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+from numpy.random import Generator
+
+from rrg.anatomy import LABELS, covers, label_map_version
+from rrg.codec import encode
+from rrg.errors import UsageError
+from rrg.geometry import union_box
+from rrg.pipe import Count, Group
+from rrg.provenance import make_run
+from rrg.records import Box, ImageRef, Lang, Mask, Mention, Part, Region, Report, Run, Sample, Slice, Turn
+from rrg.synth import templates
+
+NEVER_ASKED = frozenset({"body"})
+"""On every slice: a question about it teaches nothing."""
+UNUSED_ROLES = ("localizer", "derived")
+UNUSED_FLAGS = ("burned_in",)
+"""Slices with text in the pixels are left out: they may show names."""
+Origin = Literal["report+seg", "seg"]
+
+
+class Found(NamedTuple):
+    """A structure on a slice."""
+
+    label: str
+    class_id: int
+    area_px: int
+    box: Box
+    components: tuple[Box, ...]
+    mask: str
+    """Reference into the store."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A slice and what its masks say."""
+
+    slice: Slice
+    masks: tuple[str, ...]
+    """Ids of the mask records."""
+    found: Mapping[str, Found]
+    """Structures of at least the smallest area, by label."""
+    small: frozenset[str]
+    """On the slice, but smaller: neither present nor absent."""
+    absent: frozenset[str]
+    """Looked for, and not a pixel of it (or of a part of it) found."""
+
+    def parts(self, label: str) -> tuple[Found, ...]:
+        """What shows `label` on this slice: itself, else the structures that imply it (the lobes of a lung)."""
+        if label in self.found:
+            return (self.found[label],)
+        return tuple(self.found[part] for part in covers(label) if part in self.found)
+
+    def region(self, label: str, origin: Origin, *, components: bool = False) -> Region | None:
+        """The region of `label`: one union box, or the box of each component; None when it is not there."""
+        if not (parts := self.parts(label)):
+            return None
+        boxes = tuple(box for part in parts for box in (part.components or (part.box,)))
+        if not components:
+            boxes = (union_box([part.box for part in parts]),)
+        return Region(label=label, class_id=LABELS[label].class_id, boxes=boxes, mask=parts[0].mask, origin=origin)
+
+
+def seen_on(slice_: Slice, masks: Sequence[Mask], min_area_px: int) -> Seen:
+    """Join the masks of all engines on a slice. Of one label in several masks the first counts."""
+    found: dict[str, Found] = {}
+    anywhere: set[str] = set()
+    for mask in masks:
+        for each in mask.labels:
+            if each.label not in LABELS:
+                continue
+            anywhere.add(each.label)
+            if each.area_px >= min_area_px:
+                found.setdefault(
+                    each.label, Found(each.label, each.class_id, each.area_px, each.box, each.components, mask.array)
+                )
+    looked_for = {label for mask in masks for label in mask.looked_for or () if label in LABELS}
+    absent = {label for label in looked_for - anywhere if anywhere.isdisjoint(covers(label))}
+    for whole in anywhere - NEVER_ASKED:  # a lung without any lobe: which lobe it is, nobody knows
+        if anywhere.isdisjoint(covers(whole)):
+            absent -= set(covers(whole))
+    return Seen(
+        slice=slice_,
+        masks=tuple(mask.id for mask in masks),
+        found=dict(sorted(found.items())),
+        small=frozenset(anywhere - set(found)),
+        absent=frozenset(absent),
+    )
+
+
+class Said(NamedTuple):
+    """A sentence of a report that points at a slice."""
+
+    report: Report
+    sentence: int
+
+
+@dataclass(frozen=True)
+class Study:
+    """All of a study that samples are made from."""
+
+    seen: tuple[Seen, ...]
+    """The chosen slices, by series and index."""
+    said: Mapping[str, tuple[Said, ...]]
+    """Slice id -> sentences that point at it, in text order."""
+    counts: tuple[Count, ...]
+
+
+def read_study(group: Group, slices: str, min_area_px: int) -> Study:
+    """Choose slices and join what is known of them. `slices`: see `choose`."""
+    counts: Counter[str] = Counter()
+    usable: list[Slice] = []
+    for slice_ in sorted(group.of(Slice), key=lambda s: (s.series, s.index, s.id)):
+        if slice_.role in UNUSED_ROLES:
+            counts[f"slices.left_out.{slice_.role}"] += 1
+        elif flags := [flag for flag in slice_.flags if flag in UNUSED_FLAGS]:
+            counts[f"slices.left_out.{flags[0]}"] += 1
+        else:
+            usable.append(slice_)
+    said = _said(group.of(Report), {slice_.id for slice_ in usable}, counts)
+    chosen = choose(usable, slices, said)
+    masks: dict[str, list[Mask]] = {}
+    for mask in sorted(group.of(Mask), key=lambda m: (m.engine, m.id)):
+        masks.setdefault(mask.slice, []).append(mask)
+    seen = tuple(seen_on(slice_, masks.get(slice_.id, ()), min_area_px) for slice_ in chosen)
+    counts["slices.chosen"] += len(seen)
+    counts["slices.without_mask"] += sum(1 for each in seen if not each.masks)
+    return Study(seen, said, tuple(Count(name, n) for name, n in sorted(counts.items()) if n))
+
+
+def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> dict[str, tuple[Said, ...]]:
+    """Which sentences point at which slice. Those that compare with an earlier study are left out."""
+    found: dict[str, dict[Said, None]] = {}
+    for report in sorted(reports, key=lambda r: r.id):
+        prior = {ref.sentence for ref in report.references if ref.prior or ref.status == "prior"}
+        for ref in sorted(report.references, key=lambda r: r.span):
+            sentence = report.sentences[ref.sentence]
+            if ref.status != "resolved" or ref.prior:
+                counts[f"references.{'prior' if ref.prior else ref.status}"] += 1
+            elif sentence.prior or ref.sentence in prior:
+                counts["references.in_comparison"] += 1
+            else:
+                counts["references.resolved"] += 1
+                for slice_id in ref.slices:
+                    if slice_id in known:
+                        found.setdefault(slice_id, {})[Said(report, ref.sentence)] = None
+                    else:
+                        counts["references.slice_not_usable"] += 1
+    return {slice_id: tuple(sorted(said, key=lambda s: (s.report.id, s.sentence))) for slice_id, said in found.items()}
+
+
+def check_choice(spec: str) -> str:
+    """Refuse a ``--slices`` that `choose` does not know."""
+    every, _, number = spec.partition(":")
+    if spec in ("all", "referenced") or (every == "every" and number.isdigit() and int(number) > 0):
+        return spec
+    if spec.isdigit() and int(spec) > 0:
+        return spec
+    raise UsageError(f"--slices {spec}: expected all, referenced, every:K, or a number per series")
+
+
+def choose(usable: Sequence[Slice], spec: str, referenced: Iterable[str]) -> list[Slice]:
+    """Slices to work on: ``all``; ``referenced`` by a report; ``every:K``-th index; or N per series, evenly spaced.
+
+    Referenced slices are always among them. `usable` is sorted by series and index.
+    """
+    wanted = set(referenced)
+    if spec == "all":
+        return list(usable)
+    if spec.startswith("every:"):
+        step = int(spec.removeprefix("every:"))
+        return [slice_ for slice_ in usable if slice_.id in wanted or slice_.index % step == 0]
+    if spec != "referenced":
+        series: dict[str, list[Slice]] = {}
+        for slice_ in usable:
+            series.setdefault(slice_.series, []).append(slice_)
+        for members in series.values():
+            n = min(int(spec), len(members))
+            wanted |= {members[(2 * i + 1) * len(members) // (2 * n)].id for i in range(n)}
+    return [slice_ for slice_ in usable if slice_.id in wanted]
+
+
+class Absences:
+    """Which absent structures to ask for, so that over a study each label is asked about as often when absent.
+
+    A model could else answer by the name alone: organs that fill many slices would nearly always be there.
+    """
+
+    def __init__(self, study: Study, present: Iterable[str]) -> None:
+        self._owed = Counter(present)
+        """Label -> questions with the answer yes that have no partner yet."""
+        self._ever = frozenset(label for seen in study.seen for label in (*seen.found, *seen.small))
+
+    def pick(self, seen: Seen, n: int, rng: Generator) -> list[str]:
+        """Up to `n` labels that are absent on the slice: mostly those of the study, some that it never shows."""
+        candidates = sorted(seen.absent - NEVER_ASKED)
+        picked: list[str] = []
+        for _ in range(min(n, len(candidates))):
+            elsewhere = [label for label in candidates if label in self._ever]
+            nowhere = [label for label in candidates if label not in self._ever]
+            if nowhere and (not elsewhere or rng.random() < NOWHERE_SHARE):
+                label = nowhere[int(rng.integers(len(nowhere)))]
+            else:
+                most = max(self._owed[label] for label in elsewhere)
+                best = [label for label in elsewhere if self._owed[label] == most]
+                label = best[int(rng.integers(len(best)))]
+            self._owed[label] -= 1
+            candidates.remove(label)
+            picked.append(label)
+        return picked
+
+
+NOWHERE_SHARE = 0.25
+"""Share of absent structures that are missing in the whole study: resected, or outside of the volume."""
+
+
+def pick(rng: Generator, items: Sequence[Any], n: int) -> list[Any]:
+    """Up to `n` of `items`, without repeats, in random order."""
+    return [items[int(i)] for i in rng.permutation(len(items))[:n]]
+
+
+def image_of(slice_: Slice) -> ImageRef:
+    """The slice as image ``i0`` of a sample."""
+    return ImageRef(
+        id="i0",
+        ref=slice_.pixels,
+        slice=slice_.id,
+        rows=slice_.rows,
+        columns=slice_.columns,
+        modality=slice_.modality,
+        unit=slice_.unit,
+        spacing_mm=slice_.spacing_mm,
+    )
+
+
+def turns(question: str, answer: str) -> tuple[Turn, ...]:
+    """One question about the image and its answer; both are texts of parts (braces escaped)."""
+    asked = (Part(type="image", ref="i0"), Part(type="text", text=question))
+    return (
+        Turn(role="user", content=asked),
+        Turn(role="assistant", content=(Part(type="text", text=answer),), loss=True),
+    )
+
+
+def sample(
+    seen: Seen,
+    *,
+    task: str,
+    lang: Lang,
+    question: str,
+    answer_text: str,
+    template: str,
+    facets: Mapping[str, str | None],
+    reports: Sequence[str] = (),
+    mentions: tuple[Mention, ...] = (),
+    **fields: Any,
+) -> Sample:
+    """A sample on one slice. Its id is a hash of its content: what is the same twice has the same id.
+
+    `question` and `answer_text` are texts of parts. `facets` are added to those of the slice.
+    """
+    slice_ = seen.slice
+    strata = {"modality": slice_.modality, "plane": slice_.plane, "body_part": slice_.body_part, **facets}
+    bare = Sample(
+        id="",
+        from_=(slice_.id, *seen.masks, *reports),
+        patient=slice_.patient,
+        study=slice_.study,
+        images=(image_of(slice_),),
+        turns=turns(question, answer_text),
+        mentions=mentions,
+        lang=lang,
+        task=task,
+        facets={key: value for key, value in strata.items() if value is not None},
+        provenance={"generator": "template", "template": template},
+        **fields,
+    )
+    return replace(bare, id=hashlib.sha256(encode(bare)).hexdigest()[:20])
+
+
+def sections_for(reports: Iterable[Report]) -> dict[str, str]:
+    """Clinical information and question of the reports, as context of a sample. What is the same is said once."""
+    context: dict[str, str] = {}
+    for report in reports:
+        for section in report.sections:
+            text = " ".join(report.text[slice(*section.span)].split())
+            if section.kind in ("clinical", "question") and text and text not in context.values():
+                context.setdefault(section.kind, text)
+    return context
+
+
+def languages_of(text: str) -> tuple[Lang, ...]:
+    """``de,en`` -> the languages, in this order. UsageError for anything else."""
+    known: dict[str, Lang] = {"de": "de", "en": "en"}
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    if not wanted or any(part not in known for part in wanted):
+        raise UsageError(f"--languages {text}: expected de, en, or de,en")
+    return tuple(dict.fromkeys(known[part] for part in wanted))
+
+
+def by_language(said: Sequence[Said], lang: Lang) -> Iterator[Said]:
+    """The sentences of reports in one language."""
+    return (each for each in said if each.report.lang == lang)
+
+
+def one_of(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:
+    """A comma-separated list of known words, in the order of `known`. UsageError for anything else."""
+    wanted = {part.strip() for part in text.split(",") if part.strip()}
+    if not wanted or not wanted <= set(known):
+        raise UsageError(f"{option} {text}: expected any of {', '.join(known)}, separated by commas")
+    return tuple(word for word in known if word in wanted)
+
+
+def run_of(command: str, options: Any) -> Run:
+    """The run record of a synth command; `options` is its frozen dataclass with a field ``seed``."""
+    told: dict[str, Any] = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()
+    }
+    seed = told.pop("seed")
+    sides = {"label_map": label_map_version(), "templates": templates.version()}
+    return make_run(command, told, seed=seed, inputs=sides)

@@ -1,0 +1,162 @@
+"""The text stage: many questions about the same pictures share one sequence, with the loss on answers only.
+
+Each question sees the pictures and itself, never another question, and its positions go on where the pictures end.
+So a question in training is token for token what it is when it is asked alone, at a fraction of the cost.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rrg.boxes import Dialect
+from rrg.model.tokenizer import encode_chat
+from rrg.prompt import IMAGE, MEDIA, render
+from rrg.records import Sample
+from rrg.train_data import Pictures
+
+IGNORED = -1
+"""Segment of padding."""
+SMOOTH = 1.0
+"""Standard deviation, in bins, of the target of a box token: a neighbouring bin is a small mistake."""
+
+
+class Question(NamedTuple):
+    """A sample as tokens. `tokens` is the whole chat with the begin token."""
+
+    id: str
+    """Of the sample."""
+    tokens: tuple[int, ...]
+    loss: tuple[bool, ...]
+    """Whether each token is learnt."""
+    start: int
+    """Tokens before the question proper: up to the last picture's end."""
+    pictures: tuple[int, ...]
+    """Numbers of the pictures, in order."""
+    weight: float = 1.0
+
+
+def question_of(sample: Sample, dialect: Dialect, tokenizer: Any, image_tokens: int, pictures: Pictures) -> Question:
+    """The tokens of a sample; its pictures are made when they are new."""
+    chat = render(sample, dialect)
+    tokens, loss = [int(tokenizer.bos_token_id)], [False]
+    for piece in chat.pieces:
+        own = encode_chat(tokenizer, piece.text, MEDIA, image_tokens)
+        tokens += own
+        loss += [piece.loss] * len(own)
+    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    start = max((place + 1 for place, token in enumerate(tokens) if token == image), default=1)
+    images = {each.id: each for each in sample.images}
+    numbers = tuple(pictures.add(images[name]) for name in chat.images)
+    return Question(sample.id, tuple(tokens), tuple(loss), start, numbers, sample.weight)
+
+
+def batches(
+    questions: Sequence[Question], size: int, most_tokens: int, generator: torch.Generator
+) -> Iterator[list[list[Question]]]:
+    """Without end: `size` groups of questions that share their pictures, in random order, each group once a round.
+
+    Of a group as many questions are taken, at random, as fit into `most_tokens` together; at least one.
+    """
+    shared: dict[tuple[object, ...], list[Question]] = {}
+    for question in questions:
+        shared.setdefault((question.pictures, question.tokens[: question.start]), []).append(question)
+    groups = list(shared.values())
+    queue: list[int] = []
+    while True:
+        while len(queue) < size:
+            queue += torch.randperm(len(groups), generator=generator).tolist()
+        yield [_fitting(groups[number], most_tokens, generator) for number in queue[:size]]
+        queue = queue[size:]
+
+
+def _fitting(group: Sequence[Question], most_tokens: int, generator: torch.Generator) -> list[Question]:
+    taken: list[Question] = []
+    used = group[0].start
+    for number in torch.randperm(len(group), generator=generator).tolist():
+        own = len(group[number].tokens) - group[number].start
+        if not taken or used + own <= most_tokens:
+            taken.append(group[number])
+            used += own
+    return taken
+
+
+class Packed(NamedTuple):
+    """Questions that share their pictures, as one sequence."""
+
+    tokens: Tensor
+    """(length,)"""
+    segments: Tensor
+    """(length,) 0 for the shared start, then 1, 2, ... per question."""
+    positions: Tensor
+    """(length,)"""
+    weights: Tensor
+    """(length,) weight of the token as a target; 0 is not learnt."""
+
+
+def pack_questions(questions: Sequence[Question]) -> Packed:
+    """One sequence of questions with the same start. The learnt tokens of a question share its weight by 1/sqrt(n)."""
+    start = questions[0].start
+    tokens = list(questions[0].tokens[:start])
+    segments, positions, weights = [0] * start, list(range(start)), [0.0] * start
+    for number, question in enumerate(questions, 1):
+        own = question.tokens[start:]
+        learnt = question.loss[start:]
+        share = question.weight / max(1, sum(learnt)) ** 0.5
+        tokens += own
+        segments += [number] * len(own)
+        positions += range(start, start + len(own))
+        weights += [share if learn else 0.0 for learn in learnt]
+    return Packed(torch.tensor(tokens), torch.tensor(segments), torch.tensor(positions), torch.tensor(weights))
+
+
+class Batch(NamedTuple):
+    """Sequences padded to one length: (n, length) each, and the mask (n, 1, length, length), True where seen."""
+
+    tokens: Tensor
+    positions: Tensor
+    weights: Tensor
+    mask: Tensor
+
+
+def collate(sequences: Sequence[Packed], pad: int) -> Batch:
+    """Pad on the right. Tokens see earlier tokens of the start and of their own question."""
+
+    def padded(field: str, value: float) -> Tensor:
+        return torch.nn.utils.rnn.pad_sequence(
+            [getattr(each, field) for each in sequences], batch_first=True, padding_value=value
+        )
+
+    segments = padded("segments", IGNORED)
+    length = segments.shape[1]
+    own = segments[:, :, None] == segments[:, None]
+    seen = torch.ones(length, length, dtype=torch.bool).tril() & (own | (segments[:, None] == 0))
+    return Batch(padded("tokens", pad), padded("positions", 0), padded("weights", 0.0), seen[:, None])
+
+
+def embeddings(model: Any, tokens: Tensor, image: int, features: Tensor) -> Tensor:
+    """(n, length, width) input embeddings; `features` (pictures, patches, width) stand where image tokens are."""
+    inputs = model.get_input_embeddings()(tokens)
+    pictures = model.model.multi_modal_projector(features).flatten(0, 1)
+    return inputs.masked_scatter((tokens == image)[..., None], pictures.to(inputs.dtype))  # type: ignore[no-any-return]
+
+
+def answer_loss(model: Any, batch: Batch, image: int, features: Tensor, boxes: range, smooth: float = SMOOTH) -> Tensor:
+    """Mean loss of the learnt tokens. `boxes` are the ids of the box tokens in order; their targets are smoothed."""
+    inputs = embeddings(model, batch.tokens, image, features)
+    hidden = model.model.language_model(
+        inputs_embeds=inputs, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    targets, weights = batch.tokens[:, 1:], batch.weights[:, 1:]
+    learnt = weights > 0
+    scores = functional.log_softmax(model.lm_head(hidden[:, :-1][learnt]).float(), -1)  # (answer tokens, vocabulary)
+    wanted, weight = targets[learnt], weights[learnt]
+    losses = -scores.gather(1, wanted[:, None])[:, 0]
+    if len(boxes) and smooth:
+        in_box = (wanted >= boxes.start) & (wanted < boxes.stop)
+        bins = torch.arange(len(boxes))
+        near = torch.softmax(-0.5 * ((bins - (wanted[in_box] - boxes.start)[:, None]) / smooth) ** 2, -1)
+        losses = losses.masked_scatter(in_box, -(near * scores[in_box][:, boxes.start : boxes.stop]).sum(-1))
+    return (losses * weight).sum() / weight.sum()

@@ -1,0 +1,272 @@
+"""synth-vqa: every answer follows from the mask, the report or the header; German that reads right; same bytes."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import Rrg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synth_cases import a_mask, a_report, a_slice, a_study, group, read, rectangle, samples_of, stream
+
+from rrg.anatomy import LABELS, de_phrase, display, is_plural
+from rrg.prompt import render
+from rrg.records import Mask, MaskLabel, Record, Sample, Slice
+from rrg.synth import templates
+from rrg.synth.facts import Said
+from rrg.synth.report_facts import NAMES, Fact, facts_of
+from rrg.synth.vqa import Options, ask_all
+
+YES, NO = {"de": "ja", "en": "yes"}, {"de": "nein", "en": "no"}
+
+
+def ask(records: list[Record], **options: object) -> list[Sample]:
+    return samples_of(ask_all(Options(**{"slices": "all", **options}), group(records)))  # type: ignore[arg-type]
+
+
+def question(sample: Sample) -> str:
+    return (sample.turns[0].content[1].text or "").split("\n")[0]
+
+
+def named(text: str, lang: str) -> str:
+    """The label of a display name."""
+    (label,) = [label for label in LABELS if display(label, lang) == text]
+    return label
+
+
+def entailed(sample: Sample, mask: Mask, slice_: Slice) -> bool:
+    """An oracle of its own: is the answer what the mask record says?"""
+    there = {label.label: label for label in mask.labels}
+    lang, family = sample.lang, sample.facets["question"]
+    assert sample.answer is not None
+    if family == "presence":
+        return sample.answer == (YES if sample.facets["label"] in there else NO)[lang]
+    if family == "which":
+        return named(sample.answer, lang) in there and sum(named(c, lang) in there for c in sample.choices) == 1
+    if family == "side":
+        left, right = sample.facets["label"].split("+")
+        both = {"de": "beide", "en": "both"}[lang]
+        seen = [label for label in (left, right) if label in there]
+        return sample.answer == (both if len(seen) == 2 else display(seen[0], lang))
+    if family == "count":
+        listed = question(sample).split(": ")[1].rstrip("?").split(", ")
+        return sample.answer == str(sum(named(text, lang) in there for text in listed))
+    if family == "larger":
+        areas = {named(choice, lang): there[named(choice, lang)].area_px for choice in sample.choices}
+        return areas[named(sample.answer, lang)] == max(areas.values()) >= 1.5 * min(areas.values())
+    if family == "position":
+        return _further(sample, there, lang)
+    return {
+        "modality": sample.answer == slice_.modality,
+        "plane": sample.answer == {"de": "axial", "en": "axial"}[lang],
+        "region": sample.answer == {"de": "Abdomen", "en": "abdomen"}[lang],
+        "contrast": sample.answer == (YES if slice_.contrast else NO)[lang],
+    }[family]
+
+
+def _further(sample: Sample, there: dict[str, MaskLabel], lang: str) -> bool:
+    """On an axial slice of a supine patient columns grow to the patient's left, rows to the back."""
+    words = {
+        ("to the left of the patient", "auf der linken Seite des Patienten"): ("x", 1),
+        ("to the right of the patient", "auf der rechten Seite des Patienten"): ("x", -1),
+        ("to the back", "hinten"): ("y", 1),
+        ("to the front", "vorn"): ("y", -1),
+    }
+    ((axis, sign),) = [where for said, where in words.items() if said[lang == "de"] in question(sample)]
+    boxes = {choice: there[named(choice, lang)].box for choice in sample.choices}
+    low, high = f"{axis}0", f"{axis}1"
+    first, second = (boxes[choice] for choice in sample.choices)
+    assert getattr(first, high) <= getattr(second, low) or getattr(second, high) <= getattr(first, low)
+    return sample.answer == max(boxes, key=lambda choice: sign * getattr(boxes[choice], low))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_every_answer_follows_from_mask_or_header(seed: int) -> None:
+    records = a_study("st", np.random.default_rng(seed), n=6)
+    masks = {record.slice: record for record in records if isinstance(record, Mask)}
+    slices = {record.id: record for record in records if isinstance(record, Slice)}
+    made = ask(records, seed=seed)
+    assert len({sample.id for sample in made}) == len(made)
+    for sample in made:
+        key = str(sample.images[0].slice)
+        assert entailed(sample, masks[key], slices[key]), sample
+        assert sample.answer == sample.turns[-1].content[0].text
+        assert len(set(sample.choices)) == len(sample.choices)
+        assert not sample.choices or sample.answer in sample.choices
+        assert (sample.question_type == "single") == bool(sample.choices)
+        render(sample)
+
+
+def test_the_oracle_can_fail() -> None:
+    """The control of the test above: masks of another slice do not entail the answers."""
+    records = a_study("st", np.random.default_rng(5), n=30)
+    masks = [record for record in records if isinstance(record, Mask)]
+    slices = {record.id: record for record in records if isinstance(record, Slice)}
+    other = {mask.slice: masks[(number + 7) % len(masks)] for number, mask in enumerate(masks)}
+    made = [s for s in ask(records, metadata=0) if s.facets["question"] in ("presence", "which")]
+    right = sum(entailed(s, other[str(s.images[0].slice)], slices[str(s.images[0].slice)]) for s in made)
+    assert right < 0.8 * len(made)
+
+
+def test_numbers_per_slice_and_both_languages_ask_the_same() -> None:
+    made = ask(a_study("st", np.random.default_rng(1), n=20))
+    for source, most in (("mask", 5), ("header", 3)):
+        per_slice = Counter((s.images[0].slice, s.lang) for s in made if s.facets["source"] == source)
+        assert max(per_slice.values()) == most
+    pairs = {
+        lang: [(s.images[0].slice, s.facets["question"], s.facets["label"]) for s in made if s.lang == lang]
+        for lang in ("de", "en")
+    }
+    assert pairs["de"] == pairs["en"]
+
+
+def test_presence_is_even_for_each_structure() -> None:
+    """As often no as yes: a name alone tells nothing (the rest is the balance of pack)."""
+    made = ask(a_study("st", np.random.default_rng(2), n=150), languages=("en",), metadata=0)
+    presence = [s for s in made if s.facets["question"] == "presence"]
+    for label in {s.facets["label"] for s in presence if s.answer == "yes"}:
+        answers = [s.answer for s in presence if s.facets["label"] == label]
+        assert 0.3 < answers.count("yes") / len(answers) < 0.7, (label, Counter(answers))
+
+
+def test_the_right_choice_stands_anywhere() -> None:
+    made = ask(a_study("st", np.random.default_rng(4), n=300), languages=("en",), metadata=0)
+    places = Counter(s.choices.index(str(s.answer)) for s in made if s.facets["question"] == "which")
+    assert set(places) == {0, 1, 2, 3}
+    assert min(places.values()) > 0.6 * max(places.values())
+
+
+def test_mirrored_orientation_turns_the_sides() -> None:
+    """On a slice whose columns grow to the patient's right, the left-most box is further to the left."""
+    drawn = {"liver": rectangle(2, 10, 20, 30), "spleen": rectangle(50, 10, 70, 30)}
+    for along_row, further_left in ((1.0, "spleen"), (-1.0, "liver")):
+        for index in range(30):
+            slice_ = a_slice("st", index, orientation=(along_row, 0.0, 0.0, 0.0, 1.0, 0.0))
+            made = ask([slice_, a_mask(slice_, drawn)], languages=("en",), metadata=0)
+            for sample in made:
+                if sample.facets["question"] == "position" and "left" in question(sample):
+                    assert sample.answer == further_left
+
+
+def test_no_position_without_geometry() -> None:
+    slice_ = a_slice("st", 1, orientation=None, position_mm=None, spacing_mm=None)
+    drawn = {"liver": rectangle(2, 10, 20, 30), "spleen": rectangle(50, 10, 70, 30)}
+    made = [s for i in range(10) for s in ask([slice_, a_mask(slice_, drawn)], metadata=0, seed=i)]
+    assert made
+    assert all(s.facets["question"] != "position" for s in made)
+
+
+# Reports
+
+REPORT = (
+    "Einzelne <f cyst 0>Zyste</f> der <a liver>Leber</a>, <mm 12.5>12,5 mm</mm> <r k>(Serie 3, Bild 5)</r>.\n"
+    "Kein <d effusion>Erguss</d> <r k>(Serie 3, Bild 5)</r>.\n"
+    "<f nodule>Rundherd</f> in der Lunge."
+)
+
+
+def from_report(lang: str, marked: str = REPORT) -> dict[str, Sample]:
+    slice_ = a_slice("st", 4)
+    found: dict[str, Sample] = {}
+    for seed in range(25):  # two report questions are drawn for a slice
+        report = a_report(marked, slices={"k": [slice_.id]})
+        for sample in ask([slice_, a_mask(slice_, {}), report], metadata=0, seed=seed):
+            if sample.lang == lang and sample.facets["source"] == "report":
+                found[f"{sample.facets['question']} {sample.facets['label']}"] = sample
+    return found
+
+
+def test_questions_from_a_report_in_german() -> None:
+    asked = {key: (question(s), s.answer) for key, s in from_report("de").items()}
+    assert asked == {
+        "finding-in cyst": ("Zeigt dieses Bild eine Zyste in der Leber?", "ja"),
+        "finding-what cyst": ("Welcher Befund liegt in der Leber vor?", "Zyste"),
+        "finding-where cyst": ("Wo liegt der Befund: Zyste?", "Leber"),
+        "finding-size cyst": ("Wie groß ist der Befund: Zyste?", "12,5 mm"),
+        "finding effusion": ("Zeigt dieses Bild einen Erguss?", "nein"),
+    }
+
+
+def test_questions_from_a_german_report_in_english() -> None:
+    asked = {key: (question(s), s.answer) for key, s in from_report("en").items()}
+    assert asked["finding-in cyst"] == ("Does this image show a cyst in the liver?", "yes")
+    assert asked["finding-size cyst"] == ("How large is the finding: cyst?", "12.5 mm")
+    assert asked["finding effusion"] == ("Does this image show an effusion?", "no")
+    assert not any("nodule" in key for key in asked), "that sentence points at no slice"
+
+
+def test_a_report_that_contradicts_itself_is_not_asked() -> None:
+    assert not from_report(
+        "de",
+        "<f effusion>Erguss</f> <r k>(Serie 3, Bild 5)</r>.\nKein <d effusion>Erguss</d> <r k>(Serie 3, Bild 5)</r>.",
+    )
+
+
+def test_two_languages_of_one_report_make_one_fact() -> None:
+    german = a_report(REPORT, slices={"k": ["s"]})
+    english = a_report(
+        "<f cyst 0>Cyst</f> of the <a liver>liver</a> <r k>(Series 3, image 5)</r>.", "en", slices={"k": ["s"]}
+    )
+    said = (Said(german, 0), Said(german, 1), Said(english, 0))
+    facts = facts_of(said)
+    assert [(fact.name, fact.present, fact.labels) for fact in facts] == [
+        ("cyst", True, ("liver",)),
+        ("effusion", False, ()),
+    ]
+    assert facts[0].reports == (german.id, english.id)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_findings_are_said_with_the_right_article(name: str) -> None:
+    fact = Fact(name, True, (), (), ())
+    article, noun = re.fullmatch(r"(einen |eine |ein |)(.+)", fact.accusative("de")).groups()  # type: ignore[union-attr]
+    assert article == {"m": "einen ", "f": "eine ", "n": "ein ", "-": ""}[NAMES[name].gender]
+    assert noun.split()[-1][0].isupper()
+    english = fact.accusative("en")
+    if english.startswith(("a ", "an ")):
+        assert english.startswith("an ") == (english.split(" ", 1)[1][0] in "aeiou")
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_presence_of_every_label_in_good_german(label: str) -> None:
+    said = templates.presence(label, "de")
+    verb = "Sind" if is_plural(label, "de") else "Ist"
+    own = label in ("lesion", "lung_nodule", "kidney_cyst_left", "kidney_cyst_right")
+    subject = de_phrase(label, "nominative", "indefinite" if own else "definite")
+    assert said == f"{verb} {subject} auf diesem Bild zu sehen?"
+    assert templates.presence("lesion", "en") == "Is a lesion visible on this image?"
+
+
+def test_paraphrases_are_drawn_only_when_asked_for() -> None:
+    records = a_study("st", np.random.default_rng(8), n=20)
+    plain, varied = ask(records), ask(records, paraphrase=True)
+    assert {s.provenance["template"].split("/")[1] for s in plain} == {"0"}
+    assert {s.provenance["template"].split("/")[1] for s in varied} >= {"0", "1", "2"}
+    assert [s.answer for s in plain] == [s.answer for s in varied]
+
+
+# The command
+
+
+def test_same_bytes_with_two_workers(rrg: Rrg) -> None:
+    rng = np.random.default_rng(9)
+    records = [record for n in range(4) for record in a_study(f"study{n}", rng, n=4, patient=f"p{n}")]
+    whole = rrg("synth-vqa", stdin=stream(records)).stdout
+    assert rrg("synth-vqa", "--workers", "2", stdin=stream(records)).stdout == whole
+    made = [record for record in read(whole) if isinstance(record, Sample)]
+    assert {sample.task for sample in made} == {"vqa"}
+    assert {sample.split for sample in made} == {None}
+
+
+def test_empty_stdin(rrg: Rrg) -> None:
+    assert [record.schema for record in read(rrg("synth-vqa").stdout)] == ["rrg.run/1", "rrg.end/1"]
+
+
+def test_a_stream_of_both_synth_commands(rrg: Rrg) -> None:
+    records = a_study("st", np.random.default_rng(10), n=3)
+    vqa = rrg("synth-vqa", stdin=stream(records)).stdout
+    both = rrg("synth-ground", stdin=vqa).stdout
+    assert set(vqa.splitlines()) < set(both.splitlines())
+    assert len({r.id for r in read(both) if isinstance(r, Sample)}) == sum(isinstance(r, Sample) for r in read(both))
