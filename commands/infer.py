@@ -27,13 +27,13 @@ def command(
         list[str] | None,
         typer.Option(
             help="report, grounded-report, detect, phrase-to-box, vqa; several are asked one after the other. "
-            "Of a data set: only samples of these tasks.  [default: grounded-report]"
+            "Of samples: only those of these tasks.  [default: grounded-report]"
         ),
     ] = None,
     question: Annotated[list[str] | None, typer.Option("--question", "-q", help="A question; may be repeated.")] = None,
     phrase: Annotated[list[str] | None, typer.Option(help="A structure or phrase to find; may be repeated.")] = None,
     lang: Annotated[
-        str | None, typer.Option(help="de or en: language to ask and answer in. Of a data set: only such samples.")
+        str | None, typer.Option(help="de or en: language to ask and answer in. Of samples: only such.")
     ] = None,
     slices: Annotated[str, typer.Option(help="Slices of a study's main series: all, N evenly, or every:K.")] = "8",
     split: Annotated[str, typer.Option(help="Split of a data set folder.")] = "test",

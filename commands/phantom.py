@@ -39,7 +39,8 @@ def command(
 ) -> None:
     """Make CT and MR studies with organs, lesions, reports and exact truth.
 
-    Writes dicom/, masks/, reports/, truth.jsonl, report_truth.jsonl, files.sha256 and manifest.json (last) into --out.
+    Writes dicom/, masks/, reports/, truth.jsonl, report_truth.jsonl, labels.json, files.sha256 and, last,
+    manifest.json into --out.
 
     Example:  rrg phantom --out demo --studies 4 && head -1 demo/truth.jsonl
     """

@@ -46,7 +46,8 @@ def command(
     """
     from rrg.metrics.listing import listing, text_options
     from rrg.metrics.output import deliver
-    from rrg.score import Options, compare, score
+    from rrg.score import Options, score
+    from rrg.score_compare import compare
 
     if protocols:
         print(listing(task))

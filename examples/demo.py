@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+ASKED = {"vqa": 1200, "detect": 1200, "grounded-report": 200}
+"""Test samples that are asked, by task; of `vqa` those that need the image and are answered by yes, no or a choice."""
 COMPARED = 60
-"""Samples that both back ends answer, for gguf_agreement."""
+"""Of these, samples that torch answers too, for gguf_agreement."""
 
 
 def rrg(*words: object, output: Path | None = None) -> None:
@@ -35,6 +37,20 @@ def score(out: Path, name: str, *words: object) -> dict[str, Any]:
     rrg("score", *words, "--out", out / "scores" / f"{name}.json", "--quiet")
     metrics: dict[str, Any] = json.loads((out / "scores" / f"{name}.json").read_text())["metrics"]
     return metrics
+
+
+def choose(source: Path, target: Path, wanted: dict[str, int]) -> None:
+    """Copy a stream with at most the wanted number of samples of each task, picked by the hash that is their id."""
+    lines = source.read_bytes().splitlines(keepends=True)
+    samples: dict[str, list[tuple[str, bytes]]] = {task: [] for task in wanted}
+    for line in lines:
+        record = json.loads(line)
+        if record["schema"] == "rrg.sample/1" and record["task"] in wanted:
+            if record["task"] == "vqa" and (record["question_type"] == "open" or not record.get("needs_image")):
+                continue
+            samples[record["task"]].append((record["id"], line))
+    kept = {line for task, found in samples.items() for _, line in sorted(found)[: wanted[task]]}
+    target.write_bytes(b"".join(line for line in lines if b'"rrg.sample/1"' not in line[:30] or line in kept))
 
 
 def agreement(one: Path, other: Path) -> tuple[float, int]:
@@ -62,12 +78,18 @@ def main() -> None:
     rrg("pipeline", *recipe, "--work", out / "work", "--print")
     rrg("pipeline", *recipe, "--work", out / "work")
 
-    test = out / "dataset" / "test.jsonl"
+    test, compared = out / "test.jsonl", out / "compared.jsonl"
+    choose(out / "dataset" / "test.jsonl", test, ASKED)
+    choose(test, compared, dict.fromkeys(ASKED, COMPARED // len(ASKED)))
+    ask = ["infer", test, "--store", out / "dataset" / "store", "--model", out / "gguf"]
     rows = {"": out / "predictions.jsonl", "_shuffled": out / "predictions-shuffled.jsonl"}
+    rrg(*ask, output=rows[""])
+    rrg(*ask, "--shuffle-images", output=rows["_shuffled"])
+
     scores: dict[str, Any] = {}
     for suffix, predictions in rows.items():
-        closed = score(out, f"closed{suffix}", "vqa", predictions, test, "--where", "needs_image=true")
-        boxes = score(out, f"boxes{suffix}", "refer", predictions, test, "--where", "task=detect")
+        closed = score(out, f"closed{suffix}", "vqa", predictions, test)
+        boxes = score(out, f"boxes{suffix}", "refer", predictions, test)
         for name, metric in (("closed_accuracy", closed["closed.accuracy"]), ("mean_iou", boxes["iou"])):
             scores[name + suffix] = metric["value"]
             scores[f"{name}{suffix}_ci95"] = metric["ci95"]
@@ -77,17 +99,16 @@ def main() -> None:
             report = score(out, "reports", "report", predictions, test, "--where", "task=grounded-report")
             scores |= {"bleu4": report["bleu4"]["value"], "rougel": report["rougel.f"]["value"]}
 
-    few = ["infer", out / "dataset", "--split", "test", "--limit", COMPARED]
     for name in ("run", "gguf"):
-        rrg(*few, "--model", out / name, output=out / f"compared-{name}.jsonl")
+        ask = ["infer", compared, "--store", out / "dataset" / "store", "--model", out / name]
+        rrg(*ask, output=out / f"compared-{name}.jsonl")
     scores["gguf_agreement"], scores["gguf_n"] = agreement(out / "compared-run.jsonl", out / "compared-gguf.jsonl")
 
     study = min((out / "phantom" / "dicom").iterdir())
     for lang in ("de", "en"):
         page = ["--page", out / f"study-{lang}.html", "--lang", lang]
         rrg("infer", study, "--model", out / "gguf", *page, output=out / f"study-{lang}.jsonl")
-    rrg("infer", out / "dataset", "--split", "test", "--limit", 40, "--model", out / "gguf",
-        "--page", out / "page.html", output=out / "page.jsonl")  # fmt: skip
+    rrg("view", test, rows[""], "--store", out / "dataset" / "store", "--limit", 24, "--page", out / "page.html")
 
     scores["seconds"] = round(time.monotonic() - start, 1)
     scores["peak_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024

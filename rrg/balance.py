@@ -19,7 +19,7 @@ class Stratum(NamedTuple):
     question: str
     """``yes/no``, or ``N choices``."""
     label: str
-    """What is asked about; empty for choices."""
+    """The kind of question and what it asks about, ``presence: liver``; empty for choices."""
 
 
 class Row(NamedTuple):

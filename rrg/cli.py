@@ -21,6 +21,7 @@ COMMANDS = {
     "view": "A page of slices with their masks, boxes and sentences; no model needed.",
     "score": "Predictions against references, with intervals.",
     "pipeline": "Run a recipe: all of the above as real processes with real pipes.",
+    "where": "What stands behind an id: UIDs and file names.",
     "sort": "Bring the records of each study together.",
     "schema": "Print the JSON Schema of a record kind.",
 }

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -15,9 +15,9 @@ from rrg.anatomy import LABELS, display
 from rrg.boxes import decode
 from rrg.errors import RecordError, UsageError
 from rrg.infer_control import another
-from rrg.infer_inputs import Asking, Work, picture_work, study_work
+from rrg.infer_inputs import Asking, Work, picture_work, study_work, wanted
 from rrg.infer_pixels import Pixels, pixels_of
-from rrg.model.settings import Model
+from rrg.model.settings import Model, Settings
 from rrg.outputs.cards import of_prediction
 from rrg.outputs.page import fragments
 from rrg.outputs.pictures import pictures_of
@@ -28,6 +28,8 @@ from rrg.records import Error, ImageRef, Mention, Prediction, Sample, Slice
 from rrg.windows import Preset, picture
 
 Control = Literal["none", "shuffled", "blank"]
+Look = Callable[[ImageRef], NDArray[np.uint8]]
+"""What the model sees of an image: (side, side, 3)."""
 BLANK = 128
 """Grey value of the control without pictures: 0 after the model's normalisation."""
 NOTICES: dict[bool, dict[str, str]] = {
@@ -54,6 +56,10 @@ class Task:
     control: Control = "none"
     pool: tuple[Path, ...] = ()
     """Streams whose pictures the shuffled control draws from."""
+    tasks: tuple[str, ...] = ()
+    """Of a stream only samples of these tasks are answered; empty: of all."""
+    lang: str | None = None
+    """Of a stream only samples of this language are answered."""
     parts: Path | None = None
     """Folder that collects the parts of a page."""
 
@@ -74,8 +80,9 @@ def notices(model: Model) -> dict[str, str]:
 
 
 def answer_group(group: Group, task: Task) -> Iterator[Made]:
-    """Step for streams: answer every sample of a study."""
-    yield from answer_work(Work(group.key, group.of(Sample), group.of(Slice)), task)
+    """Step for streams: answer the samples of a study that are wanted."""
+    samples = tuple(sample for sample in group.of(Sample) if wanted(sample, task.tasks, task.lang))
+    yield from answer_work(Work(group.key, samples, group.of(Slice)), task)
 
 
 def answer_item(payload: Work | slices.Work | Path, task: Task, asking: Asking | None = None) -> Iterator[Made]:
@@ -102,11 +109,12 @@ def answer_work(work: Work, task: Task) -> Iterator[Made]:
         return
     model = model_at(task.model)
     pixels = functools.lru_cache(8)(functools.partial(pixels_of, store=task.store, held=work.held))
+    look = functools.lru_cache(8)(functools.partial(_look, pixels=pixels, settings=model.settings))
     made: dict[int, Prediction | Error] = {}
     for at in sorted(range(len(work.samples)), key=lambda i: tuple(image.ref for image in work.samples[i].images)):
         sample = work.samples[at]
         try:
-            made[at] = answer(model, sample, pixels, task)
+            made[at] = answer(model, sample, look, task)
         except RecordError as error:
             made[at] = error_record(error, "infer", sample.id, study=sample.study, patient=sample.patient)
     answers = [each for at in range(len(work.samples)) if isinstance(each := made[at], Prediction)]
@@ -121,15 +129,16 @@ def answer_work(work: Work, task: Task) -> Iterator[Made]:
         save_part(task.parts, work.study, fragments(cards, pictures_of(images, pixels, known)))
 
 
-def answer(model: Model, sample: Sample, pixels: Pixels, task: Task) -> Prediction:
-    """One answer. Raises RecordError when a picture can not be read or the prompt does not fit."""
+def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
+    """One answer. `look` makes the pictures that the model sees. Raises RecordError when one can not be read."""
     settings = model.settings
     chat = user_prompt(sample, settings.dialect)
     images = {image.id: image for image in sample.images}
     shown = dict(images)
     if task.control == "shuffled":
         shown = {name: another(image, sample, task.pool, task.seed) for name, image in images.items()}
-    views = [_view(shown[name], pixels, settings.side, settings.preset, task.control) for name in chat.images]
+    blank = np.full((settings.side, settings.side, 3), BLANK, np.uint8)
+    views = [blank if task.control == "blank" else look(shown[name]) for name in chat.images]
     generated = model.answer(views, chat.text, task.max_new_tokens)
     flags = {"cut"} if generated.cut else set()
     flags |= {"none": set(), "shuffled": {"shuffled_image"}, "blank": {"no_image"}}[task.control]
@@ -168,11 +177,8 @@ def question_of(sample: Sample) -> str:
     return template_text("".join(parts), sample.mentions).strip()
 
 
-def _view(image: ImageRef, pixels: Pixels, side: int, preset: str, control: Control) -> NDArray[np.uint8]:
-    """What the model sees, (side, side, 3)."""
-    if control == "blank":
-        return np.full((side, side, 3), BLANK, np.uint8)
-    return picture(pixels(image), image.unit, cast(Preset, preset), side)[0]
+def _look(image: ImageRef, pixels: Pixels, settings: Settings) -> NDArray[np.uint8]:
+    return picture(pixels(image), image.unit, cast(Preset, settings.preset), settings.side)[0]
 
 
 @functools.cache

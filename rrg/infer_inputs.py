@@ -181,6 +181,11 @@ def study_items(paths: Sequence[Path], key: bytes) -> Iterator[Item]:
         talk("infer", f"{names}: no DICOM image in there; give a folder or files of a CT or MR study, a PNG or a JPEG")
 
 
+def wanted(sample: Sample, tasks: Sequence[str], lang: str | None) -> bool:
+    """True for a sample of one of `tasks` (or any, when there are none) in `lang` (or any, when None)."""
+    return (not tasks or sample.task in tasks) and lang in (None, sample.lang)
+
+
 def dataset_items(stream: Path, *, tasks: Sequence[str], lang: str | None, limit: int | None) -> Iterator[Item]:
     """The studies of one split of a data set, with those of their samples that are wanted, in stream order.
 
@@ -190,11 +195,7 @@ def dataset_items(stream: Path, *, tasks: Sequence[str], lang: str | None, limit
     records = (r for r in read_records([stream], (Sample, Slice)) if isinstance(r, Sample | Slice))
     for name, group in groupby(records, key=lambda record: record.study):
         own = list(group)
-        samples = [
-            record
-            for record in own
-            if isinstance(record, Sample) and (not tasks or record.task in tasks) and lang in (None, record.lang)
-        ][:left]
+        samples = [record for record in own if isinstance(record, Sample) and wanted(record, tasks, lang)][:left]
         if left is not None:
             left -= len(samples)
         if samples:

@@ -73,7 +73,15 @@ def run(request: Request, io: Io) -> None:
         raise UsageError("no model: give --model RUN or a GGUF folder")
     model = model_at(request.model)
     parts = open_parts(request.page, resume=io.resume) if request.page else None
-    task = Task(request.model, source.store, request.max_new_tokens, request.seed, control, source.pool, parts)
+    task = Task(
+        model=request.model,
+        store=source.store,
+        max_new_tokens=request.max_new_tokens,
+        seed=request.seed,
+        control=control,
+        pool=source.pool,
+        parts=parts,
+    )
     record = make_run(
         "infer",
         {"max_new_tokens": request.max_new_tokens, "control": control, **source.options},
@@ -88,23 +96,20 @@ def _dataset(request: Request, io: Io) -> Source:
     _refuse_questions(request)
     folder = io.inputs[0]
     stream = split_stream(folder, request.split)
-    if request.tasks or request.lang:
-        chosen = ", ".join([*request.tasks, *([request.lang] if request.lang else [])])
-        talk("infer", f"only samples of {chosen}")
 
     def start(task: Task, record: Run, io: Io, tail: Callable[[], Iterable[Made]]) -> None:
         items = dataset_items(stream, tasks=request.tasks, lang=request.lang, limit=request.limit)
         run_items(functools.partial(answer_item, task=task), items, run=record, io=io, tail=tail)
 
-    options = {"split": request.split, "tasks": list(request.tasks), "lang": request.lang, "limit": request.limit}
+    options = {"split": request.split, "limit": request.limit, **_filter(request)}
     return Source(options, {"data": sha256_file(stream)}, request.store or folder / "store", (stream,), start)
 
 
 def _stream(request: Request, io: Io) -> Source:
     """Samples on stdin or in files; every line is passed on."""
     _refuse_questions(request)
-    if request.limit is not None or request.tasks or request.lang:
-        raise UsageError("--task, --lang and --limit choose among the samples of a data set; filter a stream with jq")
+    if request.limit is not None:
+        raise UsageError("--limit is for data sets; cut a stream with jq or head")
     if request.store is None:
         raise UsageError("the samples of a stream need --store STORE, the folder of their pixels")
     sides: dict[str, str] = {}
@@ -114,10 +119,11 @@ def _stream(request: Request, io: Io) -> Source:
         sides = {f"pool{number}": sha256_file(path) for number, path in enumerate(io.inputs)}
 
     def start(task: Task, record: Run, io: Io, tail: Callable[[], Iterable[Made]]) -> None:
-        step = functools.partial(answer_group, task=task)
+        chosen = dataclasses.replace(task, tasks=request.tasks, lang=request.lang)
+        step = functools.partial(answer_group, task=chosen)
         run_groups(step, kinds=(Sample, Slice), run=record, io=io, tail=tail)
 
-    return Source({}, sides, request.store, io.inputs, start)
+    return Source(_filter(request), sides, request.store, io.inputs, start)
 
 
 def _own(request: Request, io: Io, kind: str) -> Source:
@@ -140,6 +146,14 @@ def _own(request: Request, io: Io, kind: str) -> Source:
         run_items(step, items, run=record, io=io, tail=tail)
 
     return Source(options, sides, None, (), start)
+
+
+def _filter(request: Request) -> dict[str, Any]:
+    """Options that choose among samples; says which."""
+    if request.tasks or request.lang:
+        chosen = ", ".join([*request.tasks, *([request.lang] if request.lang else [])])
+        talk("infer", f"only samples of {chosen}")
+    return {"tasks": list(request.tasks), "lang": request.lang}
 
 
 def _refuse_questions(request: Request) -> None:

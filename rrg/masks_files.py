@@ -29,7 +29,7 @@ from rrg.records import Slice
 Kind = Literal["nifti", "folder", "seg", "contours"]
 LabelMap = Mapping[int, str | None]
 """Value in a file -> name of `rrg.anatomy`, or None for a value that is not wanted."""
-UID = re.compile(r"[0-9]+(\.[0-9]+){3,}(#[0-9]+)?")
+UID = re.compile(r"[0-9]+(\.[0-9]+){2,}(#[0-9]+)?")
 """A file of this name is for the series of this UID (``#1``: its second stack) and for no other."""
 
 
@@ -133,17 +133,20 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _candidates(path: Path) -> Iterator[tuple[Path, Kind]]:
-    """Mask files at `path`, sorted by name. A folder named by a UID holds one NIfTI per label."""
+def _candidates(path: Path, *, inside: bool = False) -> Iterator[tuple[Path, Kind]]:
+    """Mask files at `path`, sorted by name. A folder named by a UID holds one NIfTI per label.
+
+    Inside of a folder contours are those files that end with ``.contours.json``.
+    """
     if _is_nifti(path):
         yield path, "nifti"
-    elif path.is_file() and path.suffix == ".json":
+    elif path.is_file() and path.name.endswith(".contours.json" if inside else ".json"):
         yield path, "contours"
     elif path.is_dir() and UID.fullmatch(path.name) and any(_is_nifti(file) for file in path.iterdir()):
         yield path, "folder"
     elif path.is_dir():
         for entry in sorted(path.iterdir()):
-            yield from _candidates(entry)
+            yield from _candidates(entry, inside=True)
     elif _is_dicom(path):
         yield path, "seg"
 

@@ -16,9 +16,9 @@ from typing import IO, Any, Literal, NamedTuple
 from rrg.balance import YES_NO, Balance, Stratum
 from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
+from rrg.folders import building, publish
 from rrg.pack_card import card
-from rrg.pack_folder import building, publish
-from rrg.pipe import _parts, check_closed
+from rrg.pipe import check_closed, studies_of
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import KINDS, End, Mask, Record, Run, Sample, Slice
 from rrg.store import split_reference
@@ -130,8 +130,8 @@ def order_of(sample: Sample, seed: int) -> int:
 def stratum_of(sample: Sample, split: str) -> tuple[Stratum, int, int] | None:
     """(stratum, number of the answer, number of answers) of a sample that is balanced, else None."""
     if sample.question_type == "closed" and sample.answer in (YES[sample.lang], NO[sample.lang]):
-        label = sample.facets.get("label", "")
-        return Stratum(split, sample.lang, YES_NO, label), int(sample.answer == NO[sample.lang]), 2
+        about = ": ".join(sample.facets[key] for key in ("question", "label") if key in sample.facets)
+        return Stratum(split, sample.lang, YES_NO, about), int(sample.answer == NO[sample.lang]), 2
     if sample.question_type == "single" and sample.answer in sample.choices and len(sample.choices) > 1:
         n = len(sample.choices)
         return Stratum(split, sample.lang, f"{n} choices", ""), sample.choices.index(sample.answer), n
@@ -203,13 +203,14 @@ class _Packer:
     def build(self, inputs: tuple[Path, ...], out: Path) -> dict[str, Any]:
         spool = self.folder / "spool"
         with spool.open("wb") as file:
-            for part in _parts(inputs, merge=False):
+            for part in studies_of(inputs, merge=False):
                 if part.key is not None:
                     self._read_study(part.key, part.lines, file)
                     continue
                 for line in part.lines:
                     self._read_single(line)
         self.runs.check(self.options.partial)
+        self.runs.runs.pop(self.run.id, None)  # packing a packed split again
         if inputs and Path("-") not in inputs and not self.studies:
             raise RrgError("no slices and no samples in the input; give the output of synth-vqa or synth-ground")
         self.balance.settle()
@@ -227,7 +228,7 @@ class _Packer:
         elif schema_of(line.value) == "rrg.error/1":
             self.seen[f"error.{line.value.get('code')}"] += 1
         else:
-            self.seen["other"] += 1
+            self.seen[(schema_of(line.value) or "other").removeprefix("rrg.").partition("/")[0]] += 1
 
     def _read_study(self, study: str, lines: list[Line], spool: IO[bytes]) -> None:
         """Sort a study's records, drop what is there twice, count the questions, spool the lines."""

@@ -1,9 +1,9 @@
 """Made-up CT and MR studies as real DICOM series, with reports in two languages and exact truth.
 
 The folder: ``dicom/<study>/<series>/IM0001.dcm``; ``masks/<Series Instance UID>.nii.gz``; ``reports/<Accession
-Number>.{de,en}.txt``; ``truth.jsonl`` (a line per image); ``report_truth.jsonl`` (a line per report); ``files.sha256``
-(for ``sha256sum -c``); ``manifest.json`` last. It is built beside and gets its name when all is there. No person is
-behind any of it.
+Number>.{de,en}.txt``; ``truth.jsonl`` (a line per image); ``report_truth.jsonl`` (a line per report); ``labels.json``
+(what the masks tell, for ``rrg segment --labels``); ``files.sha256`` (for ``sha256sum -c``); ``manifest.json`` last.
+It is built beside and gets its name when all is there. No person is behind any of it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from rrg.anatomy import BY_ID, LABELS, label_map_version
 from rrg.errors import UsageError
-from rrg.pack_folder import building
+from rrg.folders import building
 from rrg.parallel import ordered_map
 from rrg.phantom_body import (
     FIRST_LESION,
@@ -356,6 +356,7 @@ def _make_all(root: Path, settings: Settings, workers: int, run: Run) -> dict[st
                 stream.write(lines)
             counts.update(each.counts)
             bar.update(each.counts["studies"])
+    (root / "labels.json").write_bytes(json.dumps(_mask_labels(), indent=1).encode() + b"\n")
     manifest = {
         "schema": SCHEMA,
         "run": run.id,
@@ -368,3 +369,12 @@ def _make_all(root: Path, settings: Settings, workers: int, run: Run) -> dict[st
     }
     (root / "manifest.json").write_bytes(json.dumps(manifest, indent=1).encode() + b"\n")
     return dict(counts)
+
+
+def _mask_labels() -> dict[str, dict[str, str]]:
+    """TotalSegmentator's task of a modality -> {mask value: label}: what the masks tell where it is there."""
+    names = {modality: [*class_table(modality), BY_ID[LESION].name] for modality in ("CT", "MR")}
+    return {
+        task: {str(LABELS[name].class_id): name for name in names[modality]}
+        for task, modality in (("total", "CT"), ("total_mr", "MR"))
+    }

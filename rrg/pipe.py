@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -133,7 +133,7 @@ def run_groups(
     names = {name for name, kind in KINDS.items() if kind in kinds}
 
     def work() -> Iterator[tuple[list[bytes], bytes | None, Any]]:
-        for part in _parts(io.inputs, merge=merge):
+        for part in studies_of(io.inputs, merge=merge):
             if seen is not None and part.key is not None:
                 seen(part.lines)
             if part.key is None:
@@ -223,7 +223,7 @@ def _shard_key(lines: Iterable[Line], study: str) -> str:
     return study
 
 
-def _parts(inputs: Sequence[Path], *, merge: bool) -> Iterator[_Lines]:
+def studies_of(inputs: Sequence[Path], *, merge: bool) -> Iterator[_Lines]:
     """Cut the input into studies. Several files are merged by study; one stream must hold each study together."""
     if merge and (not inputs or Path("-") in inputs):
         with tempfile.NamedTemporaryFile(prefix="rrg-sort-") as spool:
@@ -376,13 +376,13 @@ def _loop(
         output.write([encode(run)])
         for result in _results(work, apply, output, io.workers, run.command):
             totals.update(result.counts)
-            if io.on_error is OnError.FAIL and any(name.startswith("error.") for name in result.counts):
+            if io.on_error is OnError.FAIL and _rejected(result.counts):
                 raise _FirstFailure
         if tail is not None:
             result = _encode_all(tail(), run, None, run.command)
             output.write_block(result.body)
             totals.update(result.counts)
-            if io.on_error is OnError.FAIL and any(name.startswith("error.") for name in result.counts):
+            if io.on_error is OnError.FAIL and _rejected(result.counts):
                 raise _FirstFailure
         output.write([encode(End(run=run.id, counts=dict(sorted(totals.items()))))])
         output.finish()
@@ -404,14 +404,17 @@ def _loop(
     except RrgError:
         _abandon(output)
         raise
-    failed = {name: n for name, n in totals.items() if name.startswith("error.")}
-    counted = {name: n for name, n in failed.items() if name not in ("error.E_NOT_IMAGE", "error.E_DUPLICATE")}
     talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing to do"))
     made = sum(n for name, n in totals.items() if name in _KIND_WORDS)
-    if not made and (failed or not from_records):
-        talk(run.command, "nothing usable came out" if failed else "no usable input")
+    if not made and (_rejected(totals) or not from_records):
+        talk(run.command, "nothing usable came out")
         _exit(errors.FAILED)
-    _exit(errors.RECORDS_FAILED if counted else 0)
+    _exit(errors.RECORDS_FAILED if _rejected(totals) else 0)
+
+
+def _rejected(counts: Mapping[str, int]) -> bool:
+    """True when an input was rejected; objects that are no images, and exact copies, are only counted."""
+    return any(name.startswith("error.") and name not in ("error.E_NOT_IMAGE", "error.E_DUPLICATE") for name in counts)
 
 
 _KIND_WORDS = {name.removeprefix("rrg.").partition("/")[0] for name in KINDS} - {"run", "end", "error"}

@@ -145,7 +145,8 @@ class Slice:
     orientation: tuple[float, float, float, float, float, float] | None = None
     """Image Orientation (Patient): direction along a row (of growing column), then along a column (of growing row)."""
     flags: tuple[str, ...] = ()
-    """Doubtful but usable: ``no_mm``, ``gap_mm``, ``tilt``, ``lossy``, ``burned_in``."""
+    """Doubtful but usable: ``no_mm``, ``no_uid``, ``gap_mm``, ``tilt``, ``shear``, ``lossy``, ``burned_in``,
+    ``monochrome1`` (stored values grow darker; not inverted)."""
     extra: Mapping[str, Json] | None = None
 
     def __post_init__(self) -> None:

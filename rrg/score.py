@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrg.errors import RrgError, UsageError
-from rrg.formats import foreign, item_scores, native
+from rrg.formats import foreign, native
 from rrg.formats.fields import FORMATS, Fields
 from rrg.formats.items import Answer, Item, Reference, Scalar
 from rrg.formats.read import Source, read_source
 from rrg.metrics import bootstrap, boxes
-from rrg.metrics import compare as pairs
 from rrg.metrics.grounded import SYNTAXES
-from rrg.metrics.output import Result, item_line
+from rrg.metrics.output import Result, item_lines
 from rrg.metrics.protocols import PROTOCOLS
 from rrg.metrics.table import Block, Metric, Protocol, Scored, TextOptions
 from rrg.metrics.tags import strip_tags
@@ -28,6 +27,7 @@ from rrg.provenance import rrg_version
 STRATA = ("lang", "modality", "content_type", "anatomy", "location", "image_organ")
 """Facets that are strata by default, where they exist."""
 SAMPLES, SEED = 10_000, 12_345
+FEW_CLUSTERS = 10
 TEXT_TASKS = ("vqa", "report")
 Json = dict[str, Any]
 
@@ -102,6 +102,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
     if task == "refer":
         notes += boxes.absent_note(scored)
     missing = sum(item.missing for item in items)
+    warnings += few_clusters(clusters)
     if missing:
         warnings.append(f"{missing} of {len(items)} references have no prediction; they score as empty")
     body: Json = {
@@ -121,12 +122,13 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         "warnings": warnings,
         "notes": notes,
     }
-    lines = zip(items, scored, _extra_scores(block, len(items)), strict=True)
-    return Result(body, [item_line(*each) for each in lines], missing)
+    return Result(body, lambda: item_lines(items, scored, block), missing)
 
 
 def _bare(item: Item) -> Item:
     """The item with inline box and mask tags taken out of both texts."""
+    if "<" not in item.text and "<" not in item.reference.value:
+        return item
     reference = dataclasses.replace(item.reference, value=strip_tags(item.reference.value))
     said = strip_tags(item.prediction) if isinstance(item.prediction, str) else item.prediction
     return dataclasses.replace(item, reference=reference, prediction=said)
@@ -165,9 +167,9 @@ def join(task: str, predictions: Path, references: Path | None, options: Options
     """Read both sides and join them by id, in the order of the references."""
     left = read_source(predictions, partial=options.partial)
     right = left if references is None else read_source(references, partial=options.partial)
-    inputs: Json = {"predictions": _input(left)}
+    inputs: Json = {"predictions": input_of(left)}
     if references is not None:
-        inputs["references"] = _input(right)
+        inputs["references"] = input_of(right)
     for source in (left, right):
         if options.format == "rrg" and not source.native:
             raise RrgError(f"{source.path}: not a stream of rrg records, as --format rrg says")
@@ -195,7 +197,8 @@ def join(task: str, predictions: Path, references: Path | None, options: Options
     return Joined(by_id(left, given, right, wanted, set(asked)), inputs, notes, left.native and right.native)
 
 
-def _input(source: Source) -> Json:
+def input_of(source: Source) -> Json:
+    """What the result says about a file that was read."""
     return {"path": source.path, "sha256": source.sha256, "n": len(source.rows)}
 
 
@@ -294,6 +297,12 @@ def cluster_names(items: Sequence[Item], field: str | None) -> NDArray[Any] | No
         if field not in item.reference.facets:
             raise UsageError(f"--cluster {field}: reference {item.reference.id!r} has no such field")
     return np.array([facet_text(item.reference.facets[field]) for item in items])
+
+
+def few_clusters(clusters: NDArray[Any] | None) -> list[str]:
+    """A warning when there are too few clusters to draw from."""
+    n = FEW_CLUSTERS if clusters is None else len(np.unique(clusters))
+    return [f"only {n} clusters: the intervals mean little (one cluster has none)"] if n < FEW_CLUSTERS else []
 
 
 # ---- values and intervals -------------------------------------------------------------------------------------------
@@ -437,170 +446,3 @@ def signature(task: str, protocol: str, items: Sequence[Item], options: Options,
     if options.cluster:
         known["cluster"] = options.cluster
     return "|".join(["rrg", task, *(f"{name}:{value}" for name, value in known.items()), f"v:{rrg_version()}"])
-
-
-def _extra_scores(block: Block, n: int) -> list[dict[str, float]]:
-    rows: list[dict[str, float]] = [{} for _ in range(n)]
-    for name, values in block.means.items():
-        for number in np.flatnonzero(~np.isnan(values)):
-            rows[number][name] = float(values[number])
-    return rows
-
-
-# ---- two systems ----------------------------------------------------------------------------------------------------
-
-
-def compare(first: Path, second: Path | None, options: Options) -> Result:
-    """Compare two per-item files, item by item. RrgError when their ids differ (but for relative-robustness)."""
-    name = options.protocol or next(iter(pairs.PROTOCOLS))
-    if name not in pairs.PROTOCOLS:
-        raise UsageError(f"compare has no protocol {name!r}; one of {', '.join(pairs.PROTOCOLS)}")
-    if second is None:
-        raise UsageError("compare needs two per-item files")
-    if options.given:
-        raise UsageError(f"--{min(options.given).replace('_', '-')} means nothing to compare")
-    paired = name == "strict"
-    sources = read_source(first), read_source(second)
-    a, b = (item_scores.read(source, options.id_field) for source in sources)
-    if paired and a.keys() != b.keys():
-        only = sorted(a.keys() ^ b.keys())
-        raise RrgError(
-            f"the two files have different ids: {len(only)} are in one only, the first is {only[0]!r}; "
-            "score both systems on the same references",
-            "E_PREDICTION",
-        )
-    a, b = (_kept(side, options.where) for side in (a, b))
-    if paired:
-        b = {id_: b[id_] for id_ in a}
-    shared = [each for each in item_scores.names(a) if each in set(item_scores.names(b))]
-    for each in options.metrics or ():
-        if each not in shared:
-            raise UsageError(f"--metrics {each}: not a score of both files; they share {', '.join(shared) or 'none'}")
-    wanted = [each for each in shared if options.metrics is None or each in options.metrics]
-    if not wanted:
-        raise RrgError("the two files share no item score; give two --per-item files of the same task")
-    body: Json = {
-        "task": "compare",
-        "protocol": name,
-        "version": rrg_version(),
-        "signature": "",
-        "inputs": {"predictions": _input(sources[0]), "references": _input(sources[1])},
-        "metrics": {},
-        "strata": {},
-        "bootstrap": {
-            "samples": options.samples,
-            "seed": options.seed,
-            "unit": options.cluster or "item",
-            "clusters": None,
-        },
-        "warnings": [],
-        "notes": [],
-    }
-    for each in wanted:
-        made, count = _pair(each, a, b, options) if paired else (_shift(each, a, b, options), None)
-        body["metrics"] |= made
-        body["bootstrap"]["clusters"] = count or body["bootstrap"]["clusters"]
-    if paired and len(wanted) > 1 and options.samples:
-        tested = [each for each in wanted if body["metrics"][f"{each}.p_sign_flip"]["value"] is not None]
-        adjusted = pairs.holm([body["metrics"][f"{each}.p_sign_flip"]["value"] for each in tested])
-        for each, value in zip(tested, adjusted, strict=True):
-            n = body["metrics"][f"{each}.p_sign_flip"]["n"]
-            body["metrics"][f"{each}.p_sign_flip_holm"] = plain(value, "p", n)
-    parts: Json = {"proto": name, "metrics": "+".join(wanted), "n": len(a), "samples": options.samples}
-    parts |= {"seed": options.seed} | ({"cluster": options.cluster} if options.cluster else {})
-    words = [f"{key}:{value}" for key, value in parts.items()]
-    body["signature"] = "|".join(["rrg", "compare", *words, f"v:{rrg_version()}"])
-    return Result(body, [], 0)
-
-
-def unit_of(name: str) -> str:
-    """The unit of an item score that one of our protocols makes; a fraction otherwise."""
-    for table in PROTOCOLS.values():
-        for protocol in table.values():
-            for metric in protocol.metrics:
-                if metric.name == name:
-                    return metric.unit
-    return "fraction"
-
-
-def _kept(side: dict[str, item_scores.ItemScores], conditions: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    kept = {
-        id_: each
-        for id_, each in side.items()
-        if all(name in each.facets and facet_text(each.facets[name]) == value for name, value in conditions)
-    }
-    if not kept:
-        raise RrgError("no items left after --where")
-    return kept
-
-
-def plain(value: float | int | None, unit: str, n: int, excluded: int = 0, interval: Any = None) -> Json:
-    """A metric object of a comparison."""
-    return {
-        "value": value,
-        "unit": unit,
-        "n": n,
-        "n_missing": 0,
-        "n_unparsed": 0,
-        "n_excluded": excluded,
-        "ci95": None if interval is None else list(interval),
-    }
-
-
-def _mean(values: NDArray[np.float64], unit: str, excluded: int, hits: bool, interval: Any) -> Json:
-    made = plain(float(values.mean()) if len(values) else None, unit, len(values), excluded, interval)
-    if hits and len(values):
-        count = round(float(values.sum()))
-        made["wilson95"] = list(bootstrap.wilson(count, len(values)))
-        made["exact95"] = list(bootstrap.clopper_pearson(count, len(values)))
-    return made
-
-
-def _pair(name: str, a: Any, b: Any, options: Options) -> tuple[Json, int | None]:
-    """All results of one item score of two systems, and the number of clusters."""
-    of_kind = [id_ for id_ in a if name in a[id_].scores or name in b[id_].scores]
-    both = [id_ for id_ in of_kind if a[id_].scores.get(name) is not None and b[id_].scores.get(name) is not None]
-    left = np.array([a[id_].scores[name] for id_ in both], float)
-    right = np.array([b[id_].scores[name] for id_ in both], float)
-    n, excluded, unit = len(both), len(of_kind) - len(both), unit_of(name)
-    clusters = item_scores.clusters([a[id_] for id_ in both], options.cluster) if options.cluster else None
-    columns = [left, right, right - left]
-    if clusters is None:
-        intervals = bootstrap.mean_intervals(columns, options.samples, options.seed)
-    else:
-        intervals = bootstrap.cluster_mean_intervals(columns, options.samples, options.seed, clusters)
-    hits = pairs.is_hits(left, right)
-    difference = float((right - left).mean()) if n else None
-    p = pairs.sign_flip_p(right - left, options.samples, options.seed, clusters)
-    made = {
-        f"{name}.a": _mean(left, unit, excluded, hits, intervals[0]),
-        f"{name}.b": _mean(right, unit, excluded, hits, intervals[1]),
-        f"{name}.diff": plain(difference, unit, n, excluded, intervals[2]),
-        f"{name}.p_sign_flip": plain(p, "p", n, excluded),
-    }
-    if hits:
-        only_a, only_b = int(((left == 1) & (right == 0)).sum()), int(((left == 0) & (right == 1)).sum())
-        made[f"{name}.only_a"] = plain(only_a, "count", n, excluded)
-        made[f"{name}.only_b"] = plain(only_b, "count", n, excluded)
-        made[f"{name}.p_mcnemar"] = plain(pairs.mcnemar_p(only_a, only_b), "p", n, excluded)
-    else:
-        statistic, p_value = pairs.wilcoxon(left, right) or (None, None)
-        made[f"{name}.wilcoxon"] = plain(statistic, "statistic", n, excluded)
-        made[f"{name}.p_wilcoxon"] = plain(p_value, "p", n, excluded)
-    return made, None if clusters is None else len(np.unique(clusters))
-
-
-def _shift(name: str, a: Any, b: Any, options: Options) -> Json:
-    """Relative robustness of one item score: A in distribution, B shifted, other ids."""
-    made, means = {}, []
-    for side, rows in (("a", a), ("b", b)):
-        of_kind = [each.scores[name] for each in rows.values() if name in each.scores]
-        values = np.array([value for value in of_kind if value is not None], float)
-        interval = bootstrap.mean_intervals([values], options.samples, options.seed)[0]
-        hits = pairs.is_hits(values)
-        made[f"{name}.{side}"] = _mean(values, unit_of(name), len(of_kind) - len(values), hits, interval)
-        means.append(made[f"{name}.{side}"]["value"])
-    defined = None not in means and means[0] != 0
-    rr = 1 - (means[0] - means[1]) / means[0] if defined else None
-    made[f"{name}.rr"] = plain(rr, "fraction", made[f"{name}.b"]["n"])
-    return made

@@ -47,6 +47,9 @@ LUNG_MEDIAN_HU = (-960, -450)
 GAS_HU = -950
 """A tenth of a small part below: gas in stomach or colon. Large parts (`LARGE_ML`) may be emphysema."""
 LARGE_ML = 500.0
+CUT_LUNG_ML = 100.0
+ENCLOSED = 0.6
+"""Part of the surface of a lung that is body; foam of the table has less."""
 LUNG_ML = 15.0
 """Smallest part of a lung: a slab of the bases in an abdominal CT."""
 LUNG_CLOSE_MM = 4.0
@@ -74,7 +77,8 @@ NOISY_MM = 1.5
 """Finer pixels are noisy: a 3 x 3 median is taken first."""
 BLOOD_MM = (4.0, 6.0, 8.0)
 """Radii at which the inside of vessels and organs is looked for."""
-BLOOD_HU = 600
+BLOOD_HU = 400
+"""Brighter parts count as bone, blood of a very early phase too."""
 BLOOD_CORE_ML = 0.3
 BRIGHT_RIM = 0.035
 """Part of the rim that is brighter than the core: marrow more, blood less."""
@@ -90,7 +94,7 @@ def segment_ct(hu: Volume, affine: Array) -> Labels:
     axes, flips = patient_order(affine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)[axes]
     turned = hu.transpose(axes)[flips]
-    body = body_of(turned, spacing)
+    body = body_of(turned, spacing, axial=axes[0] == 0)
     parts = np.zeros(turned.shape, np.uint8)
     if body.any():
         box = ndimage.find_objects(body.view(np.uint8))[0]
@@ -116,14 +120,26 @@ def patient_order(affine: Array) -> tuple[list[int], tuple[slice, ...]]:
     return axes, tuple(slice(None, None, -1 if sign < 0 else 1) for sign in signs)
 
 
-def body_of(hu: Volume, spacing: Array) -> Mask3D:
-    """The patient without the table."""
+def body_of(hu: Volume, spacing: Array, *, axial: bool = True) -> Mask3D:
+    """The patient without the table.
+
+    Axial planes of a series that is not axial may be cut off or thick: there lungs are told by their HU.
+    """
     dense = _opened(hu > BODY_HU, (0.0, TABLE_MM, TABLE_MM), spacing)
     labels, sizes = _parts(dense)
     if not sizes.size:
         return dense
     kept = np.flatnonzero(sizes >= PART_OF_BODY * sizes.max()) + 1
-    return _filled(np.isin(labels, kept))
+    body = _filled(np.isin(labels, kept))
+    if axial:
+        return body
+    rest, sizes = _parts(~body & (hu > GAS_HU) & (hu < AIR_HU))
+    for number in (np.flatnonzero(sizes * _voxel_ml(spacing) >= CUT_LUNG_ML) + 1).tolist():
+        part = rest == number
+        around = ndimage.binary_dilation(part, np.ones((3, 3, 3))) & ~part
+        if dense[around].mean() > ENCLOSED:
+            body |= part
+    return _filled(body)
 
 
 def bone_of(hu: Volume, body: Mask3D, spacing: Array) -> Mask3D:
@@ -136,7 +152,7 @@ def bone_of(hu: Volume, body: Mask3D, spacing: Array) -> Mask3D:
     places = ndimage.find_objects(parts)
     kept = [
         number
-        for number in np.flatnonzero(sizes * _voxel_ml(spacing) >= BONE_ML) + 1
+        for number in (np.flatnonzero(sizes * _voxel_ml(spacing) >= BONE_ML) + 1).tolist()
         if _top(smooth, parts, number, places[number - 1]) > max(CORTEX_TOP_HU, level + 20)
     ]
     whole = _solid(np.isin(parts, kept), spacing)

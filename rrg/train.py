@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -11,18 +11,19 @@ from torch import Tensor
 from rrg.boxes import Dialect
 from rrg.boxes import Kind as BoxFormat
 from rrg.errors import UsageError
+from rrg.folders import building, publish
 from rrg.model import tiny
 from rrg.model.load import MODEL
 from rrg.model.settings import Settings, read_settings, write_settings
 from rrg.model.tokenizer import train_tokenizer
-from rrg.pack_folder import building, publish
+from rrg.optimise import Optimiser, split_matrices
 from rrg.prompt import IMAGE, PAD, render
 from rrg.provenance import make_run, sha256_file, sha256_files
 from rrg.records import Run, Sample
 from rrg.train_data import Part, Pictures, check_dataset, dense_arrays, image_of, read_part, structures
 from rrg.train_log import Log, StageFolder, card, say, write_manifest
-from rrg.train_text import Question, answer_loss, batches, collate, pack_questions, question_of
-from rrg.train_tower import Dense, cached_features, channel_statistics, fold, train_tower, unfold, warm_cosine
+from rrg.train_text import Question, answer_loss, batches, collate, pack_questions, questions_of
+from rrg.train_tower import Dense, cached_features, channel_statistics, fold, train_tower, unfold
 from rrg.windows import Preset
 
 STAGES = ("tower", "sft")
@@ -65,9 +66,11 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """Of pictures and sequences."""
+class Form:
+    """What pictures and text look like to the model."""
 
+    dialect: Dialect
+    preset: Preset
     side: int
     image_tokens: int
     context: int
@@ -92,8 +95,8 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
         if not part.samples:
             raise UsageError(f"{dataset}: no samples in {', '.join(options.languages)} to train on")
 
-        dialect, size, tokenizer, model = model_of(part, options, base)
-        pictures = Pictures(dataset, options.preset, size.side)
+        form, tokenizer, model = model_of(part, options, base)
+        pictures = Pictures(dataset, form.preset, form.side)
         say(f"model of {sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens")
 
         kept = StageFolder(out, run, resume)
@@ -101,18 +104,19 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
             tower_stage(model, dataset, part, pictures, options, log)
             kept.save("tower", model.model.vision_tower)
         if "sft" in options.stages:
-            sft_stage(model, tokenizer, dialect, part, held_out, pictures, options, log, base=base, folder=folder)
+            samples = part.samples, held_out.samples
+            sft_stage(model, tokenizer, form, samples, pictures, options, log, base=base, folder=folder)
 
         model.save_pretrained(folder / MODEL)
         tokenizer.save_pretrained(folder / MODEL)
         made_up = bool(manifest["run"]["options"].get("made_up"))
         settings = Settings(
             family="tiny",
-            side=size.side,
-            preset=options.preset,
-            dialect=dialect,
-            image_tokens=size.image_tokens,
-            context=size.context,
+            side=form.side,
+            preset=form.preset,
+            dialect=form.dialect,
+            image_tokens=form.image_tokens,
+            context=form.context,
             languages=options.languages,
             tasks=tuple(sorted({sample.task for sample in part.samples})),
             dataset=sha256_file(dataset / "manifest.json"),
@@ -120,6 +124,7 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
             demonstration=made_up,
             options=run.options,
         )
+        log.close()
         write_settings(folder, settings)
         parameters = sum(each.numel() for each in model.parameters())
         (folder / "card.md").write_text(card(settings, manifest, log.last, parameters), encoding="utf-8")
@@ -138,15 +143,17 @@ def run_record(dataset: Path, options: Options, base: Path | None) -> Run:
     return make_run("train", {**values, "threads": torch.get_num_threads()}, seed=options.seed, inputs=inputs)
 
 
-def model_of(part: Part, options: Options, base: Path | None) -> tuple[Dialect, Sizes, Any, Any]:
-    """(dialect, sizes, tokenizer, model): a new tiny model, or that of the run folder `base`."""
+def model_of(part: Part, options: Options, base: Path | None) -> tuple[Form, Any, Any]:
+    """(form, tokenizer, model): a new tiny model, or that of the run folder `base`."""
     if base is not None:
         from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
         settings = read_settings(base)
         tokenizer = AutoTokenizer.from_pretrained(base / MODEL)
         model = LlavaForConditionalGeneration.from_pretrained(base / MODEL, dtype=torch.float32)
-        return settings.dialect, Sizes(settings.side, settings.image_tokens, settings.context), tokenizer, model
+        preset = cast(Preset, settings.preset)
+        form = Form(settings.dialect, preset, settings.side, settings.image_tokens, settings.context)
+        return form, tokenizer, model
     if options.peft != "none":
         raise UsageError("--peft lora adapts a trained model; give it with --init-from RUN")
     size = tiny.size_of(options.model)
@@ -155,7 +162,7 @@ def model_of(part: Part, options: Options, base: Path | None) -> tuple[Dialect, 
     torch.manual_seed(options.seed)
     model = tiny.build(size, tokenizer)
     tiny.order_box_tokens(model, box_tokens(tokenizer, dialect))
-    return dialect, Sizes(size.side, size.image_tokens, size.context), tokenizer, model
+    return Form(dialect, options.preset, size.side, size.image_tokens, size.context), tokenizer, model
 
 
 def box_tokens(tokenizer: Any, dialect: Dialect) -> range:
@@ -199,9 +206,8 @@ def tower_stage(model: Any, dataset: Path, part: Part, pictures: Pictures, optio
 def sft_stage(
     model: Any,
     tokenizer: Any,
-    dialect: Dialect,
-    part: Part,
-    held_out: Part,
+    form: Form,
+    samples: tuple[Sequence[Sample], Sequence[Sample]],
     pictures: Pictures,
     options: Options,
     log: Log,
@@ -209,19 +215,19 @@ def sft_stage(
     base: Path | None,
     folder: Path,
 ) -> None:
-    """Questions teach projector and language model, or a LoRA of the latter alone.
+    """Questions teach projector and language model, or a LoRA of the latter alone. `samples`: to learn, to check.
 
     The tower is frozen and its features are computed once. While the projector learns, features are standardised per
     channel; this is folded into its first layer at the end, so that the model stays a stock LLaVA.
     """
     tower, projector = model.model.vision_tower, model.model.multi_modal_projector
-    tokens = (tower.config.image_size // tower.config.patch_size) ** 2
-
-    def questions(samples: Sequence[Sample]) -> list[Question]:
-        taught = (sample for sample in samples if any(turn.loss for turn in sample.turns))
-        return [question_of(sample, dialect, tokenizer, tokens, pictures) for sample in taught]
-
-    learn, check = questions(part.samples), questions(held_out.samples)
+    learn, check = (
+        list(questions_of(each, form.dialect, tokenizer, form.image_tokens, form.context, pictures)) for each in samples
+    )
+    if left_out := sum(map(len, samples)) - len(learn) - len(check):
+        say(f"sft: {left_out} samples left out: no turn to learn, or more than {form.context} tokens")
+    if not learn:
+        raise UsageError("no sample of the data set can be learnt; nothing to do in stage sft")
     features = cached_features(tower, torch.from_numpy(pictures.stacked()))
     shown = sorted({number for question in learn for number in question.pictures})
     say(
@@ -236,15 +242,20 @@ def sft_stage(
 
         wanted = LoraConfig(r=options.lora_rank, lora_alpha=2 * options.lora_rank, target_modules="all-linear")
         model.model.language_model = get_peft_model(model.model.language_model, wanted)
-        trained = [each for each in model.model.language_model.parameters() if each.requires_grad]
+        adapters = [each for each in model.model.language_model.parameters() if each.requires_grad]
+        optimiser = Optimiser([], adapters, options.sft_rate, options.sft_steps)
     else:
         if base is not None:
             unfold(projector.linear_1, mean, std)
-        modules = (model.model.language_model, model.lm_head, projector)
-        trained = [each.requires_grad_(True) for module in modules for each in module.parameters()]
+        text = model.model.language_model
+        for module in (text, projector, model.lm_head):
+            module.requires_grad_(True)
+        matrices, others = split_matrices([*text.layers.parameters(), *projector.parameters()])
+        others += [*text.embed_tokens.parameters(), *text.norm.parameters(), *model.lm_head.parameters()]
+        optimiser = Optimiser(matrices, others, options.sft_rate, options.sft_steps)
 
     image, pad = tokenizer.convert_tokens_to_ids([IMAGE, PAD])
-    boxes = box_tokens(tokenizer, dialect)
+    boxes = box_tokens(tokenizer, form.dialect)
 
     def loss_of(groups: Sequence[Sequence[Question]]) -> Tensor:
         batch = collate([pack_questions(group) for group in groups], pad)
@@ -252,18 +263,12 @@ def sft_stage(
         with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
             return answer_loss(model, batch, image, (features[numbers].float() - mean) / std, boxes)
 
-    optimizer = torch.optim.AdamW(trained, lr=options.sft_rate, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
     stream = batches(learn, options.sft_batch, options.sft_tokens, torch.Generator().manual_seed(options.seed))
     report = log.stage("sft", options.sft_steps)
     for step, groups in zip(range(options.sft_steps), stream, strict=False):
-        for each in optimizer.param_groups:
-            each["lr"] = options.sft_rate * warm_cosine(step, options.sft_steps)
         loss = loss_of(groups)
         report(step, {"loss": loss.item()}, [question.id for group in groups for question in group])
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        optimiser.step(loss, step)
 
     if check:
         stream = batches(check, options.sft_batch, options.sft_tokens, torch.Generator().manual_seed(0))

@@ -41,6 +41,10 @@ class Log:
         self._file.write(json.dumps({"stage": stage, "step": step, **rounded}) + "\n")
         self._file.flush()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def stage(self, stage: str, steps: int) -> Report:
         """The reporter of a stage. It raises RrgError(E_NUMERIC) when a value is not finite."""
         means: dict[str, float] = {}

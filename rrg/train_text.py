@@ -4,7 +4,7 @@ Each question sees the pictures and itself, never another question, and its posi
 So a question in training is token for token what it is when it is asked alone, at a fraction of the cost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rrg.boxes import Dialect
+from rrg.errors import RecordError, RrgError
 from rrg.model.tokenizer import encode_chat
 from rrg.prompt import IMAGE, MEDIA, render
 from rrg.records import Sample
@@ -38,19 +39,28 @@ class Question(NamedTuple):
     weight: float = 1.0
 
 
-def question_of(sample: Sample, dialect: Dialect, tokenizer: Any, image_tokens: int, pictures: Pictures) -> Question:
-    """The tokens of a sample; its pictures are made when they are new."""
-    chat = render(sample, dialect)
-    tokens, loss = [int(tokenizer.bos_token_id)], [False]
-    for piece in chat.pieces:
-        own = encode_chat(tokenizer, piece.text, MEDIA, image_tokens)
-        tokens += own
-        loss += [piece.loss] * len(own)
+def questions_of(
+    samples: Iterable[Sample], dialect: Dialect, tokenizer: Any, image_tokens: int, context: int, pictures: Pictures
+) -> Iterator[Question]:
+    """Samples as tokens; their pictures are made when they are new. None for samples that teach nothing or are longer
+    than `context`. Raises RrgError for a sample that can not be rendered."""
     image = tokenizer.convert_tokens_to_ids(IMAGE)
-    start = max((place + 1 for place, token in enumerate(tokens) if token == image), default=1)
-    images = {each.id: each for each in sample.images}
-    numbers = tuple(pictures.add(images[name]) for name in chat.images)
-    return Question(sample.id, tuple(tokens), tuple(loss), start, numbers, sample.weight)
+    for sample in samples:
+        try:
+            chat = render(sample, dialect)
+        except RecordError as error:
+            raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
+        tokens, loss = [int(tokenizer.bos_token_id)], [False]
+        for piece in chat.pieces:
+            own = encode_chat(tokenizer, piece.text, MEDIA, image_tokens)
+            tokens += own
+            loss += [piece.loss] * len(own)
+        if not any(loss) or len(tokens) > context:
+            continue
+        start = max((place + 1 for place, token in enumerate(tokens) if token == image), default=1)
+        images = {each.id: each for each in sample.images}
+        numbers = tuple(pictures.add(images[name]) for name in chat.images)
+        yield Question(sample.id, tuple(tokens), tuple(loss), start, numbers, sample.weight)
 
 
 def batches(

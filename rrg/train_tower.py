@@ -4,7 +4,6 @@ Dense labels per patch (share of each class, box of the structure there) come wi
 teacher than the loss on text: a tower trained together with the language model does not find the image in that time.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rrg.model.tiny import normalised, tower_features
+from rrg.optimise import Optimiser, split_matrices
 
 ZOOM, SHIFT, GAIN, NOISE = 0.15, 0.08, 0.1, 0.02
 """Augmentation: zoom by up to 15 % either way, shift by up to 8 % of the side, contrast by 10 %, noise in [-1, 1]."""
@@ -82,7 +82,7 @@ def dense_loss(out: Tensor, shares: Tensor, boxes: Tensor, known: Tensor) -> tup
     """
     classes = shares.shape[-1]
     target = shares.sqrt()
-    guess, box = out[..., :classes], out[..., classes:].unflatten(-1, (classes, 4))
+    guess, box = out[..., :classes], out[..., classes:].reshape(*out.shape[:-1], classes, 4)
     share_loss = functional.binary_cross_entropy_with_logits(guess, target, reduction="none")
     share_loss = (share_loss * known[:, None]).sum() / (known.sum() * shares.shape[1]).clamp(min=1)
     fullest = shares.amax(1, keepdim=True)
@@ -105,27 +105,22 @@ def train_tower(
     generator: torch.Generator,
     report: Callable[[int, dict[str, float], Sequence[int]], None],
 ) -> torch.nn.Linear:
-    """Train all blocks of `tower` but the last, which LLaVA does not read. Returns the head, which no later stage needs.
+    """Train all blocks of `tower` but the last, which LLaVA does not read. Returns the head; no later stage needs it.
 
     `report` gets step, values and the numbers of the slices, before the weights change.
     """
     head = torch.nn.Linear(tower.config.hidden_size, dense.classes * 5)
     tower.encoder.layers[-1].requires_grad_(False)
-    trained = [*tower.embeddings.parameters(), *tower.encoder.layers[:-1].parameters(), *head.parameters()]
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.01, betas=(0.9, 0.98), fused=True)
+    matrices, others = split_matrices(tower.encoder.layers[:-1].parameters())
+    optimiser = Optimiser(matrices, [*others, *tower.embeddings.parameters(), *head.parameters()], rate, steps)
     for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * warm_cosine(step, steps)
         pick = torch.randint(len(dense.pictures), (batch,), generator=generator)
         pixels, maps, boxes = augmented(dense, pick, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             out = head(tower_features(tower, pixels)).float()
         loss, box_error = dense_loss(out, patch_shares(maps, dense.classes, patch), boxes, dense.known[pick])
         report(step, {"loss": loss.item(), "box_error": box_error.item()}, pick.tolist())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
+        optimiser.step(loss, step)
     return head
 
 
@@ -139,18 +134,10 @@ def augmented(dense: Dense, pick: Tensor, generator: torch.Generator) -> tuple[T
     return pixels, maps, view.boxes(dense.boxes[pick])
 
 
-def warm_cosine(step: int, steps: int) -> float:
-    """Share of the peak learning rate: 50 steps (at most a tenth) of warm-up, then half a cosine down to 0."""
-    warm = min(50, max(1, steps // 10))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
 @torch.no_grad()
 def cached_features(tower: Any, pictures: Tensor, batch: int = 64) -> Tensor:
     """(n, side, side, 3) uint8 -> (n, patches, width) float16 features of a tower that no longer changes."""
-    return torch.cat([tower_features(tower, normalised(part)).half() for part in pictures.split(batch)])
+    return torch.cat([tower_features(tower, normalised(part)).half() for part in torch.split(pictures, batch)])
 
 
 def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,12 +149,12 @@ def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def fold(linear: torch.nn.Linear, mean: Tensor, std: Tensor) -> None:
     """Make a layer that was trained on (features - mean) / std take plain features: W / s, b - W m / s."""
-    linear.weight /= std
-    linear.bias -= linear.weight @ mean
+    linear.weight.div_(std)
+    linear.bias.sub_(linear.weight @ mean)
 
 
 @torch.no_grad()
 def unfold(linear: torch.nn.Linear, mean: Tensor, std: Tensor) -> None:
     """Inverse of `fold`."""
-    linear.bias += linear.weight @ mean
-    linear.weight *= std
+    linear.bias.add_(linear.weight @ mean)
+    linear.weight.mul_(std)

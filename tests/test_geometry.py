@@ -4,13 +4,18 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+import SimpleITK
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from skimage.measure import label, regionprops
 
 from rrg import geometry as g
 from rrg.errors import RecordError
 from rrg.records import Box, Slice
+
+settings.register_profile("busy", deadline=None)  # a busy machine is no failure
+settings.load_profile("busy")
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -187,8 +192,6 @@ def test_a_flipped_volume_is_the_same_place(slices: list[Slice]) -> None:
 
 @given(grids())
 def test_the_affine_is_that_of_simpleitk(slices: list[Slice]) -> None:
-    import SimpleITK
-
     first = slices[0]
     assert first.orientation is not None
     assert first.spacing_mm is not None
@@ -228,8 +231,6 @@ def test_iou_counts_pixels(a: tuple[int, int, int, int], b: tuple[int, int, int,
 
 @given(st.integers(0, 2**24 - 1))
 def test_components_are_those_of_scikit_image(bits: int) -> None:
-    from skimage.measure import label, regionprops
-
     assume(bits)
     mask = np.array([bits >> i & 1 for i in range(24)], np.uint8).reshape(4, 6)
     theirs = sorted(region.bbox for region in regionprops(label(mask, connectivity=2)))

@@ -366,6 +366,8 @@ def test_a_stream_is_passed_on_and_answered(ask_fake: Any, dataset: Path, answer
     done = ask_fake("--store", dataset / "store", stdin=given)
     assert [line for line in given.splitlines() if line not in done.stdout.splitlines()] == []
     assert [(e["id"], e["raw"]) for e in lines_of(done)] == [(e["id"], e["raw"]) for e in lines_of(answered)]
+    some = ask_fake("--store", dataset / "store", "--lang", "de", stdin=given)
+    assert [e["id"] for e in lines_of(some)] == [e["id"] for e in lines_of(answered) if e["lang"] == "de"]
     nothing = ask_fake("--store", dataset / "store", stdin=b"")
     assert [json.loads(line)["schema"] for line in nothing.stdout.splitlines()] == ["rrg.run/1", "rrg.end/1"]
 

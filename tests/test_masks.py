@@ -7,7 +7,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -168,7 +168,7 @@ def test_a_shifted_mask_is_refused_by_place_not_by_index(axis: int, sign: int, s
     grid, affine = some_grid()
     moved = affine.copy()
     moved[axis, 3] += sign * shift_mm
-    with pytest.raises(RecordError, match="6 x 5 x 4 voxels of 0.70 x 0.90 x 3.00 mm") as caught:
+    with pytest.raises(RecordError, match=r"6 x 5 x 4 voxels of 0.70 x 0.90 x 3.00 mm") as caught:
         onto(np.zeros((6, 5, 4), np.uint8), moved, grid, resample=False)
     assert caught.value.code == "E_GRID"
     moved[axis, 3] = affine[axis, 3] + sign * 0.005  # rounding of decimals

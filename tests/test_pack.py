@@ -23,7 +23,7 @@ from rrg.codec import encode
 from rrg.pack import SPLITS, split_of, stratum_of
 from rrg.pipe import check_closed
 from rrg.provenance import sha256_file, sha256_files
-from rrg.records import Mask, Record, Sample, Slice
+from rrg.records import Mask, Record, Run, Sample, Slice
 from rrg.synth import grounding, vqa
 
 PATIENTS = 24
@@ -127,7 +127,7 @@ def test_yes_and_no_are_even_for_each_structure(packed: Path, given_stream: byte
         counts: dict[tuple[object, ...], Counter[str]] = {}
         for s in found:
             if s.question_type == "closed":
-                key = (split_of(s.patient, (80, 10, 10)), s.lang, s.facets["label"])
+                key = (split_of(s.patient, (80, 10, 10)), s.lang, s.facets["label"], s.facets["question"])
                 counts.setdefault(key, Counter())[str(s.answer)] += 1
         return max(max(c.values()) / sum(c.values()) for c in counts.values())
 
@@ -139,7 +139,8 @@ def test_yes_and_no_are_even_for_each_structure(packed: Path, given_stream: byte
     measured: dict[tuple[str, str, str], list[int]] = {}
     for s in after:
         if s.question_type == "closed":
-            measured.setdefault((str(s.split), s.lang, s.facets["label"]), [0, 0])[s.answer in ("no", "nein")] += 1
+            about = f"{s.facets['question']}: {s.facets['label']}"
+            measured.setdefault((str(s.split), s.lang, about), [0, 0])[s.answer in ("no", "nein")] += 1
     assert {key: value for key, value in said.items() if sum(value)} == measured
 
 
@@ -225,6 +226,14 @@ def test_links_lead_to_the_same_arrays(
         assert link.is_symlink()
         assert not link.readlink().is_absolute()
         assert (link / "zarr.json").is_file()
+
+
+def test_a_split_can_be_packed_again(rrg: Rrg, packed: Path, tmp_path: Path) -> None:
+    rrg("pack", packed / "train.jsonl", "--store", packed / "store", "--out", tmp_path / "d")
+    again = read(tmp_path / "d" / "train.jsonl")
+    assert len({r.id for r in again if isinstance(r, Run)}) == sum(isinstance(r, Run) for r in again)
+    before = {r.id for r in read(packed / "train.jsonl") if isinstance(r, Sample)}
+    assert {r.id for r in again if isinstance(r, Sample)} == before
 
 
 # What must be refused

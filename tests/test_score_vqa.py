@@ -4,8 +4,6 @@ import collections
 import gzip
 import json
 import math
-import os
-from pathlib import Path
 
 import pytest
 
@@ -111,6 +109,9 @@ def test_options(rrg, files, tmp_path):
     assert clustered["bootstrap"]["unit"] == "lang"
     assert clustered["bootstrap"]["clusters"] == 2
     assert "cluster:lang" in clustered["signature"]
+    assert "only 2 clusters" in clustered["warnings"][0]
+    one = result(rrg(*base, "--cluster", "lang", "--where", "lang=de", code=0))
+    assert one["metrics"]["closed.accuracy"]["ci95"] is None
 
 
 @pytest.mark.parametrize(
@@ -175,8 +176,8 @@ def test_bom_crlf_gz_csv_list_and_stdin_read_the_same(rrg, files, tmp_path):
         "bom.jsonl": b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode(),
         "packed.jsonl.gz": gzip.compress(text.encode(), mtime=0),
         "list.json": json.dumps(PREDICTIONS, indent=1).encode(),
-        "table.csv": "\n".join(
-            ["id,prediction", *(f'{row["id"]},"{row["prediction"]}"' for row in PREDICTIONS)]
+        "table.csv": (
+            "id,prediction\n" + "".join(f'{row["id"]},"{row["prediction"]}"\n' for row in PREDICTIONS)
         ).encode(),
     }
     for name, data in forms.items():
@@ -296,7 +297,7 @@ def test_a_cut_native_stream_is_refused(rrg, tmp_path):
     cut = write_stream(tmp_path / "p.jsonl", ANSWERS[:2], closed=False)
     assert b"--partial" in rrg("score", "vqa", cut, whole, code=1).stderr
     cut.write_bytes(cut.read_bytes()[:-9])  # the last line is torn
-    assert b"not JSON" in rrg("score", "vqa", cut, whole, code=1).stderr
+    assert b"p.jsonl, line 3" in rrg("score", "vqa", cut, whole, code=1).stderr
     done = rrg("score", "vqa", cut, whole, "--partial", "--samples", 0, code=3)
     assert result(done)["metrics"]["all.accuracy"]["n_missing"] == 2
     stray = write_stream(tmp_path / "s.jsonl", [prediction("zz", "x")])
@@ -311,13 +312,6 @@ def test_protocols_lists_only_what_works(rrg, files):
         if task == "vqa":
             rrg("score", "vqa", *files, "--protocol", protocol.rstrip(":"), "--samples", 10, code=3)
     assert "masks" not in text
-
-
-@pytest.fixture(scope="module")
-def data():
-    if not (folder := os.environ.get("RRG_TEST_DATA")):
-        pytest.skip("RRG_TEST_DATA is not set: no SLAKE, no VQA-RAD")
-    return Path(folder)
 
 
 def test_slake_as_published(rrg, data, tmp_path):

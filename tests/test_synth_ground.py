@@ -134,13 +134,14 @@ def test_a_compound_is_asked_for_as_a_whole() -> None:
     slice_ = a_slice("st", 4)
     drawn = {"liver": rectangle(2, 3, 40, 33), "lesion": rectangle(50, 30, 60, 40)}
     text = "<a liver>Leber</a><a lesion>zyste</a> <r k>(Serie 3, Bild 5)</r>."
-    samples = run((slice_, a_mask(slice_, drawn)), text)
+    report = a_report(text, slices={"k": [slice_.id]})
+    samples = samples_of(ground(Options(), group([slice_, a_mask(slice_, drawn), report])))
     assert answer(one(samples, "grounded-report")) == "{m0}{m1}."
     asked_for = {asked(s): s.mentions[0].regions[0].label for s in samples if s.task == "phrase-to-box"}
     for s in samples:
         for mention in s.mentions:
             if mention.source:
-                assert "Leberzyste."[slice(*mention.source.span)] == mention.phrase
+                assert report.text[slice(*mention.source.span)] == mention.phrase
     assert asked_for == {
         "Zeige auf diesem Bild: Leber": "liver",
         "Zeige auf diesem Bild: Leberzyste": "lesion",

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,6 +196,27 @@ def test_questions_from_a_german_report_in_english() -> None:
     assert asked["finding-size cyst"] == ("How large is the finding: cyst?", "12.5 mm")
     assert asked["finding effusion"] == ("Does this image show an effusion?", "no")
     assert not any("nodule" in key for key in asked), "that sentence points at no slice"
+
+
+def test_a_stated_lesion_has_a_partner_without_one() -> None:
+    """The same question with the other answer, on a slice where an engine looked for lesions and found none."""
+    slices = [a_slice("st", index) for index in range(6)]
+    liver = {"liver": rectangle(0, 0, 30, 30)}
+    both = {**liver, "lesion": rectangle(40, 40, 50, 50)}
+    masks = [a_mask(s, both if s.index < 3 else liver, ("liver", "lesion")) for s in slices]
+    report = a_report("<f cyst 0>Zyste</f> der <a liver>Leber</a> <r k>(Bild 1)</r>.", slices={"k": [slices[0].id]})
+
+    def asked(masks: list[Mask]) -> set[tuple[str, int]]:
+        records = [*slices, *masks, report]
+        made = [s for seed in range(12) for s in ask(records, metadata=0, languages=("de",), seed=seed)]
+        cysts = [s for s in made if question(s) == "Zeigt dieses Bild eine Zyste in der Leber?"]
+        return {(str(s.answer), int(str(s.images[0].slice).removeprefix("sts1i"))) for s in cysts}
+
+    with_lesions = asked(masks)
+    assert {index for answer, index in with_lesions if answer == "nein"} == {3, 4, 5}
+    assert {index for answer, index in with_lesions if answer == "ja"} == {0}
+    unknown = asked([replace(mask, looked_for=("liver",)) for mask in masks])
+    assert {answer for answer, _ in unknown} == {"ja"}
 
 
 def test_a_report_that_contradicts_itself_is_not_asked() -> None:

@@ -1,10 +1,10 @@
-"""The threshold engine on real CT: overlap with a reference, sides, orientation; made-up bodies for what must not be."""
+"""The threshold engine on real CT: overlap with a reference, sides, orientation; made-up bodies with known parts."""
 
 from typing import Any
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from rrg.anatomy import LABELS, covers
 from rrg.threshold import FINDS, patient_order, segment_ct
@@ -88,7 +88,8 @@ def chest(request: pytest.FixtureRequest) -> tuple[Volume, Volume]:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder)))
     image = reader.Execute()
-    return sitk.GetArrayFromImage(image).astype(np.int16), affine_of(image)
+    fewer = np.diag([1.0, 2, 2, 1])  # every second row and column: four times as fast
+    return sitk.GetArrayFromImage(image).astype(np.int16)[:, ::2, ::2], affine_of(image) @ fewer
 
 
 def test_a_chest_has_two_lungs_airways_between_them_and_no_table(chest: tuple[Volume, Volume]) -> None:
@@ -104,9 +105,9 @@ def test_a_chest_has_two_lungs_airways_between_them_and_no_table(chest: tuple[Vo
     assert np.median(hu[left]) < -750
     assert np.percentile(hu[airways], 90) < -850
     assert not (left & right).any()
-    table = hu[:, 470:] > -300
+    table = hu[:, 235:] > -300
     assert table.any()
-    assert not (table & body[:, 470:]).any()
+    assert not (table & body[:, 235:]).any()
     assert (left <= body).all()
     assert (airways <= body).all()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -79,6 +79,7 @@ def test_colour_pictures_pass() -> None:
     np.testing.assert_array_equal(picture(rgb, "rgb")[0], rgb)
 
 
+@settings(deadline=None)
 @given(arrays(np.int16, st.tuples(st.integers(1, 20), st.integers(1, 20))), st.sampled_from(["HU", "stored"]))
 def test_any_slice_gives_a_picture(pixels: np.ndarray, unit: str) -> None:  # type: ignore[type-arg]
     shown, _ = picture(pixels, unit, "radgrounder", 16)  # type: ignore[arg-type]
@@ -90,6 +91,7 @@ def test_any_slice_gives_a_picture(pixels: np.ndarray, unit: str) -> None:  # ty
 sides = st.integers(8, 512)
 
 
+@settings(deadline=None)
 @given(sides, sides, sides, st.tuples(*[st.floats(0, 500)] * 4))
 def test_boxes_go_to_the_picture_and_back(
     rows: int, columns: int, side: int, corners: tuple[float, float, float, float]

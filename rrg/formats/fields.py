@@ -61,9 +61,11 @@ def scalar_text(value: object) -> str | None:
 
 def lookup(row: Mapping[str, Any], name: str) -> Any:
     """A field; inside lists of answers and conversations the element that counts; dots walk into objects."""
-    value: Any = row
-    for part in (name,) if name in row else name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
+    value: Any = row.get(name)
+    if name not in row and "." in name:
+        value = row
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
     if name == "filtered_resps":
         while isinstance(value, list) and value:
             value = value[0]
@@ -79,7 +81,10 @@ def has(row: Mapping[str, Any], name: str) -> bool:
 
 def first(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """The first of the names that the row has."""
-    return next((name for name in names if has(row, name)), None)
+    for name in names:
+        if name in row or ("." in name and has(row, name)):
+            return name
+    return None
 
 
 def text_field(source: Source, row: Row, names: Sequence[str], what: str) -> tuple[str, str]:

@@ -56,7 +56,8 @@ def sums_intervals(
     """Intervals of values computed from sums over the same n items.
 
     `parts` are (n, k) rows, one an item, and the value of their sums. With `clusters` (n,) whole clusters are drawn,
-    in the order of their sorted names. Draws that are undefined (no denominator) are left out.
+    in the order of their sorted names. Draws that are undefined (no denominator) are left out; one
+    cluster alone has no interval.
     """
     if not parts or not samples or not len(parts[0][0]):
         return [None for _ in parts]
@@ -64,6 +65,8 @@ def sums_intervals(
     rows = np.hstack([stats for stats, _ in parts])
     if clusters is not None:
         rows = cluster_sums(rows, clusters)
+        if len(rows) == 1:
+            return [None for _ in parts]
     n = len(rows)
     made: list[list[Array]] = [[] for _ in parts]
     for index in draws(n, samples, seed):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from rrg.errors import RrgError, UsageError
 from rrg.formats.items import Item
-from rrg.metrics.table import Scored
+from rrg.metrics.table import Block, Scored
 
 Json = dict[str, Any]
 
@@ -21,9 +21,17 @@ class Result:
     """What the command writes."""
 
     body: Json
-    items: list[Json]
+    items: Callable[[], Iterable[Json]]
+    """Makes the lines of the per-item file."""
     missing: int
     """References without a prediction."""
+
+
+def item_lines(items: Sequence[Item], scored: Sequence[Scored], block: Block) -> Iterator[Json]:
+    """All lines of the per-item file, in the order of the references."""
+    for number, (item, each) in enumerate(zip(items, scored, strict=True)):
+        more = {name: float(values[number]) for name, values in block.means.items() if not np.isnan(values[number])}
+        yield item_line(item, each, more)
 
 
 def item_line(item: Item, scored: Scored, more: Mapping[str, float]) -> Json:
@@ -93,7 +101,7 @@ def deliver(result: Result, *, out: Path, per_item: Path | None, value: str | No
         raise UsageError(f"--value {value}: not among {', '.join(result.body['metrics'])}")
     files = {}
     if per_item is not None:
-        files[per_item] = items_bytes(result.items)
+        files[per_item] = items_bytes(result.items())
     to_stdout = str(out) == "-"
     if not to_stdout:
         files[out] = result_bytes(result.body)
@@ -113,7 +121,11 @@ def table(body: Json) -> str:
     rows = [("metric", "value", "95 % interval", "n", "missing", "unparsed", "excluded")]
     for name, each in body["metrics"].items():
         interval = each["ci95"]
-        span = "-" if interval is None else f"{_short(interval[0])} .. {_short(interval[1])}"
+        span = (
+            "-"
+            if interval is None
+            else " .. ".join(f"{end:g}" if each["unit"] == "count" else _short(end) for end in interval)
+        )
         counts = (str(each[key]) for key in ("n", "n_missing", "n_unparsed", "n_excluded"))
         rows.append((name, _short(each["value"]) + _unit(each["unit"]), span, *counts))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]

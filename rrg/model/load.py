@@ -47,10 +47,11 @@ class TorchModel:
             torch.set_num_threads(threads)
         self.settings: Settings = read_settings(path)
         self.hash = model_hash(path)
-        self.network: Any = LlavaForConditionalGeneration.from_pretrained(path / MODEL, dtype=torch.float32).eval()
+        network: Any = LlavaForConditionalGeneration.from_pretrained(path / MODEL, dtype=torch.float32)
+        self.network = network.eval()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(path / MODEL)
-        self._stop = set(self.tokenizer.convert_tokens_to_ids(list(CONTROL)))
-        self._image = self.tokenizer.convert_tokens_to_ids(IMAGE)
+        self._stop: set[int] = {*self.tokenizer.convert_tokens_to_ids(list(CONTROL))}
+        self._image: int = self.tokenizer.convert_tokens_to_ids(IMAGE)
         self._seen: tuple[bytes, Any] = (b"", None)
 
     def answer(self, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
@@ -103,7 +104,7 @@ class TorchModel:
                 pixels = normalised(torch.from_numpy(np.stack(pictures)))
                 self._seen = key, self.network.get_image_features(pixel_values=pixels)
             features = picture_features(self._seen[1])
-            inputs = inputs.masked_scatter((ids == self._image)[..., None], features.to(inputs.dtype))
+            inputs = inputs.masked_scatter(torch.eq(ids, self._image)[..., None], features.to(inputs.dtype))
         scores, cache = self._step(inputs, None)
         return tokens, scores, cache
 

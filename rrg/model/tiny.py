@@ -85,7 +85,8 @@ def build(size: Size, tokenizer: Any) -> Any:
         vision_feature_select_strategy="full",
         tie_word_embeddings=False,
     )
-    return LlavaForConditionalGeneration(config).float()
+    model: Any = LlavaForConditionalGeneration(config)
+    return model.float()
 
 
 def normalised(pictures: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ def train_tokenizer(texts: Iterable[str], dialect: Dialect, size: int) -> Any:
     )
     bpe.train_from_iterator(texts, trainer)
     bpe.add_tokens([AddedToken(token, special=False, normalized=False) for token in dialect.tokens])
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         bos_token=BEGIN,
         eos_token=END,

@@ -17,7 +17,7 @@ class Mark:
     """A phrase and where it is."""
 
     span: Span | None
-    """In ``Statement.text``; None when the phrase does not stand there."""
+    """In ``Statement.text``, empty for a bare box; None when the phrase does not stand there."""
     phrase: str
     boxes: tuple[tuple[str, Box], ...]
     """(image id of the card, box in slice pixels)."""
@@ -43,6 +43,8 @@ class Card:
     answer: Statement
     reference: Statement | None = None
     flags: tuple[str, ...] = ()
+    answered: bool = False
+    """The answer is a model's."""
 
 
 def of_prediction(prediction: Prediction, sample: Sample | None = None) -> Card:
@@ -60,6 +62,7 @@ def of_prediction(prediction: Prediction, sample: Sample | None = None) -> Card:
         answer=located(prediction.text, prediction.mentions),
         reference=reference,
         flags=prediction.flags,
+        answered=True,
     )
 
 
@@ -113,7 +116,7 @@ def statement(parts: Sequence[Part], mentions: Sequence[Mention]) -> Statement:
                 text += match.group() if match.group(1) else match.group()[0]
                 continue
             start, text = len(text), text + mention.phrase
-            marks.append(Mark((start, len(text)) if mention.phrase else None, mention.phrase, _boxes(mention)))
+            marks.append(Mark((start, len(text)), mention.phrase, _boxes(mention)))
         text += source[at:]
     lead = len(text) - len(text.lstrip())
     moved = [Mark((m.span[0] - lead, m.span[1] - lead) if m.span else None, m.phrase, m.boxes) for m in marks]

@@ -1,6 +1,7 @@
 """One HTML file that shows slices with boxes beside the sentences that mean them. Nothing is loaded from outside."""
 
 import base64
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from rrg.records import Prediction, Sample
 
 COLOURS = 8
 """Phrases of one answer take turns with this many colours."""
+BOX = "▢"
+"""Stands for a box without a phrase."""
 MAX_PAGE_BYTES = 64 * 1024 * 1024
 """Slices beyond this size of the page are counted, not shown: browsers must still open it."""
 
@@ -133,7 +136,12 @@ def write_document(
             file.write(Template(tail).substitute(values))
         partial.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise RrgError(f"{path.name}: {error.strerror or error}; choose another --page", "E_IO") from None
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     return left_out
 
 
@@ -252,16 +260,18 @@ def _told(group: str, told: Statement) -> str:
     """A text as HTML: sentences, in them phrases, each linked to its boxes; phrases without a place come last."""
     out = ""
     placed = [(mark.span, number, mark) for number, mark in enumerate(told.marks) if mark.span]
-    for start, end in sentences(told.text):
-        inside = [(span, number, mark) for span, number, mark in placed if start <= span[0] < end]
+    spans = sentences(told.text) or [(0, 0)]
+    for start, end in spans:
+        last_one = end == spans[-1][1]
+        inside = [item for item in placed if start <= item[0][0] < end or (last_one and item[0][0] == end)]
         body, at = "", start
         for (first, last), number, mark in inside:
-            body += escape(told.text[at:first]) + _mark(group, number, mark, told.text[first:last])
+            body += escape(told.text[at:first]) + _mark(group, number, mark, told.text[first:last] or BOX)
             at = last
         links = " ".join(f"{group}{number}" for _, number, mark in inside if mark.boxes)
         out += f'<span class="sentence" data-links="{links}">{body}{escape(told.text[at:end])}</span>'
     loose = [(number, mark) for number, mark in enumerate(told.marks) if not mark.span]
-    return out + "".join(" " + _mark(group, number, mark, mark.phrase or "▢") for number, mark in loose)
+    return out + "".join(" " + _mark(group, number, mark, mark.phrase or BOX) for number, mark in loose)
 
 
 def _mark(group: str, number: int, mark: Mark, text: str) -> str:

@@ -1,11 +1,12 @@
 """What a stream or data set holds, as a page: slices with masks, cited sentences, samples and predictions."""
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from rrg.errors import RrgError
+from rrg.infer import NOTICES
 from rrg.infer_pixels import pixels_of
 from rrg.outputs.cards import Card, of_mask, of_prediction, of_report, of_sample
 from rrg.outputs.page import Fragment, fragments, write_document
@@ -15,6 +16,8 @@ from rrg.records import Mask, Prediction, Record, Report, Sample, Slice
 from rrg.synth.facts import image_of
 
 TITLE = ("Datensatz", "Data set")
+ORDER = ("cited", "grounded-report", "report", "masks")
+"""Kinds of texts that stand first beside a picture; the others follow as they came."""
 
 
 class View(NamedTuple):
@@ -41,20 +44,25 @@ def write_view(inputs: tuple[Path, ...], store: Path, page: Path, *, limit: int,
     def parts() -> Iterator[Fragment]:
         nonlocal unread
         for key in chosen:
-            own = [card for card in shown if _key(card) == key]
+            own = sorted((card for card in shown if _key(card) == key), key=_rank)
             made = list(fragments(own, pictures_of(own[0].images, pixels, slices)))
             unread += not made
             yield from made
+        if unread == len(chosen):
+            raise RrgError(
+                f"none of the {unread} pictures can be read; give the --store that the records were made with", "E_IO"
+            )
 
-    notice = next((r.notice for r in records if isinstance(r, Prediction) and r.notice), None)
-    left_out = write_document(
-        page, parts(), lang=lang or "en", title=TITLE, notice={"de": notice, "en": notice} if notice else {}
-    )
-    if unread == len(chosen):
-        raise RrgError(
-            f"none of the {unread} pictures can be read; give the --store that the records were made with", "E_IO"
-        )
+    left_out = write_document(page, parts(), lang=lang or "en", title=TITLE, notice=_notice(records))
     return View(len(chosen) - unread - left_out, len(shown), unread + left_out)
+
+
+def _notice(records: Iterable[Record]) -> Mapping[str, str]:
+    """The notice of the predictions, in both languages where it is one of ours; empty without predictions."""
+    told = next((record.notice for record in records if isinstance(record, Prediction) and record.notice), None)
+    if told is None:
+        return {}
+    return next((pair for pair in NOTICES.values() if told in pair.values()), {"de": told, "en": told})
 
 
 def _key(card: Card) -> tuple[str, ...]:
@@ -79,16 +87,28 @@ def _cards(records: Iterable[Record], slices: dict[str, Slice], lang: str | None
             yield of_mask(record, image_of(slices[record.slice]), lang or "en")
 
 
+def _rank(card: Card) -> int:
+    return ORDER.index(card.kind) if card.kind in ORDER else len(ORDER)
+
+
+def _worth(card: Card) -> int:
+    """Answers of a model and reports first, then other texts, then masks; nothing for an empty mask."""
+    if card.kind == "masks":
+        return 1 if card.answer.marks else 0
+    return 3 if card.answered or card.kind in ORDER else 2
+
+
 def _chosen(cards: Iterable[Card], limit: int) -> list[tuple[str, ...]]:
-    """Pictures to show, evenly chosen: those with text if there are any, else those with masks on them."""
+    """Pictures to show, in order: those with the worthiest texts; of pictures alike in that, evenly chosen ones."""
     keys: dict[tuple[str, ...], int] = {}
     for card in cards:
-        worth = 2 if card.kind != "masks" else 1 if card.answer.marks else 0
-        keys[_key(card)] = max(worth, keys.get(_key(card), 0))
-    best = max(keys.values(), default=0)
-    wanted = sorted((key for key, worth in keys.items() if worth == best), key=_place)
-    n = min(limit, len(wanted))
-    return [wanted[(2 * i + 1) * len(wanted) // (2 * n)] for i in range(n)]
+        keys[_key(card)] = max(_worth(card), keys.get(_key(card), 0))
+    chosen: list[tuple[str, ...]] = []
+    for worth in sorted(set(keys.values()) - {0}, reverse=True):
+        alike = sorted((key for key in keys if keys[key] == worth), key=_place)
+        n = min(limit - len(chosen), len(alike))
+        chosen += [alike[(2 * i + 1) * len(alike) // (2 * n)] for i in range(n)]
+    return sorted(chosen, key=_place)
 
 
 def _place(key: tuple[str, ...]) -> tuple[str, int]:

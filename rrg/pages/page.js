@@ -122,7 +122,10 @@
 
   if (!document.querySelector(".window.soft")) document.querySelector(".windows").hidden = true;
   if (!document.querySelector(".card .reference")) document.querySelector(".has-reference").hidden = true;
-  sections.forEach((section) => activate(section, "0"));
+  sections.forEach((section) => {
+    const boxes = section.querySelector("svg g.answer") || section.querySelector("svg g");
+    activate(section, boxes ? boxes.dataset.card : "0");
+  });
   speak(root.dataset.ui);
   show(Math.max(sections.findIndex((section) => `#${section.id}` === location.hash), 0), false, true);
 })();

@@ -9,12 +9,17 @@ from typing import NamedTuple
 
 from rrg.records import Lang
 from rrg.reports.lexicon import Trigger, lexicon, longest
-from rrg.reports.words import Words, word_set
+from rrg.reports.words import MASK, Words, word_set
 
 UNSEEN = "negation-behind"
 """Rule of a negation that stands behind what it denies: "nicht abgrenzbar", "not seen"."""
 NEAR = 3
-"""A bare "nicht" or "not" reaches this many words."""
+"""A bare "nicht" or "not" reaches this many words at most, and only the first that is no adverb."""
+_ADVERBS = word_set(
+    """wesentlich signifikant relevant pathologisch eindeutig sicher mehr deutlich ganz weiter path nennenswert
+    wirklich so sehr wieder noch further"""
+)
+_CAUSES = word_set("bei nach wegen aufgrund da weil because due secondary since despite")
 _OR = frozenset(("oder", "or", "nor", "noch", "bzw", "beziehungsweise", "respektive", "od"))
 _COMPARING = word_set(
     """to with from since than zur zum zu gegenueber mit als vs the der dem den am im vergleich against"""
@@ -120,7 +125,7 @@ class _Walls(NamedTuple):
     """What may end a scope, per word."""
 
     hard: bytearray
-    """Always ends: ";", ":", "aber", "but", "außer"."""
+    """1 always ends: ";", ":", "aber", "but", "außer". 2 ends what comes from its left: "bei", "nach"."""
     soft: bytearray
     """1 a comma, 2 "und", 3 "oder": ends when a new statement begins behind it."""
     affirm: bytearray
@@ -142,7 +147,7 @@ def _walls(words: Words, hits: list[Hit], atoms: bytearray) -> _Walls | None:
             if trigger.scope in ("after", "near"):
                 walls.starts.setdefault(first, kind)
         if kind in ("end", "exception"):
-            walls.hard[first] = 1
+            walls.hard[first] = 2 if words.keys[first] in _CAUSES else 1
         elif kind == "affirm":
             walls.affirm[first:last] = b"\1" * (last - first)
         elif kind == "predicate":
@@ -249,8 +254,11 @@ def _near_end(hit: Hit, words: Words, walls: _Walls) -> int:
     while end < len(words.raw) and counted < NEAR:
         if walls.hard[end] or walls.soft[end] == 1 or words.raw[end] in "()":
             break
-        counted += words.raw[end][0].isalnum()
+        word = words.keys[end]
+        counted += word[0].isalnum()
         end += 1
+        if word[0].isalpha() and word not in _ADVERBS and not word.endswith("ly"):
+            break
     return end
 
 
@@ -268,9 +276,9 @@ def _left_end(hit: Hit, words: Words, walls: _Walls) -> int:
             depth -= 1
             if depth < 0:
                 return i + 1
-        if walls.hard[i]:
+        if walls.hard[i] == 1:
             return i + 1
-        soft = walls.soft[i]
+        soft = walls.soft[i] if i < hit.first - 1 else 0  # "ist leer und nicht abgrenzbar" has one subject
         if soft == 1 and not joined:
             return i + 1
         if soft == 1 and _says_own(i, words, walls):
@@ -305,15 +313,10 @@ def _prior_end(hit: Hit, words: Words, walls: _Walls) -> int:
                 return i
         if walls.current[i] or raw == ";" or (walls.hard[i] and raw.isalpha() and words.keys[i] in _TURNS):
             return i
-        if walls.soft[i] == 1 and i + 1 < len(words.raw) and not words.raw[i + 1][0].isdigit() and _turns(i, words):
+        following = words.raw[i + 1] if i + 1 < len(words.raw) else ""
+        if walls.soft[i] == 1 and following and following != MASK and not following[0].isdigit():
             return i
     return len(words.raw)
 
 
 _TURNS = word_set("aber jedoch allerdings hingegen but however whereas while now jetzt nun")
-_REFERENCE_WORDS = word_set("serie ser se bild bilder im ima schicht series image images img s")
-
-
-def _turns(comma: int, words: Words) -> bool:
-    """A comma inside of the clause on the earlier study goes on with a number or a reference."""
-    return words.keys[comma + 1] not in _REFERENCE_WORDS

@@ -23,6 +23,9 @@ _ORDINAL = re.compile(
     r"(?P<region>[HBL]WK|SWK|(?:Hals|Brust|Lenden)wirbel(?:körper[sn]?|[sn])?|"
     r"(?:cervical|thoracic|lumbar)\s+vertebra[el]?(?:\s+bod(?:y|ies))?)\b"
 )
+_DISC = re.compile(
+    r"[Bb]andscheibe|\bdis[ck]s?\b|[Pp]rotrusion|[Pp]rolaps|NPP|BSV|[Hh]erniation|[Oo]steochondros|[Ee]xtrusion|[Dd]iskus"
+)
 _SPELLED_LEVEL = re.compile(
     r"\b(?P<number>[Ee]rst|[Zz]weit|[Dd]ritt|[Vv]iert|[Ff]ünft|[Ss]echst|[Ss]iebt|[Ss]iebent|[Aa]cht|[Nn]eunt|[Zz]ehnt|[Ee]lft|"
     r"[Zz]wölft)e[rsnm]?\s+(?P<region>[HBL]WK|(?:Hals|Brust|Lenden)wirbel(?:körper[sn]?|[sn])?)\b"
@@ -31,10 +34,12 @@ _SPELLED_LEVEL = re.compile(
 )
 _GERMAN = ["erst", "zweit", "dritt", "viert", "fünft", "sechst", "siebt", "acht", "neunt", "zehnt", "elft", "zwölft"]
 _BARE = re.compile(
-    rf"(?<![\w/.-])(?P<list>(?:C|Th|T|L|S)\s?\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:(?:C|Th|T|L|S)\s?)?\d{{1,2}}"
-    r"(?!\s*(?:mm|cm|x|[.,]\d)))*)(?![\w]|[.,]\d)"
+    rf"(?<![\w/.-])(?P<list>(?:C|T[hH]|T|L|S)\s?\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:(?:C|T[hH]|T|L|S)\s?)?\d{{1,2}}"
+    r"(?!\s*(?:mm|cm|x|[.,]\d)))*)(?![\w]|[.,]\d)(?P<word>\s+vertebra(?:l\s+bod(?:y|ies)|e)?\b)?"
 )
-_LEVEL = re.compile(r"(?P<region>C|Th|T|L|S)?\s?(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)|(?P<slash>/)")
+_LEVEL = re.compile(
+    r"(?P<named>[HBLS])W[KS]|(?P<region>C|T[hH]|T|L|S)?\s?(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)|(?P<slash>/)"
+)
 _VERTEBRAL = re.compile(
     r"(?:vertebra\w*|level|levels|at|of|Höhe|Wirbel\w*|Segment\w*|Etage|disc|disk|spine|Bandscheibe\w*|from|in|NPP|BSV)"
     r"\s+\Z",
@@ -72,6 +77,7 @@ class Level(NamedTuple):
 def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
     taken: list[Span] = []
+    disc = _DISC.search(text, start, end) is not None
     for pattern, rule in _PATTERNS:
         for match in pattern.finditer(text, start, end):
             span = match.span()
@@ -84,9 +90,11 @@ def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
             elif rule == "level":
                 if not _is_level(match, text, start, end, lang):
                     continue
-                classes = _bare_classes(match["list"])
+                classes = _bare_classes(match["list"], disc)
             else:
                 classes = _vertebrae(match["region"][0].upper(), match["list"])
+                if disc and len(classes) == 2 and "/" in match["list"]:
+                    classes = ("intervertebral_discs",)
             if classes:
                 taken.append(span)
                 yield Level(span, classes, rule)
@@ -114,12 +122,14 @@ def _spelled(match: re.Match[str]) -> tuple[str, ...]:
 def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang) -> bool:
     """Keep "L4/5" and "C5"; refuse T2 (sequence, TNM) and S1 (segment, series) without a word of the spine."""
     before, after = text[start : match.start()], text[match.end() : end]
+    if match["word"]:
+        return True
     if _TNM.match(after) or re.search(r"\b(?:Hepatitis|Typ|Segment|Seg\.?|LK|Level|Vitamin|Station)\s*\Z", before):
         return False
     found = match["list"]
     if (
         found.startswith("L")
-        or found.startswith("Th")
+        or found.startswith(("Th", "TH"))
         or ("/" in found and re.search(r"[A-Z].*[A-Z]|^[CT]\s?\d+/", found))
     ):
         return True
@@ -132,11 +142,11 @@ def _vertebrae(region: str, listed: str) -> tuple[str, ...]:
     return tuple(f"vertebrae_{level}" for level in _walk(_REGION[region], listed)[0])
 
 
-def _bare_classes(listed: str) -> tuple[str, ...]:
-    """ "L4/5" is the disc between; "L4" and "L1-L3" are vertebrae."""
+def _bare_classes(listed: str, disc: bool) -> tuple[str, ...]:
+    """ "L4/5" is the disc between; "L4" and "L1-L3" are vertebrae, unless the sentence speaks of discs."""
     levels, slashed = _walk(None, listed)
-    if slashed and len(levels) == 2:
-        return ("intervertebral_discs",)
+    if (slashed and len(levels) == 2) or (disc and len(levels) >= 2):
+        return ("intervertebral_discs",) if levels else ()
     return tuple(f"vertebrae_{level}" for level in levels)
 
 
@@ -149,6 +159,8 @@ def _walk(region: str | None, listed: str) -> tuple[list[str], bool]:
             ranged = True
         elif part["slash"]:
             slashed = True
+        elif part["named"]:
+            region = _REGION[part["named"]]
         else:
             region = _REGION[part["region"][0]] if part["region"] else region
             level = f"{region}{int(part['number'])}"

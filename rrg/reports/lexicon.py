@@ -115,9 +115,11 @@ def expand(form: str) -> list[str]:
 
 
 def classes_of(pattern: str) -> tuple[str, ...]:
-    """Names for a pattern of the lists: ``kidney_*``, ``vertebrae_L#``, ``rib_*_#``. Empty for an empty pattern."""
+    """Names for patterns of the lists: ``kidney_*``, ``vertebrae_L#``, ``rib_*_#``. Empty for an empty field."""
     if not pattern:
         return ()
+    if "," in pattern:
+        return tuple(name for each in pattern.split(",") for name in classes_of(each.strip()))
     regex = re.compile(re.escape(pattern).replace(r"\*", "(?:left|right)").replace(r"\#", r"\d+") + r"\Z")
     found = tuple(name for name in LABELS if regex.match(name))
     if not found:

@@ -12,6 +12,8 @@ from rrg.reports.sides import SideWord, clause_side, side_of
 from rrg.reports.words import Words, unfolded
 
 _SHORTEST_STEM = 4
+_LONGEST_WORD = 80
+"""Letters; a longer one is noise."""
 _NOT_THE_STRUCTURE = ("arteri", "vene", "gefaess", "gang", "sonde", "katheter", "transplant", "werte", "funktion")
 """Middle parts of compounds that name another structure: "Leber|arterien|stenose"."""
 
@@ -43,7 +45,7 @@ class Part(NamedTuple):
 @lru_cache(1 << 16)
 def compound(key: str, lang: Lang) -> tuple[Part, ...]:
     """Parts of a German compound that the lists know: "lebermetastasen" -> liver, metastasis."""
-    if lang != "de" or len(key) < _SHORTEST_STEM + 3:
+    if lang != "de" or not _SHORTEST_STEM + 3 <= len(key) <= _LONGEST_WORD:
         return ()
     lex = lexicon(lang)
     tail = _tail(key, lex)
@@ -164,7 +166,7 @@ def _sided(
         side = LABELS[classes[0]].side
     elif meaning.both:
         side = "both"
-    elif meaning.gone and len({word.side for word in sides}) == 1:
+    elif meaning.gone and two_sided and len({word.side for word in sides}) == 1:
         side, rule = sides[0].side, f"{rule}+side:sentence"
     elif two_sided and (clause := clause_side(words, first, last, sides)) is not None:
         side, rule = clause, f"{rule}+side:clause"

@@ -1,5 +1,6 @@
 """The text of a report -> its facts with spans. Rules only, no study and no model needed."""
 
+import bisect
 import dataclasses
 import re
 from typing import NamedTuple
@@ -7,24 +8,28 @@ from typing import NamedTuple
 from rrg.anatomy import LABELS
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
 from rrg.reports.context import UNSEEN, Context, context_of
-from rrg.reports.findings import LESION_LIKE, Stated, findings_of, places, sizes
+from rrg.reports.findings import LESION_LIKE, Stated, findings_of
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
 from rrg.reports.measurements import measurements_of
 from rrg.reports.mentions import Mention, mentions_of
+from rrg.reports.places import places
 from rrg.reports.references import Found, references_of
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
 from rrg.reports.sides import side_of, side_words
-from rrg.reports.words import Words, word_set, words_of
+from rrg.reports.sizes import sizes
+from rrg.reports.words import MASK, Words, word_set, words_of
 
 _DATE = re.compile(r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b")
+_ELSEWHERE = frozenset(("pulmonary embolism",))
+"""Findings that are named after a structure but do not lie in it."""
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
 _DATING = word_set(
-    """ct mrt mr mri pet vom von der die dem from of dated on dort there study scan exam in auf am januar februar maerz
-    april mai juni juli august september oktober november dezember january february march may june july october
-    december"""
+    """ct mrt mr mri pet vom von der die dem from of dated on dort there study scan exam in auf am januar februar
+    maerz april mai juni juli august september oktober november dezember january february march may june july
+    october december"""
 )
 """What may stand between a comparison and the reference into the earlier study."""
 
@@ -84,8 +89,13 @@ def _sentence(
     context = context_of(words, lang, atoms)
     sides = side_words(words, lang)
     mentions = mentions_of(words, lang, list(levels_of(text, *span, lang)), sides, atoms)
-    mentions = [mention for mention in mentions if not _inside(mention.span, written)]
     stated = findings_of(words, lang, atoms) if section.kind not in _NO_FINDINGS else []
+    elsewhere = [one.span for one in stated if one.name in _ELSEWHERE]
+    mentions = [
+        mention
+        for mention in mentions
+        if not any(atoms[mention.first : mention.last]) and not any(_overlap(mention.span, span) for span in elsewhere)
+    ]
     earlier_section = section.kind == "comparison"
 
     places_of: dict[int, int] = {}
@@ -93,7 +103,7 @@ def _sentence(
         if mention.classes:
             places_of[i] = len(anatomy)
             anatomy.append(_anatomy(mention, at, context, earlier_section, alone=not stated))
-    measured = [each for each in measurements_of(text, *span) if not _inside(each.span, written)]
+    measured = [each for each in measurements_of(text, *span) if not any(atoms[i] for i in _at(words, each.span))]
     earlier = [any(context.prior[i] for i in _at(words, each.span)) for each in measured]
     owned = sizes(words, stated, measured, earlier)
     question = section.kind == "question" or text[span[1] - 1] == "?"
@@ -106,7 +116,7 @@ def _sentence(
         made = _finding(one, at, context, links, anatomy, own, question, earlier_section)
         if side is not None:
             made = dataclasses.replace(made, side=side[0])
-        made = _same_thing(made, findings, at)
+        made = _same_thing(made, findings, anatomy, at)
         findings.append(made)
         if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
             anatomy.append(_lesion(one, made, anatomy))
@@ -120,21 +130,23 @@ def _overlap(a: Span, b: Span) -> bool:
     return a[0] < b[1] and b[0] < a[1]
 
 
-def _inside(span: Span, written: list[Found]) -> bool:
-    return any(_overlap(span, found.span) for found in written if found.images or found.series is not None)
-
-
 def _at(words: Words, span: Span) -> list[int]:
-    return [i for i, start in enumerate(words.starts) if span[0] <= start < span[1]]
+    return list(range(bisect.bisect_left(words.starts, span[0]), bisect.bisect_left(words.starts, span[1])))
 
 
 def _atoms(text: str, span: Span, words: Words, written: list[Found]) -> bytearray:
-    """1 for the words of references and dates: they are read as one thing."""
+    """1 for the words of references and dates. They are masked: no list knows them, no scope ends there."""
     atoms = bytearray(len(words.raw))
     spans = [found.span for found in written] + [match.span() for match in _DATE.finditer(text, *span)]
     for each in spans:
         for i in _at(words, each):
             atoms[i] = 1
+    for i in range(1, len(atoms) - 1):
+        if words.raw[i] in ",;/" and atoms[i - 1] and atoms[i + 1]:
+            atoms[i] = 1
+    for i, inside in enumerate(atoms):
+        if inside:
+            words.raw[i] = words.keys[i] = MASK
     return atoms
 
 
@@ -182,7 +194,7 @@ def _finding(
     uncertain = _first(context.uncertain, one.first, one.last)
     history = _first(context.history, one.first, one.last)
     prior = _first(context.prior, one.first, one.last)
-    sides = {anatomy[i].side for i in links if anatomy[i].side is not None}
+    sides = {anatomy[i].side for i in links}
     return Finding(
         span=one.span,
         sentence=sentence,
@@ -190,7 +202,7 @@ def _finding(
         state="absent" if negated or one.rule == "denied" else "present",
         certainty="uncertain" if uncertain or question else "certain",
         time="prior" if prior or earlier else "history" if history else "current",
-        side=sides.pop() if len(sides) == 1 else ("both" if len(sides) > 1 else None),
+        side=None if None in sides or not sides else sides.pop() if len(sides) == 1 else "both",
         anatomy=links,
         measurements=tuple(measured),
         rules=tuple(rule for rule in (one.rule, negated, uncertain, history, prior) if rule),
@@ -200,7 +212,7 @@ def _finding(
 _GENERIC = frozenset(("lesion", "mass", "nodule", "opacity", "tumor"))
 
 
-def _same_thing(finding: Finding, findings: list[Finding], sentence: int) -> Finding:
+def _same_thing(finding: Finding, findings: list[Finding], anatomy: list[Anatomy], sentence: int) -> Finding:
     """ "Läsion der Leber, 29 mm, V. a. Metastase": the guess has the place and the size of what it explains."""
     explained = findings[-1] if findings and findings[-1].sentence == sentence else None
     if (
@@ -212,9 +224,11 @@ def _same_thing(finding: Finding, findings: list[Finding], sentence: int) -> Fin
         or finding.measurements
     ):
         return finding
+    own = {name for i in finding.anatomy for name in anatomy[i].classes}
+    its = {name for i in explained.anatomy for name in anatomy[i].classes}
     return dataclasses.replace(
         finding,
-        anatomy=finding.anatomy or explained.anatomy,
+        anatomy=explained.anatomy if not own or (its and its <= own) else finding.anatomy,
         side=finding.side or explained.side,
         measurements=explained.measurements,
         rules=(*finding.rules, "explains"),
@@ -288,7 +302,7 @@ def _compared(words: Words, context: Context, inside: list[int]) -> bool:
     return any(
         last <= inside[0]
         and all(
-            words.raw[i] in ",.:(-/" or words.raw[i][0].isdigit() or words.keys[i] in _DATING
+            words.raw[i] in ",.:(-/" or words.raw[i] == MASK or words.raw[i][0].isdigit() or words.keys[i] in _DATING
             for i in range(last, inside[0])
         )
         for last in context.compared

@@ -11,6 +11,8 @@ from rrg.reports.words import word_set
 _STOP = re.compile(r"[.!?]+[\"”“'»)\]]*(?=\s|\Z)|(?<=[a-zäöüß]{3})\.(?=[A-ZÄÖÜ][a-zäöüß]{2})|;[ ]*(?=\n)")
 _LAST_WORD = re.compile(r"[^\s.(\[/,;:-]+\Z")
 _BULLET = re.compile(r"[ ]*(?:[-–*•·>+▪●○◦]|\d{1,2}[.)]|[a-z]\))[ ]+|[ ]*[•·▪●]")
+LONGEST = 3000
+"""Characters. Longer ones are tables or noise: they are cut at a space, so that time grows with the text only."""
 _FILLED_LINE = 50
 """Lines are wrapped by a program only from about this many characters on."""
 _ORDINAL_NOUNS = re.compile(
@@ -32,13 +34,22 @@ _LISTED = re.compile(r"(?:Hepatitis|Typ|Type|type|Stanford|Segment|Child|Grad|St
 
 def sentences_of(text: str, span: Span, lang: Lang) -> Iterator[Span]:
     """Spans of the sentences of ``text[span]``, without surrounding white space."""
-    for start, end in _paragraphs(text, *span):
+    for start, end in _paragraphs(text, *span, lang):
         first = start
         for match in _STOP.finditer(text, start, end):
             if match.end() >= end or _ends(text, first, match, lang):
-                yield from _trimmed(text, first, match.end())
+                yield from _pieces(text, first, match.end())
                 first = match.end()
-        yield from _trimmed(text, first, end)
+        yield from _pieces(text, first, end)
+
+
+def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
+    while end - start > LONGEST:
+        cut = text.rfind(" ", start + LONGEST // 2, start + LONGEST)
+        cut = start + LONGEST if cut < 0 else cut
+        yield from _trimmed(text, start, cut)
+        start = cut
+    yield from _trimmed(text, start, end)
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
@@ -50,7 +61,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
         yield start, end
 
 
-def _paragraphs(text: str, start: int, end: int) -> Iterator[Span]:
+def _paragraphs(text: str, start: int, end: int, lang: Lang) -> Iterator[Span]:
     """Cut at line ends that a person made: before bullets, after blank or short lines."""
     lines: list[Span] = []
     at = start
@@ -62,7 +73,7 @@ def _paragraphs(text: str, start: int, end: int) -> Iterator[Span]:
     widest = max((stop - first for first, stop in lines), default=0)
     first = start
     for (_, stop), (after, after_stop) in itertools.pairwise(lines):
-        if _hard_break(text[_line_start(text, stop, start) : stop], text[after:after_stop], widest):
+        if _hard_break(text[_line_start(text, stop, start) : stop], text[after:after_stop], widest, lang):
             yield first, stop
             first = after
     yield first, end
@@ -73,12 +84,13 @@ def _line_start(text: str, stop: int, least: int) -> int:
     return max(least, text.rfind("\n", least, stop) + 1)
 
 
-def _hard_break(line: str, following: str, widest: int) -> bool:
+def _hard_break(line: str, following: str, widest: int, lang: Lang) -> bool:
     tail = line.rstrip()
     if not tail or not following.strip() or _BULLET.match(following):
         return True
     if tail[-1] in ":.!?;":
-        return True
+        found = _LAST_WORD.search(tail[:-1]) if tail[-1] == "." else None
+        return found is None or lexicon(lang).abbreviations.get(found.group()) != "inner"
     if tail[-1] in ",-(/" or following.lstrip()[0].islower():
         return False
     next_word = following.split(maxsplit=1)[0]
@@ -89,7 +101,8 @@ def _ends(text: str, first: int, match: re.Match[str], lang: Lang) -> bool:
     """True when this stop ends the sentence that began at `first`."""
     sign = text[match.start()]
     rest = text[match.end() : match.end() + 40].lstrip()
-    if text.count("(", first, match.start()) > text.count(")", first, match.end()):
+    near = max(first, match.start() - 200)
+    if text.count("(", near, match.start()) > text.count(")", near, match.end()):
         closing = text.find(")", match.end(), match.end() + 120)
         if closing >= 0 and "(" not in text[match.end() : closing]:
             return False
@@ -107,6 +120,8 @@ def _ends(text: str, first: int, match: re.Match[str], lang: Lang) -> bool:
         return bool(opens and found and _LISTED.search(before[: found.start()]))
     kinds = lexicon(lang).abbreviations
     kind = kinds.get(word) or kinds.get(word[:1].lower() + word[1:])
+    if before.endswith("/" + word):
+        return opens  # 86/min.
     if kind == "inner" or word in ("bds", "Bds"):
         return word in ("bds", "Bds") and opens and bool(re.search(r"[A-ZÄÖÜ][\wäöüß-]+[ ]+\Z", before[: -len(word)]))
     if kind == "side":

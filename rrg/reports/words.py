@@ -8,6 +8,10 @@ _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[^\w\s]|_")
 _FOLD = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "œ": "oe", "é": "e"})
 
 
+MASK = "·"
+"""Stands for each word of a reference or a date, once these are found."""
+
+
 class Words(NamedTuple):
     """The tokens of a sentence: runs of letters, numbers, single signs."""
 

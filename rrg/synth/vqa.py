@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,14 +14,16 @@ from rrg.errors import RecordError
 from rrg.geometry import slice_affine
 from rrg.pipe import Count, Group, Made
 from rrg.records import Box, Lang, Sample, Slice
+from rrg.reports.findings import LESION_LIKE
 from rrg.seeds import rng_for
 from rrg.synth import templates
-from rrg.synth.facts import NEVER_ASKED, Absences, Seen, pick, read_study, sample
+from rrg.synth.facts import NEVER_ASKED, Absences, Seen, Study, pick, read_study, sample
 from rrg.synth.report_facts import Fact, facts_of
 from rrg.synth.templates import name, say, with_choices
 
 COMMAND = "synth-vqa"
 CHOICES = 4
+LESION = "lesion"
 LARGER_BY = 1.5
 """Ratio of areas from which on one structure is called the larger one."""
 
@@ -76,9 +78,9 @@ def ask_all(options: Options, group: Group) -> Iterator[Made]:
     rights = [pick(rng, sorted(set(seen.found) - NEVER_ASKED), 1) for seen, rng in zip(study.seen, rngs, strict=True)]
     absences = Absences(study, itertools.chain(*shown))
     wrongs = Absences(study, [*itertools.chain(*rights)] * (CHOICES - 1))
-    for seen, present, right, rng in zip(study.seen, shown, rights, rngs, strict=True):
+    facts = _with_partners(study, [facts_of(study.said.get(seen.slice.id, ())) for seen in study.seen], rngs)
+    for seen, present, right, stated, rng in zip(study.seen, shown, rights, facts, rngs, strict=True):
         absent = absences.pick(seen, 1, rng)
-        facts = facts_of(study.said.get(seen.slice.id, ()))
         asked = [
             *_findings(
                 seen,
@@ -87,7 +89,7 @@ def ask_all(options: Options, group: Group) -> Iterator[Made]:
                     *(_presence(label, False) for label in absent),
                     *(_which(label, wrongs.pick(seen, CHOICES - 1, rng), rng) for label in right),
                 ],
-                facts,
+                stated,
                 options.findings,
                 rng,
             ),
@@ -277,6 +279,28 @@ _OTHERS: tuple[Callable[[Seen, Generator], Question | None], ...] = (_side, _cou
 # Reports
 
 
+def _with_partners(study: Study, facts: Sequence[Sequence[Fact]], rngs: Sequence[Generator]) -> list[list[Fact]]:
+    """The facts of each slice, and for a focal finding its denial on a slice that shows the structure without a lesion.
+
+    Reports deny more than they state, and of other structures: without partners the words of a question would give
+    the answer away. A partner is made only where an engine looked for lesions and found none.
+    """
+    found = [list(each) for each in facts]
+    for own, rng in zip(facts, rngs, strict=True):
+        for fact in own:
+            if fact.present and fact.name in LESION_LIKE and len(fact.labels) == 1:
+                free = [
+                    number
+                    for number, seen in enumerate(study.seen)
+                    if LESION in seen.absent
+                    and fact.labels[0] in seen.found
+                    and all(other.name != fact.name for other in found[number])
+                ]
+                for number in pick(rng, free, 1):
+                    found[number].append(replace(fact, present=False, size_mm=(), reports=()))
+    return found
+
+
 def _report_questions(facts: Iterable[Fact]) -> Iterator[Question]:
     """Questions on what sentences about the slice state."""
     known = list(facts)
@@ -301,7 +325,7 @@ def _from_report(
         family=family,
         type=type_,
         label=fact.name,
-        source="report",
+        source="report" if fact.reports else "mask",
         needs_image=True,
         said=said,
         reports=fact.reports,

@@ -1,0 +1,66 @@
+"""Which size belongs to which finding."""
+
+import bisect
+from collections.abc import Sequence
+
+from rrg.records import Measurement
+from rrg.reports.findings import Stated
+from rrg.reports.words import Words, word_set
+
+_SIZED = word_set(
+    """gross grosse grosser grosses grossen grossem messend messende messender messendes messenden haltend
+    haltende haltender durchmessend durchmessende durchmessender durchmessendes durchmessenden grosses grosse gr
+    breite breiter breites lange langer dicke dicker"""
+)
+_NO_ADJECTIVE = word_set(
+    """in im an am der des dem den von vom of the within on at with and und oder or mit ohne without zeigt shows
+    ist is sind are eine ein a no kein keine"""
+)
+
+
+def sizes(
+    words: Words, stated: Sequence[Stated], measurements: Sequence[Measurement], prior: Sequence[bool]
+) -> list[list[Measurement]]:
+    """The measurements of each finding: a size goes to the finding it stands with; earlier sizes go to none."""
+    owned: list[list[Measurement]] = [[] for _ in stated]
+    for measurement, earlier in zip(measurements, prior, strict=True):
+        if earlier or not stated:
+            continue
+        start, end = measurement.span
+        following = next((i for i, one in enumerate(stated) if one.span[0] >= end), None)
+        preceding = next((i for i in range(len(stated) - 1, -1, -1) if stated[i].span[1] <= start), None)
+        if following is not None and (preceding is None or _leads(words, end, stated[following])):
+            if preceding is None and not _near_enough(words, end, stated[following]):
+                continue
+            owned[following].append(measurement)
+        elif preceding is not None and not _another(words, stated[preceding].span[1], start):
+            owned[preceding].append(measurement)
+    return owned
+
+
+_ANOTHER = word_set(
+    """weiterer weitere weiteres weiteren another further zweiter zweite zweites second third dritter dritte"""
+)
+
+
+def _another(words: Words, start: int, end: int) -> bool:
+    """ "... sowie ein weiterer von 5 mm": the size of one that is not named again."""
+    return any(words.keys[i] in _ANOTHER for i in _words_between(words, start, end))
+
+
+def _words_between(words: Words, start: int, end: int) -> range:
+    return range(bisect.bisect_left(words.starts, start), bisect.bisect_left(words.starts, end))
+
+
+def _leads(words: Words, end: int, stated: Stated) -> bool:
+    """ "12 mm große Zyste", "5-mm nodule": only describing words stand between."""
+    between = _words_between(words, end, stated.span[0])
+    if any(words.keys[i] in _SIZED for i in between[:2]):
+        return not any(words.raw[i] in ",;" and words.keys[i + 1 : i + 2] == ["und"] for i in between)
+    return len(between) <= 4 and all(
+        (words.raw[i][0].isalpha() or words.raw[i] == "-") and words.keys[i] not in _NO_ADJECTIVE for i in between
+    )
+
+
+def _near_enough(words: Words, end: int, stated: Stated) -> bool:
+    return not any(words.raw[i] == ";" for i in _words_between(words, end, stated.span[0]))

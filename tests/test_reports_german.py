@@ -1,0 +1,157 @@
+"""German sentences and what they say, one by one. The notation is explained in `reports_facts`."""
+
+import pytest
+
+from tests.reports_facts import facts, rows
+
+SENTENCES = """
+Neu aufgetretener Rundherd im rechten Mittellappen, 7 mm (Serie 5, Bild 88).
+    nodule@lung_middle_lobe_right/right=7 | #5/88
+Kein Nachweis von Lungenmetastasen.
+    -metastasis@lung_left+lung_right
+Ohne Nachweis einer Lungenembolie.
+    -pulmonary embolism
+Kein Anhalt für eine Fraktur, jedoch Verdacht auf eine Osteolyse in LWK 2.
+    -fracture | ?osteolysis@vertebrae_L2
+Weder Pleuraerguss noch Pneumothorax.
+    -pleural effusion | -pneumothorax
+Kein Erguss, kein Pneumothorax, kleine Zyste der linken Niere.
+    -effusion | -pneumothorax | cyst@kidney_left/left
+Keine Raumforderung außer einer 9 mm großen Zyste im Pankreasschwanz.
+    -mass | cyst@pancreas=9
+Keine Auffälligkeiten bis auf einen Nierenstein rechts.
+    calculus@kidney_right/right
+Eine Metastase ist nicht auszuschließen.
+    ?metastasis
+Eine Lebermetastase kann nicht mit letzter Sicherheit ausgeschlossen werden.
+    ?metastasis@liver
+Eine Thrombose der Vena cava inferior ist ausgeschlossen.
+    -thrombosis@inferior_vena_cava
+Nicht nur Zysten, sondern auch solide Leberläsionen.
+    cyst | lesion@liver
+Keine Größenzunahme der Leberzyste.
+    cyst@liver
+Unverändert kein Harnstau beidseits.
+    -hydronephrosis/both
+Kein sicherer Hinweis auf ein Infiltrat.
+    -?infiltrate
+Pneumonie unwahrscheinlich.
+    -?pneumonia
+Die Gallenblase ist nicht abgrenzbar.
+    0gallbladder
+Z. n. Nephrektomie links, Niere rechts mit 3 cm messender Zyste.
+    cyst@kidney_right/right=30 | 0kidney_left
+St. p. Thyreoidektomie, kein Rezidivtumor.
+    -tumor | 0thyroid_gland
+Die linke Nebenniere fehlt.
+    0adrenal_gland_left
+Milz nicht abgebildet.
+    0spleen
+V. a. Pneumonie im linken Unterlappen, DD Atelektase.
+    ?pneumonia@lung_lower_lobe_left/left | ?atelectasis
+Am ehesten Hämangiom in Lebersegment VII, 22 x 18 mm.
+    ?hemangioma@liver=22x18
+Raumforderung der Niere li., 4,5 cm, a. e. Nierenzellkarzinom.
+    mass@kidney_left/left=45 | ?carcinoma@kidney_left/left=45
+Fragliche Verdickung, vereinbar mit Entzündung.
+    ?inflammation
+Pleuraergüsse beidseits, rechts 3 cm, links 1,5 cm.
+    pleural effusion/both=30;15
+Verkalkte Plaques der Aorta abdominalis und beider Aa. iliacae communes.
+    calcification@aorta+iliac_artery_left+iliac_artery_right | plaque@aorta+iliac_artery_left+iliac_artery_right
+Frische Fraktur der 4.-6. Rippe links.
+    fracture@rib_left_4+rib_left_5+rib_left_6/left
+Sinterung von BWK 12 und LWK 1.
+    compression fracture@vertebrae_T12+vertebrae_L1
+Bandscheibenprotrusion L4/5 und L5/S1.
+    disc protrusion@intervertebral_discs
+Osteochondrose HWK 5/6 mit Spinalkanalstenose.
+    osteochondrosis@intervertebral_discs | stenosis@spinal_cord
+Spondylolisthesis L5 gegenüber S1.
+    spondylolisthesis@vertebrae_L5
+Herz nicht vergrößert, keine Stauung.
+    -enlargement@heart | -congestion
+Nicht dislozierte Fraktur des rechten Humerus.
+    -luxation@humerus_right/right | fracture@humerus_right/right
+Leberherde in Segment II und IVa bis 15 mm (Ser. 3 Im. 44-47).
+    lesion@liver=15 | #3/44,45,46,47
+Lymphknotenvergrößerung mediastinal, bis 14 mm KAD.
+    lymphadenopathy=14
+Keine pathologisch vergrößerten Lymphknoten.
+    -lymphadenopathy
+Bekannte Nierenzysten bds., unverändert.
+    cyst@kidney_right+kidney_left/both
+Im Vergleich zur VU vom 01.02.2020 (Serie 2, Bild 30) größenprogrediente Leberzyste, aktuell 24 mm (Serie 3, Bild 41).
+    cyst@liver=24 | <#2/30 | #3/41
+Rundherd im UL rechts 8 mm, zuvor 5 mm.
+    nodule@lung_lower_lobe_right/right=8
+In der Voruntersuchung noch Pleuraerguss rechts, aktuell nicht mehr nachweisbar.
+    <pleural effusion/right
+Größenkonstante Zyste der Milz (Bild 45ff, Serie 2).
+    cyst@spleen | #2/45+
+Zyste in der Leber (4/123), Zyste in der Milz (4/140).
+    cyst@liver | cyst@spleen | #4/123 | #4/140
+Aufnahme vom 15.03.2025, 14:38 Uhr, Serie von 3 Aufnahmen.
+    nothing
+Hämatom i. M. psoas rechts, ca. 3,5 x 2 cm.
+    hematoma@iliopsoas_right/right=35x20
+OEDEM der Gallenblasenwand, Leberzirrhose, Aszites.
+    edema@gallbladder | cirrhosis@liver | ascites
+Ösophagus-Karzinom mit Metastasen in Leber, Milz und rechter Nebenniere.
+    carcinoma@esophagus | metastasis@liver+spleen+adrenal_gland_right
+Leber- und Nierenzysten.
+    cyst@liver+kidney_right+kidney_left
+Ober- und Mittellappen rechts mit Infiltraten.
+    infiltrate@lung_upper_lobe_right+lung_middle_lobe_right/right
+Hals- und Brustwirbelsäule ohne Fraktur.
+    -fracture@vertebrae_C7..19
+Schilddrüsenknoten links 12 mm, Struma nodosa.
+    nodule@thyroid_gland/left=12 | goiter
+Gallenblase steinfrei, intrahepatische Gallenwege nicht erweitert.
+    -gallstone@gallbladder | -dilatation@liver
+Harnblase o. B., Prostata vergrößert.
+    enlargement@prostate
+Freie Flüssigkeit im Becken, keine freie Luft.
+    free fluid | -free air
+Divertikulose des Sigmas ohne Zeichen einer Divertikulitis.
+    diverticulosis@colon | -diverticulitis@colon
+Kleiner Perikarderguss, 5 mm, sowie Kardiomegalie.
+    pericardial effusion=5 | cardiomegaly
+Postoperativ kein Verhalt, Drainage in situ.
+    -abscess | catheter
+Lungenemphysem, betont in beiden Oberlappen.
+    emphysema@lung_left+lung_right
+Zentrale Lungenembolie rechts, Rechtsherzbelastung nicht nachweisbar.
+    pulmonary embolism/right
+Atherosklerose ohne relevante Stenose.
+    plaque | -stenosis
+Leichte Skoliose, BWS und LWS sonst unauffällig.
+    scoliosis
+Die rechte Niere zeigt eine Zyste, die linke Niere ein Konkrement von 4 mm.
+    cyst@kidney_right/right | calculus@kidney_left/left=4
+Zust. nach Cholezystektomie mit Clips im Gallenblasenlager.
+    foreign body@gallbladder | 0gallbladder
+Hirnödem, keine Mittellinienverlagerung, keine Blutung.
+    edema@brain | -midline shift | -hemorrhage
+Infarkt im Kleinhirn links, Mikroangiopathie.
+    infarction@brain/left | microangiopathy
+Rippenserienfraktur links mit Pneumothorax.
+    fracture@rib_left_1..12/left | pneumothorax
+Metastasen: keine.
+    -metastasis
+Kontrastmittelaufnahme der Läsion in der Prostata, PI-RADS 4.
+    enhancement@prostate | lesion@prostate
+Subtotale Stenose der A. carotis communis links.
+    stenosis@common_carotid_artery_left/left
+Thrombus in der V. portae.
+    thrombosis@portal_vein_and_splenic_vein
+"""
+
+
+@pytest.mark.parametrize(("sentence", "expected"), rows(SENTENCES))
+def test_the_sentence_says_this(sentence: str, expected: str) -> None:
+    assert facts(sentence, "de") == expected
+
+
+def test_there_are_enough_sentences() -> None:
+    assert len(rows(SENTENCES)) >= 60

@@ -1,0 +1,186 @@
+"""The grammar of slice references: what is one, what is none, and which slices it means."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rrg.records import Lang, Reference, Slice
+from rrg.reports.link import resolve_all
+from rrg.reports.parse import parse
+from rrg.reports.references import numbers, references_of
+
+Found = list[tuple[int | None, list[int], bool]]
+
+
+def found(text: str, lang: Lang = "de") -> Found:
+    return [(each.series_number, list(each.image_numbers), each.prior) for each in parse(text, lang).references]
+
+
+@pytest.mark.parametrize(
+    ("lang", "sentence", "expected"),
+    [
+        ("de", "Neu abgrenzbarer Rundherd im linken Unterlappen, 6 mm (Serie 4, Bild 123).", [(4, [123], False)]),
+        ("de", "Leberläsion in Segment IVa, 12 mm (Se. 3 Im. 45).", [(3, [45], False)]),
+        ("de", "Lymphknoten paraaortal bis 14 mm KAD (IMA 12).", [(None, [12], False)]),
+        (
+            "de",
+            "Osteolyse in BWK 11 (Bild 45-52, Serie 6), in der VU vom 12.03.2021 Serie 3, Bild 40 noch nicht abgrenzbar.",
+            [(6, list(range(45, 53)), False), (3, [40], True)],
+        ),
+        ("de", "Bandscheibenvorfall L4/5, s. Serie 7/Bild 9.", [(7, [9], False)]),
+        ("de", "Noduläre Verdichtung rechts apikal (4:38).", [(4, [38], False)]),
+        ("de", "Aufnahme um 14:38 Uhr.", []),
+        (
+            "de",
+            "Zwei Zysten der rechten Niere (Serie 3, Bild 45; Serie 5, Bild 12).",
+            [(3, [45], False), (5, [12], False)],
+        ),
+        ("de", "Pleuraerguss beidseits, exemplarisch Bilder 45, 47 und 50 der Serie 2.", [(2, [45, 47, 50], False)]),
+        ("en", "Hypodense lesion in the spleen, see series 4, image 38.", [(4, [38], False)]),
+        ("en", "Scattered nodules (images 12, 47 and 88 of series 3).", [(3, [12, 47, 88], False)]),
+        (
+            "en",
+            "Nodule in the right upper lobe (3:12-14), on prior series 2 image 30.",
+            [(3, [12, 13, 14], False), (2, [30], True)],
+        ),
+        ("de", "Zyste (S4 B123).", [(4, [123], False)]),
+        ("de", "Zyste, Ser. 4 B. 12.", [(4, [12], False)]),
+        ("de", "Zyste (4/123).", [(4, [123], False)]),
+        ("de", "Zyste (Bild 45ff, Serie 2).", [(2, [45], False)]),
+        ("de", "Zyste (Bilder 45 bis 48 der Serie 2).", [(2, [45, 46, 47, 48], False)]),
+        ("de", "Zyste, vgl. Serie 3 (Bild 45).", [(3, [45], False)]),
+        ("de", "Zyste (Serie 3, Bild 45, zuvor Serie 2, Bild 40).", [(3, [45], False), (2, [40], True)]),
+        ("de", "Zyste (Serie 3, Bild 45 vom 12.03.2021).", [(3, [45], True)]),
+        ("en", "Cyst (series 3: axial images 12, 47).", [(3, [12, 47], False)]),
+        ("en", "Cyst (images 12-14 series 3).", [(3, [12, 13, 14], False)]),
+        ("en", "Cyst (3; 47).", [(3, [47], False)]),
+        ("en", "Cyst (3.47).", [(3, [47], False)]),
+        ("en", "Cyst (3, 47).", [(3, [47], False)]),
+        ("en", "Cysts (3:12, 47 and 88).", [(3, [12, 47, 88], False)]),
+        ("en", "Cyst (se 3 im 45).", [(3, [45], False)]),
+        ("en", "Cyst, images 145-52 of series 3.", [(3, list(range(145, 153)), False)]),
+        ("en", "Cyst (image 12*, series 3).", [(3, [12], False)]),
+    ],
+)
+def test_references(lang: Lang, sentence: str, expected: Found) -> None:
+    assert found(sentence, lang) == expected
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Aufnahme um 3:45 Uhr.",
+        "Untersuchung vom 15.03.2025.",
+        "Bandscheibenvorfall L4/5.",
+        "Fraktur BWK 11/12.",
+        "Verhältnis 2:1.",
+        "Verhältnis (2:1).",
+        "Zyste 1,2 x 0,9 cm.",
+        "Herd in Segment 4/5.",
+        "Herd in Segment (4/5).",
+        "Tumor pT2 pN1 M0 (T2, N1).",
+        "BI-RADS 3, PI-RADS (4).",
+        "T2-gewichtete Aufnahmen.",
+        "Eine Serie von Aufnahmen.",
+        "Serie von 12 Bildern.",
+        "Läsion (Serie 3, Bild 0).",
+        "Im 3. Ventrikel kein Blut.",
+        "Im 4. Segment der Leber.",
+        "Kraftgrad (4/5).",
+        "Schicht 5 mm, Schichtdicke 3 mm.",
+        "Score (3/5).",
+        "Um 14:38 Uhr (14:38).",
+        "Dosis 3,5 mg (1,25).",
+    ],
+)
+def test_what_is_no_reference(sentence: str) -> None:
+    assert found(sentence) == []
+
+
+def test_series_is_carried_over_in_the_sentence_then_in_the_section_only() -> None:
+    text = (
+        "Befund:\nZyste (Serie 3, Bild 45), weitere (Bild 47).\nKonkrement (Bild 50).\nBeurteilung:\nZyste (Bild 45)."
+    )
+    assert found(text) == [(3, [45], False), (3, [47], False), (3, [50], False), (None, [45], False)]
+
+
+def test_the_series_of_an_earlier_study_is_not_carried_over() -> None:
+    assert found("Zyste (Serie 3, Bild 45), zuvor (Serie 2, Bild 40); Konkrement (Bild 50).")[-1] == (3, [50], False)
+
+
+def test_comparison_section_points_at_earlier_studies() -> None:
+    assert found("Voruntersuchung:\nCT vom 01.02.2020, Serie 2, Bild 30.\nBefund:\nZyste (Serie 3, Bild 4).") == [
+        (2, [30], True),
+        (3, [4], False),
+    ]
+
+
+@given(series=st.integers(1, 999), images=st.lists(st.integers(1, 999), min_size=1, max_size=4, unique=True))
+def test_written_references_are_read_back(series: int, images: list[int]) -> None:
+    *first, last = map(str, images)
+    listed = f"{', '.join(first)} und {last}" if first else last
+    for text in (f"Zyste (Serie {series}, Bild {listed}).", f"Zyste, Bilder {listed} der Serie {series}."):
+        assert found(text) == [(series, images, False)], text
+
+
+@given(st.text(alphabet="SerieBildIm. 0123456789,;:/()-–undff", max_size=80))
+def test_spans_are_inside_and_do_not_overlap(text: str) -> None:
+    spans = [each.span for each in references_of(text, 0, len(text))]
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_ranges_are_bounded() -> None:
+    assert numbers("1-1999")[0] == tuple(range(1, 2000))
+    assert numbers("1-9999")[0] == (1, 9999)
+
+
+def slice_(number: int, series: int = 3, name: str = "s", *, frame: int | None = None, plane: str = "axial") -> Slice:
+    return Slice(
+        id=f"{name}{series}-{number}",
+        patient="p",
+        study="t",
+        series=f"{name}{series}",
+        index=number - 1,
+        count=200,
+        series_number=series,
+        instance_number=1 if frame else number,
+        frame=frame,
+        pixels="series/x#0",
+        sha256="0",
+        rows=4,
+        columns=4,
+        dtype="int16",
+        unit="HU",
+        modality="CT",
+        plane=plane,  # type: ignore[arg-type]
+    )
+
+
+def status(text: str, *slices: Slice) -> tuple[str, tuple[str, ...]]:
+    reference: Reference = resolve_all(parse(text, "de").references, slices)[0]
+    return reference.status, reference.slices
+
+
+def test_resolution_never_takes_the_nearest() -> None:
+    study = [slice_(number) for number in range(1, 91)]
+    assert status("Zyste (Serie 3, Bild 45).", *study) == ("resolved", ("s3-45",))
+    assert status("Zyste (Serie 3, Bild 112).", *study) == ("missing", ())
+    assert status("Zyste (Serie 4, Bild 45).", *study) == ("missing", ())
+    assert status("Zyste (Serie 3, Bild 89-92).", *study) == ("resolved", ("s3-89", "s3-90"))
+    assert status("Zyste, in der VU Serie 3, Bild 45.", *study) == ("prior", ())
+
+
+def test_two_series_of_one_number_are_ambiguous() -> None:
+    assert status("Zyste (Serie 3, Bild 45).", slice_(45), slice_(45, name="other")) == ("ambiguous", ())
+
+
+def test_without_a_series_the_only_axial_one_is_meant() -> None:
+    axial, coronal = slice_(12, 3), slice_(12, 4, plane="coronal")
+    assert status("Zyste (IMA 12).", axial, coronal) == ("resolved", ("s3-12",))
+    assert status("Zyste (IMA 12).", axial, slice_(12, 5)) == ("ambiguous", ())
+
+
+def test_frames_count_in_multi_frame_objects() -> None:
+    study = [slice_(number, frame=number) for number in range(1, 21)]
+    assert status("Zyste (Serie 3, Bild 12).", *study) == ("resolved", ("s3-12",))

@@ -1,0 +1,97 @@
+"""rrg score compare: two systems item by item."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, wilcoxon
+
+from .score_cases import write_jsonl
+
+RNG = np.random.default_rng(7)
+A_HITS, B_HITS = (RNG.random(40) < 0.5).astype(int), (RNG.random(40) < 0.7).astype(int)
+A_F1, B_F1 = RNG.random(40).round(2), RNG.random(40).round(2)
+
+
+def lines(hits, f1):
+    return [
+        {
+            "id": f"q{n}",
+            "facets": {"patient": f"p{n % 9}"},
+            "scores": {"closed.accuracy": int(hits[n]), "open.f1": f1[n]},
+        }
+        for n in range(len(hits))
+    ]
+
+
+@pytest.fixture
+def files(tmp_path):
+    a, b = lines(A_HITS, A_F1.tolist()), lines(B_HITS, B_F1.tolist())
+    return write_jsonl(tmp_path / "a.jsonl", a), write_jsonl(tmp_path / "b.jsonl", b[::-1])
+
+
+def run(rrg, *arguments, code=0):
+    return json.loads(rrg("score", "compare", *arguments, "--samples", 500, code=code).stdout)
+
+
+def test_against_direct_calls(rrg, files):
+    found = run(rrg, *files)["metrics"]
+    value = {name: each["value"] for name, each in found.items()}
+    assert value["closed.accuracy.a"] == A_HITS.mean()
+    assert value["closed.accuracy.diff"] == pytest.approx((B_HITS - A_HITS).mean())
+    only_a, only_b = int(((A_HITS == 1) & (B_HITS == 0)).sum()), int(((A_HITS == 0) & (B_HITS == 1)).sum())
+    assert (value["closed.accuracy.only_a"], value["closed.accuracy.only_b"]) == (only_a, only_b)
+    assert value["closed.accuracy.p_mcnemar"] == pytest.approx(binomtest(only_a, only_a + only_b).pvalue)
+    test = wilcoxon(A_F1, B_F1)
+    assert (value["open.f1.wilcoxon"], value["open.f1.p_wilcoxon"]) == pytest.approx((test.statistic, test.pvalue))
+    draws = np.random.default_rng(12345).choice(40, (500, 40))
+    expected = np.percentile((B_F1 - A_F1)[draws].mean(axis=1), [2.5, 97.5])
+    assert found["open.f1.diff"]["ci95"] == pytest.approx(list(expected))
+    signs = np.random.default_rng(12345).choice([-1.0, 1.0], (500, 40))
+    observed = abs((B_F1 - A_F1).mean())
+    hits = (np.abs((signs * (B_F1 - A_F1)).mean(axis=1)) >= observed - 1e-12).sum()
+    assert value["open.f1.p_sign_flip"] == (hits + 1) / 501
+    assert "wilson95" in found["closed.accuracy.b"]
+    assert "wilson95" not in found["open.f1.b"]
+    raw = sorted([value["open.f1.p_sign_flip"], value["closed.accuracy.p_sign_flip"]])
+    holm = sorted([value["open.f1.p_sign_flip_holm"], value["closed.accuracy.p_sign_flip_holm"]])
+    assert holm == pytest.approx([min(1, 2 * raw[0]), max(min(1, 2 * raw[0]), raw[1])])
+
+
+def test_a_system_against_itself(rrg, files):
+    value = {name: each["value"] for name, each in run(rrg, files[0], files[0])["metrics"].items()}
+    assert value["closed.accuracy.diff"] == 0
+    assert value["closed.accuracy.p_sign_flip"] == value["closed.accuracy.p_mcnemar"] == 1
+    assert value["open.f1.wilcoxon"] is None
+
+
+def test_metrics_clusters_and_errors(rrg, files, tmp_path):
+    body = run(rrg, *files, "--metrics", "open.f1", "--cluster", "patient")
+    assert not any(name.startswith("closed") for name in body["metrics"])
+    assert not any(name.endswith("holm") for name in body["metrics"])
+    assert body["bootstrap"]["clusters"] == 9
+    done = rrg("score", "compare", *files, "--metrics", "nope", code=2)
+    assert b"they share" in done.stderr
+    short = write_jsonl(tmp_path / "c.jsonl", lines(A_HITS, A_F1.tolist())[1:])
+    assert b"different ids" in rrg("score", "compare", files[0], short, code=1).stderr
+    assert b"two per-item files" in rrg("score", "compare", files[0], code=2).stderr
+    assert b"strict, relative-robustness" in rrg("score", "compare", *files, "--protocol", "nope", code=2).stderr
+
+
+def test_nulls_are_left_out_of_both(rrg, tmp_path):
+    a = write_jsonl(tmp_path / "a.jsonl", [{"id": 1, "scores": {"iou": 0.5}}, {"id": 2, "scores": {"iou": None}}])
+    b = write_jsonl(tmp_path / "b.jsonl", [{"id": 1, "scores": {"iou": 0.7}}, {"id": 2, "scores": {"iou": 0.9}}])
+    found = run(rrg, a, b)["metrics"]["iou.diff"]
+    assert (found["value"], found["n"], found["n_excluded"]) == (pytest.approx(0.2), 1, 1)
+
+
+def test_flat_columns_and_relative_robustness(rrg, tmp_path):
+    a = tmp_path / "a.csv"
+    a.write_text("id,acc,site\n1,1,x\n2,1,x\n3,0,y\n4,0,y\n")
+    b = tmp_path / "b.csv"
+    b.write_text("id,acc,site\n9,1,x\n8,0,x\n7,0,y\n6,0,y\n")
+    found = run(rrg, a, b, "--protocol", "relative-robustness")["metrics"]
+    assert {name: each["value"] for name, each in found.items()} == {"acc.a": 0.5, "acc.b": 0.25, "acc.rr": 0.5}
+    zero = tmp_path / "z.csv"
+    zero.write_text("id,acc,site\n1,0,x\n2,0,x\n")
+    assert run(rrg, zero, b, "--protocol", "relative-robustness")["metrics"]["acc.rr"]["value"] is None
