@@ -25,7 +25,7 @@ def command(
 
     CT pixels are stored in HU, all others as stored values after rescale. Every file gives slices or one error record.
 
-    Example:  rrg extract-slices studies/ --store store > slices.jsonl
+    Example:  rrg extract-slices demo/dicom --store store > slices.jsonl
     """
     import functools
 

@@ -44,7 +44,7 @@ def command(
 
     Each study of slice records gets the records of its reports. Without slices: --unmatched keep < /dev/null.
 
-    Example:  rrg extract-slices demo/dicom --store store | rrg parse-reports --reports demo/reports > reports.jsonl
+    Example:  rrg parse-reports slices.jsonl --reports demo/reports > facts.jsonl
     """
     from rrg.keys import fingerprint, load_key
     from rrg.provenance import make_run

@@ -69,7 +69,7 @@ def command(
     One mask record per slice, also where nothing was found. A mask on another grid than its series is refused (E_GRID).
     Run it again with another engine, or another --name, to add more masks to a stream.
 
-    Example:  rrg extract-slices studies/ --store store | rrg segment --store store --engine threshold > masks.jsonl
+    Example:  rrg segment slices.jsonl --store store --engine masks --masks demo/masks > masks.jsonl
     """
     from rrg.keys import fingerprint, load_key
     from rrg.masks_files import load_labels

@@ -15,7 +15,7 @@ def command(
 
     A reference such as series/<id>#17 is taken as its series. Exit code 1 when an id is not known.
 
-    Example:  rrg where file/0123456789abcdef0123 --store store
+    Example:  rrg where "$(grep -om1 'series/[0-9a-f]*' slices.jsonl)" --store store
     """
     import json
 

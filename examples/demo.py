@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+STUDIES, SLICES = 160, 20
+"""Many patients with few slices each teach more than few patients with many."""
 ASKED = {"vqa": 1200, "detect": 1200, "grounded-report": 200}
 """Test samples that are asked, by task; of `vqa` those that need the image and are answered by yes, no or a choice."""
 COMPARED = 60
@@ -73,7 +75,7 @@ def main() -> None:
     os.environ["RRG_KEY_FILE"] = str(out / "key")
     start = time.monotonic()
 
-    rrg("phantom", "--out", out / "phantom", "--studies", 60, "--workers", 2)
+    rrg("phantom", "--out", out / "phantom", "--studies", STUDIES, "--slices", SLICES, "--workers", 2)
     recipe = [HERE / "recipes" / "phantom.toml", "--set", f"out={out}", "--set", f"phantom={out / 'phantom'}"]
     rrg("pipeline", *recipe, "--work", out / "work", "--print")
     rrg("pipeline", *recipe, "--work", out / "work")
@@ -104,7 +106,8 @@ def main() -> None:
         rrg(*ask, output=out / f"compared-{name}.jsonl")
     scores["gguf_agreement"], scores["gguf_n"] = agreement(out / "compared-run.jsonl", out / "compared-gguf.jsonl")
 
-    study = min((out / "phantom" / "dicom").iterdir())
+    rrg("phantom", "--out", out / "new", "--studies", 1, "--seed", 1)
+    study = min((out / "new" / "dicom").iterdir())
     for lang in ("de", "en"):
         page = ["--page", out / f"study-{lang}.html", "--lang", lang]
         rrg("infer", study, "--model", out / "gguf", *page, output=out / f"study-{lang}.jsonl")

@@ -73,7 +73,7 @@ def quantise(box: Box, rows: int, columns: int, bins: int) -> tuple[int, int, in
 
 
 def restore(numbers: Sequence[int], rows: int, columns: int, bins: int) -> Box | None:
-    """Inverse of `quantise`, at bin centres (error at most half a bin); a box within one bin becomes the whole bin.
+    """Inverse of `quantise`, at bin centres (error at most half a bin); a box within one bin fills it.
 
     None when the four numbers are no box: out of range, or corners in the wrong order.
     """
@@ -84,7 +84,7 @@ def restore(numbers: Sequence[int], rows: int, columns: int, bins: int) -> Box |
         return None
 
     def span(low: int, high: int, size: int) -> tuple[float, float]:
-        edges = (low, low + 1) if low == high else (low + 0.5, high + 0.5)
+        edges = (low + 0.01, low + 0.99) if low == high else (low + 0.5, high + 0.5)
         return edges[0] / bins * size, edges[1] / bins * size
 
     (left, right), (top, bottom) = span(x0, x1, columns), span(y0, y1, rows)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from rrg.boxes import decode
 from rrg.errors import RrgError, UsageError
+from rrg.folders import building, publish
 from rrg.model.gguf import GgufModel
 from rrg.model.gguf_writer import Precision, check_exportable, write_mmproj, write_text
 from rrg.model.load import MODEL, TorchModel
 from rrg.model.settings import FILE, Settings, read_settings
-from rrg.pack_folder import building, publish
+from rrg.model.tokenizer import token_id
 from rrg.pipe import talk
 from rrg.prompt import IMAGE, MEDIA, free_prompt, user_prompt
 from rrg.records import ImageRef, Sample
@@ -148,7 +149,7 @@ def self_test(run: Path, folder: Path, probes: Sequence[Probe]) -> Agreement:
     """Ask both back ends the same. Raises RrgError(E_CONVERT) at once when they split a prompt differently."""
     reference = TorchModel(run)
     exported = GgufModel(folder)
-    image = reference.tokenizer.convert_tokens_to_ids(IMAGE)
+    image = token_id(reference.tokenizer, IMAGE)
     texts = boxes = 0
     largest = 0.0
     try:

@@ -59,6 +59,11 @@ class Options:
     precision: Literal["f32", "bf16"] = "f32"
     seed: int = 0
 
+    @property
+    def dialect(self) -> Dialect:
+        """How a new model writes boxes."""
+        return Dialect(self.box_format, self.bins)
+
     def __post_init__(self) -> None:
         """Refuse unknown stages and stages out of order."""
         if not self.stages or list(self.stages) != [stage for stage in STAGES if stage in self.stages]:
@@ -157,7 +162,7 @@ def model_of(part: Part, options: Options, base: Path | None) -> tuple[Form, Any
     if options.peft != "none":
         raise UsageError("--peft lora adapts a trained model; give it with --init-from RUN")
     size = tiny.size_of(options.model)
-    dialect = Dialect(options.box_format, options.bins)
+    dialect = options.dialect
     tokenizer = train_tokenizer((render(sample, dialect).text for sample in part.samples), dialect, size.vocabulary)
     torch.manual_seed(options.seed)
     model = tiny.build(size, tokenizer)

@@ -58,7 +58,7 @@ class View(NamedTuple):
         return functional.grid_sample(planes, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
-def random_view(count: int, generator: torch.Generator, zoom: float = ZOOM, shift: float = SHIFT) -> View:
+def random_view(count: int, generator: torch.Generator, zoom: float, shift: float) -> View:
     """Views with zoom in 1 +- `zoom` and shifts in +- `shift`."""
     factor = 1 + zoom * (2 * torch.rand(count, generator=generator) - 1)
     return View(factor, shift * (2 * torch.rand(count, 2, generator=generator) - 1))
@@ -126,7 +126,7 @@ def train_tower(
 
 def augmented(dense: Dense, pick: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Pixels (n, 3, side, side) in about [-1, 1], maps and boxes of randomly zoomed and shifted slices. No flips."""
-    view = random_view(len(pick), generator)
+    view = random_view(len(pick), generator, ZOOM, SHIFT)
     pixels = view.sample(normalised(dense.pictures[pick]), "bilinear")
     maps = view.sample(dense.maps[pick].float(), "nearest").to(torch.uint8)
     gain = 1 + GAIN * (2 * torch.rand(len(pick), 1, 1, 1, generator=generator) - 1)

@@ -49,16 +49,17 @@ def side(tmp_path_factory: pytest.TempPathFactory, rrg: Rrg) -> Path:
     def go(*arguments: object) -> None:
         rrg(*arguments, cwd=folder)
 
-    go("phantom", "--out", "demo", "--studies", 4, "--slices", 8, "--size", 64)
+    go("phantom", "--out", "demo", "--studies", 6, "--slices", 8, "--size", 64)
     go("extract-slices", "demo/dicom", "--store", "store", "--out", "slices.jsonl")
     go("parse-reports", "slices.jsonl", "--reports", "demo/reports", "--out", "reports.jsonl")
     masks = ["--engine", "masks", "--masks", "demo/masks", "--store", "store"]
     go("segment", "reports.jsonl", *masks, "--out", "masks.jsonl")
     go("synth-vqa", "masks.jsonl", "--out", "vqa.jsonl")
     go("synth-ground", "vqa.jsonl", "--out", "samples.jsonl")
-    go("pack", "samples.jsonl", "--store", "store", "--out", "dataset")
+    go("pack", "samples.jsonl", "--store", "store", "--out", "dataset", "--split", "40,20,40")
     go("train", "dataset", "--model", "tiny", "--out", "run", "--tower-steps", 2, "--sft-steps", 2)
     go("export", "run", "--to", "gguf", "--out", "gguf")
+    go("infer", "dataset", "--split", "test", "--limit", 20, "--model", "gguf", "--out", "predictions.jsonl")
     lines = (folder / "samples.jsonl").read_bytes().splitlines(keepends=True)
     samples = [line for line in lines if b"rrg.sample/1" in line]
     chosen = set(random.Random(0).sample(samples, 6))

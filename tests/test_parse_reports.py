@@ -184,7 +184,7 @@ def test_json(rrg: Rrg, stream: bytes, tmp_path: Path, name: str) -> None:
 
 def test_an_empty_report_is_an_error_record_of_its_study(rrg: Rrg, stream: bytes, tmp_path: Path) -> None:
     (tmp_path / "A0.txt").write_text(" \n\u200b\n--\n")
-    done = rrg("parse-reports", "--reports", tmp_path, stdin=stream, code=3)
+    done = rrg("parse-reports", "--reports", tmp_path, stdin=stream, code=1)
     (error,) = records(done.stdout, "rrg.error/1")
     assert (error["code"], error["patient"]) == ("E_REPORT", "patient0")
 
@@ -197,7 +197,7 @@ def test_no_report_at_all_fails(rrg: Rrg, stream: bytes, tmp_path: Path) -> None
 def test_another_key_finds_no_study(rrg: Rrg, stream: bytes, reports: Path, tmp_path: Path) -> None:
     other = tmp_path / "key"
     other.write_bytes(b"another key for tests only, 32 b.")
-    out = rrg("parse-reports", "--reports", reports, "--key-file", other, stdin=stream, code=3).stdout
+    out = rrg("parse-reports", "--reports", reports, "--key-file", other, stdin=stream, code=1).stdout
     assert records(out, "rrg.report/1") == []
 
 
@@ -208,6 +208,7 @@ def test_real_german_texts(rrg: Rrg, data: Path) -> None:
         assert len(found) >= least
         assert all(each["lang"] == "de" for each in found)
         assert not records(done.stdout, "rrg.error/1")
+        assert not [reference for each in found for reference in each["references"]], "these texts point at no image"
 
 
 def test_phantom_reports_say_what_their_truth_says(rrg: Rrg, tmp_path: Path) -> None:

@@ -5,6 +5,10 @@ import pytest
 from tests.reports_facts import facts, rows
 
 SENTENCES = """
+Die Zyste der rechten Niere war in der Voruntersuchung vom 25.08.2022 noch nicht abgrenzbar.
+    cyst@kidney_right/right
+Stenosen der Aorta ergaben sich nicht.
+    -stenosis@aorta
 Neu aufgetretener Rundherd im rechten Mittellappen, 7 mm (Serie 5, Bild 88).
     nodule@lung_middle_lobe_right/right=7 | #5/88
 Kein Nachweis von Lungenmetastasen.

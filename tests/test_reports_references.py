@@ -1,5 +1,7 @@
 """The grammar of slice references: what is one, what is none, and which slices it means."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,8 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("de", "Lymphknoten paraaortal bis 14 mm KAD (IMA 12).", [(None, [12], False)]),
         (
             "de",
-            "Osteolyse in BWK 11 (Bild 45-52, Serie 6), in der VU vom 12.03.2021 Serie 3, Bild 40 noch nicht abgrenzbar.",
+            "Osteolyse in BWK 11 (Bild 45-52, Serie 6), in der VU vom 12.03.2021 Serie 3, Bild 40 noch nicht "
+            "abgrenzbar.",
             [(6, list(range(45, 53)), False), (3, [40], True)],
         ),
         ("de", "Bandscheibenvorfall L4/5, s. Serie 7/Bild 9.", [(7, [9], False)]),
@@ -56,6 +59,7 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("en", "Cyst (3; 47).", [(3, [47], False)]),
         ("en", "Cyst (3.47).", [(3, [47], False)]),
         ("en", "Cyst (3, 47).", [(3, [47], False)]),
+        ("de", "Os sacrum (1:37), Lunge (101:1).", [(1, [37], False), (101, [1], False)]),
         ("en", "Cysts (3:12, 47 and 88).", [(3, [12, 47, 88], False)]),
         ("en", "Cyst (se 3 im 45).", [(3, [45], False)]),
         ("en", "Cyst, images 145-52 of series 3.", [(3, list(range(145, 153)), False)]),
@@ -91,6 +95,8 @@ def test_references(lang: Lang, sentence: str, expected: Found) -> None:
         "Score (3/5).",
         "Um 14:38 Uhr (14:38).",
         "Dosis 3,5 mg (1,25).",
+        "Rektumkarzinom (04/2018), Chemotherapie ab (2/18).",
+        "Blutdruck normal (120/80).",
     ],
 )
 def test_what_is_no_reference(sentence: str) -> None:
@@ -127,7 +133,7 @@ def test_written_references_are_read_back(series: int, images: list[int]) -> Non
 def test_spans_are_inside_and_do_not_overlap(text: str) -> None:
     spans = [each.span for each in references_of(text, 0, len(text))]
     assert all(0 <= start < end <= len(text) for start, end in spans)
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_ranges_are_bounded() -> None:

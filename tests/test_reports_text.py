@@ -46,7 +46,7 @@ def test_html_and_rtf_become_text() -> None:
     page = (
         "<!DOCTYPE html><html><head><title>x</title></head><body><h1>Befund</h1><p>Leber &amp; Milz</p></body></html>"
     )
-    assert clean(page) == "Befund\nLeber & Milz"
+    assert clean(page) == "Befund\n\nLeber & Milz"
     rtf = r"{\rtf1\ansi{\fonttbl{\f0 Arial;}}\f0 Befund:\par Gr\'f6\'dfe der L\u228?sion 6 mm\par}"
     assert clean(rtf) == "Befund:\nGröße der Läsion 6 mm"
 
@@ -121,7 +121,7 @@ def test_sentence_ends() -> None:
 
 
 def test_wrapped_lines_are_joined_and_short_lines_are_not() -> None:
-    wrapped = "Die Leber zeigt im rechten Lappen eine glatt begrenzte hypodense\nLäsion ohne Anreicherung des Kontrastmittels."
+    wrapped = "Die Leber zeigt im rechten Lappen eine glatt begrenzte hypodense\nLäsion ohne KM-Anreicherung."
     assert sentences(wrapped) == [wrapped]
     assert sentences("Leber normal\nMilz normal") == ["Leber normal", "Milz normal"]
 

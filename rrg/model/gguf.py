@@ -54,6 +54,8 @@ class GgufModel:
                     n_batch=BATCH,
                     n_threads=self._threads,
                     n_threads_batch=self._threads,
+                    type_k=llama_cpp.GGML_TYPE_F32,  # half precision here is the largest difference from torch
+                    type_v=llama_cpp.GGML_TYPE_F32,
                     verbose=False,
                 )
             except (ValueError, RuntimeError):

@@ -43,15 +43,17 @@ class TorchModel:
         import torch
         from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
+        from rrg.model.tokenizer import token_id
+
         if threads:
             torch.set_num_threads(threads)
         self.settings: Settings = read_settings(path)
         self.hash = model_hash(path)
         network: Any = LlavaForConditionalGeneration.from_pretrained(path / MODEL, dtype=torch.float32)
         self.network = network.eval()
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(path / MODEL)
-        self._stop: set[int] = {*self.tokenizer.convert_tokens_to_ids(list(CONTROL))}
-        self._image: int = self.tokenizer.convert_tokens_to_ids(IMAGE)
+        self.tokenizer = AutoTokenizer.from_pretrained(path / MODEL)
+        self._stop = {token_id(self.tokenizer, token) for token in CONTROL}
+        self._image = token_id(self.tokenizer, IMAGE)
         self._seen: tuple[bytes, Any] = (b"", None)
 
     def answer(self, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
@@ -65,11 +67,11 @@ class TorchModel:
             while len(written) < room:
                 token = int(scores[-1].argmax())
                 if token in self._stop:
-                    return Generated(self.tokenizer.decode(written), False)
+                    return Generated(str(self.tokenizer.decode(written)), False)
                 written.append(token)
                 inputs = self.network.get_input_embeddings()(torch.tensor([[token]]))
                 scores, cache = self._step(inputs, cache)
-            return Generated(self.tokenizer.decode(written), True)
+            return Generated(str(self.tokenizer.decode(written)), True)
 
     def prompt_tokens(self, prompt: str) -> list[int]:
         """Token ids of a prompt, begin token and image tokens included."""

@@ -41,9 +41,14 @@ def train_tokenizer(texts: Iterable[str], dialect: Dialect, size: int) -> Any:
     return tokenizer
 
 
+def token_id(tokenizer: Any, token: str) -> int:
+    """The id of one token."""
+    return int(tokenizer.convert_tokens_to_ids(token))
+
+
 def encode_chat(tokenizer: Any, text: str, media: str, image_tokens: int) -> list[int]:
     """Token ids of chat text without the begin token; each `media` marker becomes `image_tokens` image tokens."""
-    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    image = token_id(tokenizer, IMAGE)
     ids: list[int] = []
     for number, part in enumerate(text.split(media)):
         ids += [image] * image_tokens if number else []

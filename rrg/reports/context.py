@@ -60,7 +60,7 @@ def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
     walls = _walls(words, hits, atoms)
     if walls is None:
         return made
-    for hit in hits:
+    for hit in sorted(hits, key=lambda each: each.trigger.kind != "prior"):
         kind = hit.trigger.kind
         if kind in ("negation", "unlikely", "uncertain", "history", "prior", "absent", "comparison", "pseudo"):
             made.trigger[hit.first : hit.last] = b"\1" * (hit.last - hit.first)
@@ -193,8 +193,11 @@ def _spread(made: Context, hit: Hit, words: Words, walls: _Walls) -> None:
         "prior": (made.prior,),
         "absent": (made.absent,),
     }[kind]
+    earlier = kind in ("negation", "unlikely") and scope == "before" and made.prior[hit.first] is not None
     for column in fields:
         for i in reach:
+            if earlier and made.prior[i] is None:
+                continue  # "war in der VU nicht abgrenzbar" says nothing against today
             column[i] = column[i] or rule
 
 

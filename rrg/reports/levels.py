@@ -34,7 +34,7 @@ _SPELLED_LEVEL = re.compile(
 )
 _GERMAN = ["erst", "zweit", "dritt", "viert", "fünft", "sechst", "siebt", "acht", "neunt", "zehnt", "elft", "zwölft"]
 _BARE = re.compile(
-    rf"(?<![\w/.-])(?P<list>(?:C|T[hH]|T|L|S)\s?\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:(?:C|T[hH]|T|L|S)\s?)?\d{{1,2}}"
+    rf"(?<![\w/.-])(?P<list>(?:C|T[hH]|T|L|S)\s?(?!0)\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:(?:C|T[hH]|T|L|S)\s?)?\d{{1,2}}"
     r"(?!\s*(?:mm|cm|x|[.,]\d)))*)(?![\w]|[.,]\d)(?P<word>\s+vertebra(?:l\s+bod(?:y|ies)|e)?\b)?"
 )
 _LEVEL = re.compile(

@@ -27,9 +27,9 @@ _ELSEWHERE = frozenset(("pulmonary embolism",))
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
 _DATING = word_set(
-    """ct mrt mr mri pet vom von der die dem from of dated on dort there study scan exam in auf am januar februar
-    maerz april mai juni juli august september oktober november dezember january february march may june july
-    october december"""
+    """ct mrt mr mri pet vom von der die dem from of dated on dort there then damals study scan exam in auf am
+    januar februar maerz april mai juni juli august september oktober november dezember january february march may
+    june july october december"""
 )
 """What may stand between a comparison and the reference into the earlier study."""
 

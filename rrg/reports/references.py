@@ -66,7 +66,7 @@ _BARE = re.compile(
     r"(?=\s*(?:;|\Z))"
 )
 _NOT_A_REFERENCE = re.compile(
-    r"(?:Segment\w*|Seg\.?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
+    r"\b(?:Segment\w*|Seg\.?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
     r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|Skala|scale|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
 )
 _NUMBERS = re.compile(r"(?P<number>\d{1,4})(?P<more>\s?ff?\b)?|(?P<to>-|–|bis|to|through)", re.IGNORECASE)
@@ -143,7 +143,7 @@ def _bare(text: str, start: int, end: int) -> Iterator[Found]:
         parts: list[Found] = []
         while at < len(inside):
             match = _BARE.match(inside, at)
-            if match is None or not _is_bare_reference(match, at == (intro.end() if intro else 0)):
+            if match is None or not _is_bare_reference(match):
                 parts = []
                 break
             images, open_end = numbers(match["images"])
@@ -159,20 +159,26 @@ def _bare(text: str, start: int, end: int) -> Iterator[Found]:
         yield from parts
 
 
-def _is_bare_reference(match: re.Match[str], _first: bool) -> bool:
+_LONG_SERIES = 3
+"""Digits of numbers such as 201, which no ratio has."""
+
+
+def _is_bare_reference(match: re.Match[str]) -> bool:
+    """Refuse dates ("04/2018", "2/18"), clock times, ratios ("2:1"), pressures ("120/80") and decimals."""
     series, sep, images = match["series"], match["sep"].strip(), match["images"]
     first = re.match(r"\d+", images)
     image = int(first.group()) if first else 0
-    if int(series) == 0 or image == 0:
+    if series.startswith("0") or images.startswith("0"):
         return False
     if sep == ":":
-        clock = len(series) == 2 and len(images) == 2 and int(series) < 24 and image < 60
-        return not clock and image > 1
-    if sep in ("/", "."):
-        return image >= 10 and not (sep == "." and len(images) > 3) and not images.startswith("0")
-    if sep == ",":
-        return image >= 10
-    return image > 2
+        clock = len(series) == len(images) == 2 and int(series) < 24 and image < 60
+        return (image > 1 or len(series) == _LONG_SERIES) and not clock
+    if sep == "/":
+        month = int(series) <= 12 and (image < 100 or 1900 <= image < 2100)
+        return image >= 10 and image > int(series) and not month
+    if sep == ".":
+        return 10 <= image < 1000 and len(images) <= 3
+    return image >= 10 if sep == "," else image > 2
 
 
 def numbers(listed: str) -> tuple[tuple[int, ...], bool]:

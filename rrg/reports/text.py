@@ -78,7 +78,7 @@ def _from_html(text: str) -> str:
     parser.feed(text)
     parser.close()
     lines = (line.strip() for line in "".join(parser.parts).split("\n"))
-    return re.sub(r"\n{2,}", "\n", "\n".join(lines))
+    return re.sub(r"\n{2,}", "\n\n", "\n\n".join(lines))
 
 
 _RTF = re.compile(r"\\'([0-9a-fA-F]{2})|\\u(-?\d+) ?\??|\\([a-zA-Z]+)(-?\d+)? ?|\\([^a-zA-Z])|([{}])|([^\\{}]+)")
