@@ -57,7 +57,7 @@ def command(
 
     Greedy decoding: the same input gives the same answer, with either back end. Boxes are pixels of the slice.
 
-    Example:  rrg infer demo/dicom/PH0N00001 --model gguf --lang de -q "Ist die Leber zu sehen?" --page page.html > answers.jsonl
+    Example:  rrg infer demo/dicom/PH0N00001 --model gguf --lang de -q "Wo ist die Leber?" > answers.jsonl
     """
     from rrg.infer_run import Request, run
 

@@ -43,13 +43,13 @@ GROUPED = sorted(set(TABLE) - {"sort"})
 
 @pytest.fixture(scope="session")
 def side(tmp_path_factory: pytest.TempPathFactory, rrg: Rrg) -> Path:
-    """Three phantom studies through every stage, a tiny model that was hardly trained, its GGUF."""
+    """Twelve small phantom studies through every stage, a tiny model that was hardly trained, its GGUF."""
     folder = tmp_path_factory.mktemp("side")
 
     def go(*arguments: object) -> None:
         rrg(*arguments, cwd=folder)
 
-    go("phantom", "--out", "demo", "--studies", 6, "--slices", 8, "--size", 64)
+    go("phantom", "--out", "demo", "--studies", 12, "--slices", 5, "--size", 64)
     go("extract-slices", "demo/dicom", "--store", "store", "--out", "slices.jsonl")
     go("parse-reports", "slices.jsonl", "--reports", "demo/reports", "--out", "reports.jsonl")
     masks = ["--engine", "masks", "--masks", "demo/masks", "--store", "store"]

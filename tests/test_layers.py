@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors records",
     "codec seeds keys",
-    "parallel provenance stream store private geometry anatomy windows",
+    "parallel provenance stream store private folders geometry anatomy windows",
     "pipe",
     "threshold masks",
     "dicom pixels stacks slices reports llm segment",
     "boxes prompt synth formats",
     "phantom pack balance",
-    "model",
+    "model optimise",
     "train export infer metrics outputs study score recipes",
     "cli",
 ]

@@ -121,7 +121,7 @@ def test_comparison_section_points_at_earlier_studies() -> None:
     ]
 
 
-@given(series=st.integers(1, 999), images=st.lists(st.integers(1, 999), min_size=1, max_size=4, unique=True))
+@given(series=st.integers(1, 99_999), images=st.lists(st.integers(1, 999), min_size=1, max_size=4, unique=True))
 def test_written_references_are_read_back(series: int, images: list[int]) -> None:
     *first, last = map(str, images)
     listed = f"{', '.join(first)} und {last}" if first else last

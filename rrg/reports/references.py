@@ -35,14 +35,14 @@ _ORDINAL_AHEAD = r"(?!\.\s+\w)"
 _WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
 
 _SERIES_IMAGE = re.compile(
-    rf"(?<![\w.])(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,4}})(?!\d)(?![.,]\d)(?P<when>{_WHEN})"
+    rf"(?<![\w.])(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)(?P<when>{_WHEN})"
     rf"\s*(?:[,;:/(\-–]|:\s*)?\s*{_PLANE}(?:(?P<image_word>{_IMAGE})\s*[:#]?\s*)(?P<images>{_LIST}){_ORDINAL_AHEAD}",
     re.IGNORECASE,
 )
 _IMAGE_SERIES = re.compile(
     rf"(?<![\w.])(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{_LIST})\s*[,;:/(\-–]?\s*"
     rf"(?:(?:of|in|der|in der|von|aus|aus der|on|auf|from|auf der)\s+)?(?:(?:the|der)\s+)?{_PLANE}"
-    rf"(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,4}})(?!\d)(?![.,]\d)",
+    rf"(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)",
     re.IGNORECASE,
 )
 _COMPACT = re.compile(r"(?<![\w.])S\s?(?P<series>\d{1,3})\s?[/,;]?\s?[BI]\s?(?P<images>\d{1,4})(?!\w|[.,]\d)")
@@ -55,7 +55,7 @@ _IMAGE_BRACKET = re.compile(
     re.IGNORECASE,
 )
 _SERIES_ONLY = re.compile(
-    r"(?<![\w.])(?:Serien?[- ]?(?:nr\.?)?|series|Ser\.?|Se\.?)\s*[:#]?\s*(?P<series>\d{1,4})(?!\d)(?![.,]\d)"
+    r"(?<![\w.])(?:Serien?[- ]?(?:nr\.?)?|series|Ser\.?|Se\.?)\s*[:#]?\s*(?P<series>\d{1,6})(?!\d)(?![.,]\d)"
     r"(?!\s*(?:mm|cm|Aufnahmen|Bilder|images))",
     re.IGNORECASE,
 )
