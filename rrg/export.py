@@ -15,7 +15,7 @@ from rrg.errors import RrgError, UsageError
 from rrg.folders import building, publish
 from rrg.model.gguf import GgufModel
 from rrg.model.gguf_writer import Precision, check_exportable, write_mmproj, write_text
-from rrg.model.load import MODEL, TorchModel
+from rrg.model.load import MODEL, TorchModel, quiet_transformers
 from rrg.model.settings import FILE, Settings, read_settings
 from rrg.model.tokenizer import token_id
 from rrg.pipe import talk
@@ -93,6 +93,7 @@ def to_gguf(run: Path, folder: Path, settings: Settings, precision: Precision) -
     import torch
     from transformers import AutoConfig, LlavaForConditionalGeneration
 
+    quiet_transformers()
     config = AutoConfig.from_pretrained(run / MODEL)
     check_exportable(config)
     network = LlavaForConditionalGeneration.from_pretrained(run / MODEL, dtype=torch.float32)

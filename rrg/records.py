@@ -458,6 +458,7 @@ class Sample:
     split: Literal["train", "val", "test"] | None = None
     """Set by pack."""
     weight: float = 1.0
+    """How often training draws the sample, relative to the others of its images."""
     facets: Mapping[str, str] = field(default_factory=dict)
     """Strata for scores: modality, anatomy, question, ..."""
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -465,7 +466,9 @@ class Sample:
     extra: Mapping[str, Json] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse links to images and mentions that the sample does not have."""
+        """Refuse links to images that the sample does not have, and weights that are not positive."""
+        if not self.weight > 0:
+            raise ValueError(f"weight {self.weight} is not positive")
         images = {image.id for image in self.images}
         for part in (part for turn in self.turns for part in turn.content):
             if part.ref is not None and part.ref not in images:

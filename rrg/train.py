@@ -13,7 +13,7 @@ from rrg.boxes import Kind as BoxFormat
 from rrg.errors import UsageError
 from rrg.folders import building, publish
 from rrg.model import tiny
-from rrg.model.load import MODEL
+from rrg.model.load import MODEL, quiet_transformers
 from rrg.model.settings import Settings, read_settings, write_settings
 from rrg.model.tokenizer import train_tokenizer
 from rrg.optimise import Optimiser, split_matrices
@@ -89,6 +89,7 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"--out {out} is there already; choose another folder")
+    quiet_transformers()
     manifest = check_dataset(dataset)
     run = run_record(dataset, options, base)
     with building(out) as folder:
@@ -129,7 +130,6 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
             demonstration=made_up,
             options=run.options,
         )
-        log.close()
         write_settings(folder, settings)
         parameters = sum(each.numel() for each in model.parameters())
         (folder / "card.md").write_text(card(settings, manifest, log.last, parameters), encoding="utf-8")

@@ -30,7 +30,7 @@ class Log:
     """``metrics.jsonl`` (no clock in it) and progress on stderr."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
+        self._path = path
         self.last: dict[str, dict[str, float]] = {}
         """Stage -> last running means."""
 
@@ -38,12 +38,8 @@ class Log:
         """One line."""
         self.last.setdefault(stage, {}).update(values)
         rounded = {name: round(value, 5) for name, value in values.items()}
-        self._file.write(json.dumps({"stage": stage, "step": step, **rounded}) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"stage": stage, "step": step, **rounded}) + "\n")
 
     def stage(self, stage: str, steps: int) -> Report:
         """The reporter of a stage. It raises RrgError(E_NUMERIC) when a value is not finite."""

@@ -37,6 +37,7 @@ class Question(NamedTuple):
     pictures: tuple[int, ...]
     """Numbers of the pictures, in order."""
     weight: float = 1.0
+    """How often it is drawn, relative to the other questions on its pictures."""
 
 
 def questions_of(
@@ -68,7 +69,7 @@ def batches(
 ) -> Iterator[list[list[Question]]]:
     """Without end: `size` groups of questions that share their pictures, in random order, each group once a round.
 
-    Of a group as many questions are taken, at random, as fit into `most_tokens` together; at least one.
+    Of a group as many questions are taken, at random by their weights, as fit into `most_tokens`; at least one.
     """
     shared: dict[tuple[object, ...], list[Question]] = {}
     for question in questions:
@@ -85,7 +86,10 @@ def batches(
 def _fitting(group: Sequence[Question], most_tokens: int, generator: torch.Generator) -> list[Question]:
     taken: list[Question] = []
     used = group[0].start
-    for number in torch.randperm(len(group), generator=generator).tolist():
+    # the order of u^(1/w) is that of draws without replacement by weight (Efraimidis and Spirakis 2006)
+    weights = torch.tensor([question.weight for question in group], dtype=torch.float64)
+    drawn = torch.rand(len(group), generator=generator, dtype=torch.float64).log() / weights
+    for number in drawn.argsort(descending=True).tolist():
         own = len(group[number].tokens) - group[number].start
         if not taken or used + own <= most_tokens:
             taken.append(group[number])
@@ -107,14 +111,14 @@ class Packed(NamedTuple):
 
 
 def pack_questions(questions: Sequence[Question]) -> Packed:
-    """One sequence of questions with the same start. The learnt tokens of a question share its weight by 1/sqrt(n)."""
+    """One sequence of questions with the same start. Each of the n learnt tokens of a question weighs 1/sqrt(n)."""
     start = questions[0].start
     tokens = list(questions[0].tokens[:start])
     segments, positions, weights = [0] * start, list(range(start)), [0.0] * start
     for number, question in enumerate(questions, 1):
         own = question.tokens[start:]
         learnt = question.loss[start:]
-        share = question.weight / max(1, sum(learnt)) ** 0.5
+        share = 1 / max(1, sum(learnt)) ** 0.5
         tokens += own
         segments += [number] * len(own)
         positions += range(start, start + len(own))

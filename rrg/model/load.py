@@ -34,6 +34,14 @@ def model_hash(path: Path) -> str:
     return hashlib.sha256(weights.encode()).hexdigest()[:16]
 
 
+def quiet_transformers() -> None:
+    """No progress bars and no advice from transformers on stderr."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 class TorchModel:
     """Back end for run folders."""
 
@@ -45,6 +53,7 @@ class TorchModel:
 
         from rrg.model.tokenizer import token_id
 
+        quiet_transformers()
         if threads:
             torch.set_num_threads(threads)
         self.settings: Settings = read_settings(path)

@@ -27,6 +27,9 @@ LESION = "lesion"
 LARGER_BY = 1.5
 """Ratio of areas from which on one structure is called the larger one."""
 
+EASY_WEIGHT = 0.25
+"""Training weight of questions that do not need the image, such as those on the header: they are learnt at once."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -130,6 +133,7 @@ def _sample(seen: Seen, question: Question, lang: Lang, form: int) -> Sample:
         choices=said.choices,
         answer=said.answer,
         needs_image=question.needs_image,
+        weight=1.0 if question.needs_image else EASY_WEIGHT,
     )
 
 
