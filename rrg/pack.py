@@ -211,8 +211,8 @@ class _Packer:
                     self._read_single(line)
         self.runs.check(self.options.partial)
         self.runs.runs.pop(self.run.id, None)  # packing a packed split again
-        if inputs and Path("-") not in inputs and not self.studies:
-            raise RrgError("no slices and no samples in the input; give the output of synth-vqa or synth-ground")
+        if not self.studies:  # also when a stage before died at its start: that is no data set
+            raise RrgError("no slices and no samples in the input; look at the stage before")
         self.balance.settle()
         with spool.open("rb") as file:
             self._write_splits(file)

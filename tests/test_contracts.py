@@ -3,6 +3,7 @@
 import os
 import random
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,19 +208,27 @@ def all_commands() -> list[str]:
     return list(COMMANDS)
 
 
+MAKES = {"phantom": "demo", "pack": "dataset", "train": "run", "export": "gguf"}
+"""Command -> folder that its example makes."""
+
+
 def example(rrg: Rrg, name: str) -> str:
-    text = rrg(name, "--help", env={"COLUMNS": "400"}).stdout.decode()
-    lines = [line.strip() for line in text.splitlines()]
-    start = next(i for i, line in enumerate(lines) if line.startswith("Example:"))
-    return lines[start].removeprefix("Example:").strip()
+    """The example of a command's help, which may be wrapped over several lines."""
+    text = rrg(name, "--help").stdout.decode()
+    return " ".join(text.partition("Example:")[2].partition("\n\n")[0].split())
 
 
 @pytest.mark.parametrize("name", all_commands())
 def test_help_has_an_example_that_runs(side: Path, key_file: Path, rrg: Rrg, name: str, tmp_path: Path) -> None:
     line = example(rrg, name)
-    assert line.startswith(f"rrg {name}") or f"| rrg {name}" in line, line
+    assert f"rrg {name} " in line, line
+    if name == "train":
+        line += " --tower-steps 2 --sft-steps 2"  # as it stands it takes minutes
     for entry in side.iterdir():
-        (tmp_path / entry.name).symlink_to(entry)
+        if entry.is_file():
+            shutil.copy(entry, tmp_path)
+        elif entry.name != MAKES.get(name):
+            (tmp_path / entry.name).symlink_to(entry)
     (tmp_path / "examples").symlink_to(Path(__file__).parents[1] / "examples")
     program = tmp_path / "bin"
     program.mkdir()

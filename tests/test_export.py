@@ -30,7 +30,7 @@ OPTIONS = Options(model="tiny:test", tower_steps=30, sft_steps=60, tower_batch=8
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    return make(tmp_path_factory.mktemp("squares"))
+    return make(tmp_path_factory.mktemp("squares"), patients=20, split=(50, 10, 40))
 
 
 @pytest.fixture(scope="module")

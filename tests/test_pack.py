@@ -315,12 +315,13 @@ def test_existing_folders(rrg: Rrg, studies: list[list[Record]], store: Path, tm
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "x"
 
 
-def test_empty_stdin_makes_an_empty_data_set_and_an_empty_file_fails(rrg: Rrg, store: Path, tmp_path: Path) -> None:
-    rrg("pack", "--store", store, "--out", tmp_path / "d")
-    assert sum(manifest_of(tmp_path / "d")["patients"].values()) == 0  # type: ignore[attr-defined]
+def test_no_input_makes_no_data_set(rrg: Rrg, store: Path, tmp_path: Path) -> None:
+    """Otherwise a pipe whose first stage died at its start would end as a finished data set."""
     (tmp_path / "empty.jsonl").write_bytes(b"")
-    done = rrg("pack", tmp_path / "empty.jsonl", "--store", store, "--out", tmp_path / "e", code=1)
-    assert b"no slices and no samples" in done.stderr
+    for source in ([], [tmp_path / "empty.jsonl"]):
+        done = rrg("pack", *source, "--store", store, "--out", tmp_path / "d", code=1)
+        assert b"no slices and no samples" in done.stderr
+        assert not (tmp_path / "d").exists()
 
 
 def test_an_empty_split_is_warned_of(rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path) -> None:

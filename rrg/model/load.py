@@ -38,8 +38,8 @@ def quiet_transformers() -> None:
     """No progress bars and no advice from transformers on stderr."""
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 class TorchModel:
