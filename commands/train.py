@@ -58,7 +58,7 @@ def command(
         stages=tuple(word.strip() for word in stages.split(",")),
         tower_steps=tower_steps,
         sft_steps=sft_steps,
-        sft_rate=rate if rate is not None else {"none": 2e-3, "lora": 1e-3}[peft],
+        sft_rate=rate,
         peft=peft,
         lora_rank=lora_rank,
         box_format=box_format,

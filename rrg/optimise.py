@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch.nn import Parameter
 
-MATRIX_RATE = 10.0
+MATRIX_RATE = 20.0
 """Learning rate of matrices inside blocks, as a multiple of that of all other weights."""
 DECAY = 0.01
 

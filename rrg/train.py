@@ -42,14 +42,14 @@ class Options:
     """``tiny`` or ``tiny:SIZE``; ignored with `base`."""
     stages: tuple[str, ...] = STAGES
     tower_steps: int = 1000
-    tower_batch: int = 32
-    tower_rate: float = 2e-3
+    tower_batch: int = 16
+    tower_rate: float = 1e-3
     sft_steps: int = 1200
     sft_batch: int = 16
     """Pictures (or groups of pictures) per step."""
     sft_tokens: int = 224
     """Tokens of a sequence: the pictures and as many of their questions as fit."""
-    sft_rate: float = 2e-3
+    sft_rate: float = 1e-3
     peft: Literal["none", "lora"] = "none"
     lora_rank: int = 16
     box_format: BoxFormat = "loc"

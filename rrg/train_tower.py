@@ -14,8 +14,8 @@ from torch.nn import functional
 from rrg.model.tiny import normalised, tower_features
 from rrg.optimise import Optimiser, split_matrices
 
-ZOOM, SHIFT, GAIN, NOISE = 0.15, 0.08, 0.1, 0.02
-"""Augmentation: zoom by up to 15 % either way, shift by up to 8 % of the side, contrast by 10 %, noise in [-1, 1]."""
+ZOOM, SHIFT, GAIN, NOISE = 0.1, 0.04, 0.1, 0.02
+"""Augmentation: zoom by up to 10 % either way, shift by up to 4 % of the side, contrast by 10 %, noise in [-1, 1]."""
 
 
 class Dense(NamedTuple):

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Rrg
 from hypothesis import given
 from hypothesis import strategies as st
-from synth_cases import RUN, a_report, a_study, group, read, samples_of, stream, write_arrays
 
 from rrg.balance import YES_NO, Balance, Stratum, cap
 from rrg.codec import encode
@@ -25,6 +23,8 @@ from rrg.pipe import check_closed
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import Mask, Record, Run, Sample, Slice
 from rrg.synth import grounding, vqa
+from tests.conftest import Rrg
+from tests.synth_cases import RUN, a_report, a_study, group, read, samples_of, stream, write_arrays
 
 PATIENTS = 24
 

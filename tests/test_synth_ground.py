@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Rrg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synth_cases import a_mask, a_report, a_slice, a_study, counts_of, group, read, rectangle, samples_of, stream
 
 from rrg.anatomy import LABELS, display
 from rrg.geometry import union_box
@@ -19,6 +17,8 @@ from rrg.synth import templates
 from rrg.synth.facts import choose, seen_on
 from rrg.synth.grounding import TASKS, Options, ground
 from rrg.synth.snippets import Phrase, snippet
+from tests.conftest import Rrg
+from tests.synth_cases import a_mask, a_report, a_slice, a_study, counts_of, group, read, rectangle, samples_of, stream
 
 GERMAN = (
     "Zyste im rechten <a liver>Leberlappen</a>, 12 mm <r k>(Serie 3, Bild 5)</r>.\n"

@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import Rrg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synth_cases import a_mask, a_report, a_slice, a_study, group, read, rectangle, samples_of, stream
 
 from rrg.anatomy import LABELS, de_phrase, display, is_plural
 from rrg.prompt import render
@@ -18,6 +16,8 @@ from rrg.synth import templates
 from rrg.synth.facts import Said
 from rrg.synth.report_facts import NAMES, Fact, facts_of
 from rrg.synth.vqa import Options, ask_all
+from tests.conftest import Rrg
+from tests.synth_cases import a_mask, a_report, a_slice, a_study, group, read, rectangle, samples_of, stream
 
 YES, NO = {"de": "ja", "en": "yes"}, {"de": "nein", "en": "no"}
 

@@ -32,7 +32,6 @@ from rrg.train_tower import (
     train_tower,
     unfold,
 )
-
 from tests.squares import NAMES, make
 
 SIZE = tiny.SIZES["test"]
