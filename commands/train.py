@@ -18,9 +18,11 @@ def command(
     model: Annotated[str, typer.Option(help="tiny or tiny:SIZE (s, m, l), random at the start.")] = "tiny",
     init_from: Annotated[Path | None, typer.Option(help="Run folder to start from, instead of --model.")] = None,
     stages: Annotated[str, typer.Option(help="tower: learn from masks; sft: learn from questions.")] = "tower,sft",
-    tower_steps: Annotated[int, typer.Option(min=0, help="Steps of the tower stage.")] = 1000,
-    sft_steps: Annotated[int, typer.Option(min=0, help="Steps of the sft stage.")] = 1200,
-    rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate of sft; default by --peft.")] = None,
+    tower_steps: Annotated[int, typer.Option(min=0, help="Steps of the tower stage.")] = 3000,
+    sft_steps: Annotated[int, typer.Option(min=0, help="Steps of the sft stage.")] = 1500,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Peak learning rate of sft; matrices take 20 times as much.")
+    ] = 1e-3,
     peft: Annotated[
         Literal["none", "lora"], typer.Option(help="none: all of the language model; lora: adapt.")
     ] = "none",
@@ -30,8 +32,8 @@ def command(
     preset: Annotated[Preset, typer.Option(help="CT windows of the pictures.")] = "radgrounder",
     lang: Annotated[str, typer.Option(help="Languages to learn.")] = "de,en",
     precision: Annotated[
-        Literal["f32", "bf16"], typer.Option(help="bf16 is twice as fast where the CPU has it.")
-    ] = "f32",
+        Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor has it, else f32.")
+    ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: all cores.")] = None,
     seed: opt.Seed = 0,
     resume: Annotated[
@@ -50,7 +52,7 @@ def command(
         raise UsageError(f"--lang {lang}: expected de, en or de,en")
     import torch
 
-    from rrg.train import Options, train
+    from rrg.train import Options, best_precision, train
 
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     options = Options(
@@ -65,7 +67,7 @@ def command(
         bins=bins,
         preset=preset,
         languages=languages,
-        precision=precision,
+        precision=best_precision() if precision == "auto" else precision,
         seed=seed,
     )
     train(dataset, out, options, base=init_from, resume=resume)

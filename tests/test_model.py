@@ -211,11 +211,21 @@ def test_the_hash_changes_with_weights_and_settings(run: Path, tmp_path: Path) -
     assert load(tmp_path / "copy").hash != load(run).hash
 
 
-def test_a_broken_gguf_is_one_line(gguf: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["llm-f32.gguf", "mmproj-f32.gguf"])
+def test_a_broken_gguf_is_one_line(gguf: Path, tmp_path: Path, name: str) -> None:
     shutil.copytree(gguf, tmp_path / "g")
-    (tmp_path / "g" / "llm-f32.gguf").write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(RrgError, match="E_MODEL"):
-        load(tmp_path / "g")
+    file = tmp_path / "g" / name
+    whole = file.read_bytes()
+    for broken in (
+        b"GGUF" + bytes(100),
+        whole[: len(whole) // 2],
+        whole[:-64],
+        b"",
+        whole[:8] + b"\xff" * 16 + whole[24:],
+    ):
+        file.write_bytes(broken)
+        with pytest.raises(RrgError, match="E_MODEL"):
+            load(tmp_path / "g")
 
 
 def test_settings_come_back(tmp_path: Path) -> None:

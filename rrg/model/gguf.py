@@ -44,6 +44,8 @@ class GgufModel:
         self._kept: tuple[bytes, int] = (b"", 0)
         self._embeddings: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         llm, mmproj = (_one(path, pattern) for pattern in ("llm-*.gguf", "mmproj-*.gguf"))
+        for file in (llm, mmproj):
+            check_file(file)
         self._threads = threads or default_threads(llm.stat().st_size // 2)
         _silence()
         with _quiet_stderr():
@@ -231,6 +233,19 @@ class GgufModel:
             mtmd.mtmd_input_chunks_free(chunks)
             for bitmap in bitmaps:
                 mtmd.mtmd_bitmap_free(bitmap)
+
+
+def check_file(path: Path) -> None:
+    """Raise RrgError(E_MODEL) unless every tensor of a GGUF file lies inside of it. llama.cpp trusts these numbers."""
+    import gguf
+
+    try:
+        size = path.stat().st_size
+        inside = all(each.data_offset + each.n_bytes <= size for each in gguf.GGUFReader(path).tensors)
+    except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError):
+        inside = False
+    if not inside:
+        raise RrgError(f"{path}: not a whole GGUF file; copy it again, or run rrg export again", "E_MODEL")
 
 
 def _one(path: Path, pattern: str) -> Path:
