@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrg.boxes import decode
-from rrg.errors import RrgError, UsageError
+from rrg.errors import RecordError, RrgError, UsageError
 from rrg.folders import building, publish
 from rrg.model.gguf import GgufModel
 from rrg.model.gguf_writer import Precision, check_exportable, write_mmproj, write_text
@@ -78,7 +78,10 @@ def export(run: Path, target: Target, out: Path, *, precision: Precision = "f16"
             found = None
         else:
             to_gguf(run, folder, settings, precision)
-            found = self_test(run, folder, probes_of(settings, dataset))
+            try:
+                found = self_test(run, folder, probes_of(settings, dataset))
+            except RecordError as error:
+                raise RrgError(f"self-test: {error.message}", error.code) from None
             report(found, folder)
         more = {"target": target, "from": json.loads((run / "manifest.json").read_bytes()).get("run", {}).get("id")}
         if found is not None:

@@ -142,7 +142,7 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
 
 def best_precision() -> Literal["f32", "bf16"]:
     """bf16 where the processor multiplies it natively (about twice as fast), else f32."""
-    has = getattr(torch.cpu, "get_capabilities", dict)()
+    has: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bf16" if has.get("avx512_bf16") or has.get("amx_bf16") else "f32"
 
 

@@ -177,6 +177,14 @@ def test_another_tokenizer_is_noticed(
         export(run, "gguf", tmp_path / "g", dataset=dataset)
 
 
+def test_a_probe_that_can_not_be_asked_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = [rrg.export.Probe((), "<|user|>" + "viel " * 600)]
+    monkeypatch.setattr(rrg.export, "probes_of", lambda *_: long)
+    with pytest.raises(RrgError, match=r"self-test: prompt has .*E_TOKENS"):
+        export(run, "gguf", tmp_path / "g")
+    assert not (tmp_path / "g").exists()
+
+
 def test_what_the_self_test_may_find(tmp_path: Path) -> None:
     (tmp_path / "card.md").write_text("")
     report(Agreement(8, 8, 8, 0.001), tmp_path)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rrg.boxes import LOC64
-from rrg.errors import RrgError, UsageError
+from rrg.errors import RecordError, RrgError, UsageError
 from rrg.export import to_gguf
 from rrg.model import tiny
 from rrg.model.gguf import GgufModel
@@ -185,14 +185,18 @@ def test_an_answer_that_meets_the_limit_is_cut(pair: tuple[TorchModel, GgufModel
         assert found.raw
 
 
-def test_wrong_pictures_and_prompts_are_refused(pair: tuple[TorchModel, GgufModel]) -> None:
+def test_wrong_pictures_and_prompts_are_refused_one_by_one(pair: tuple[TorchModel, GgufModel]) -> None:
+    """As errors of that sample: the next one is answered."""
     for model in pair:
-        with pytest.raises(RrgError, match="1 picture markers and 2 pictures"):
-            model.answer(pictures(2), free_prompt("a"), 4)
-        with pytest.raises(RrgError, match="E_TOKENS"):
-            model.answer(pictures(1), free_prompt("viel " * 600), 4)
-        with pytest.raises(RrgError, match="expected uint8"):
-            model.answer([np.zeros((28, 28, 3), np.uint8)], free_prompt("a"), 4)
+        for shown, prompt, code, says in (
+            (pictures(2), free_prompt("a"), "E_MODEL", "1 picture markers and 2 pictures"),
+            (pictures(1), free_prompt("viel " * 600), "E_TOKENS", "the model reads 512"),
+            ([np.zeros((28, 28, 3), np.uint8)], free_prompt("a"), "E_MODEL", "expected uint8"),
+        ):
+            with pytest.raises(RecordError, match=says) as caught:
+                model.answer(shown, prompt, 4)
+            assert caught.value.code == code
+        assert model.answer(pictures(1), free_prompt("a"), 4).raw
 
 
 def test_load_tells_the_kinds_of_folder_apart(run: Path, gguf: Path, tmp_path: Path) -> None:

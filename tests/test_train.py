@@ -297,7 +297,7 @@ def test_lora_adapts_and_merges(dataset: Path, run: Path, tmp_path: Path) -> Non
     base, merged = weights(run), weights(tmp_path / "lora")
     changed = {name for name in base if not torch.equal(base[name], merged[name])}
     assert changed
-    assert all("language_model.layers" in name and "_proj" in name for name in changed)
+    assert all("language_model" in name and ".layers." in name and "_proj." in name for name in changed)
     model = LlavaForConditionalGeneration.from_pretrained(run / "model").eval()
     adapted = PeftModel.from_pretrained(model.model.language_model, tmp_path / "lora" / "adapter").eval()
     whole = LlavaForConditionalGeneration.from_pretrained(tmp_path / "lora" / "model").eval()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rrg.errors import RrgError
+from rrg.errors import RecordError, RrgError
 from rrg.model.settings import FILE, Generated, Model, Pictures, Settings, read_settings
 from rrg.prompt import CONTROL, IMAGE, MEDIA
 from rrg.provenance import sha256_files
@@ -133,16 +133,16 @@ def picture_features(out: Any) -> Any:
 
 
 def check_prompt(prompt: str, pictures: Pictures, tokens: list[int], settings: Settings) -> None:
-    """Raise RrgError when markers and pictures differ, a picture has a wrong size, or the prompt leaves no room."""
+    """Raise RecordError when markers and pictures differ, a picture has a wrong size, or the prompt leaves no room."""
     if prompt.count(MEDIA) != len(pictures):
-        raise RrgError(f"prompt has {prompt.count(MEDIA)} picture markers and {len(pictures)} pictures", "E_MODEL")
+        raise RecordError("E_MODEL", f"prompt has {prompt.count(MEDIA)} picture markers and {len(pictures)} pictures")
     for picture in pictures:
         if picture.shape != (settings.side, settings.side, 3) or picture.dtype != np.uint8:
             wanted = (settings.side, settings.side, 3)
-            raise RrgError(f"picture is {picture.dtype} {picture.shape}; expected uint8 {wanted}", "E_MODEL")
+            raise RecordError("E_MODEL", f"picture is {picture.dtype} {picture.shape}; expected uint8 {wanted}")
     if len(tokens) >= settings.context:
-        raise RrgError(
-            f"prompt has {len(tokens)} tokens, the model reads {settings.context}; ask less at a time", "E_TOKENS"
+        raise RecordError(
+            "E_TOKENS", f"prompt has {len(tokens)} tokens, the model reads {settings.context}; ask less at a time"
         )
 
 
