@@ -114,7 +114,7 @@ def main() -> None:
     for lang in ("de", "en"):
         page = ["--page", out / f"study-{lang}.html", "--lang", lang]
         rrg("infer", study, "--model", out / "gguf", *page, output=out / f"study-{lang}.jsonl")
-    rrg("view", test, rows[""], "--store", out / "dataset" / "store", "--limit", 24, "--page", out / "page.html")
+    rrg("view", rows[""], "--store", out / "dataset" / "store", "--limit", 24, "--page", out / "page.html")
 
     scores["seconds"] = round(time.monotonic() - start, 1)
     scores["peak_mb"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
