@@ -365,7 +365,7 @@ def _make_all(root: Path, settings: Settings, workers: int, run: Run) -> dict[st
         "label_map": label_map_version(),
         "classes": {m: [*class_table(m), BY_ID[LESION].name] for m in ("CT", "MR")},
         "counts": dict(counts),
-        "sha256": {name: sha256_file(root / name) for name in names},
+        "sha256": {name: sha256_file(root / name) for name in (*names, "labels.json")},
     }
     (root / "manifest.json").write_bytes(json.dumps(manifest, indent=1).encode() + b"\n")
     return dict(counts)

@@ -407,7 +407,7 @@ def _loop(
     talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing to do"))
     made = sum(n for name, n in totals.items() if name in _KIND_WORDS)
     if not made and (_rejected(totals) or not from_records):
-        talk(run.command, "nothing usable came out")
+        talk(run.command, "nothing usable came out" if totals else "no usable input")
         _exit(errors.FAILED)
     _exit(errors.RECORDS_FAILED if _rejected(totals) else 0)
 

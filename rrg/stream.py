@@ -141,11 +141,21 @@ class Journal:
         self._file.close()
 
 
+def _open_device(path: Path) -> IO[bytes]:
+    """Open a device or FIFO for writing."""
+    try:
+        return path.open("wb", buffering=1 << 16)
+    except OSError as error:
+        raise UsageError(f"--out {path}: {error.strerror}; give a file") from None
+
+
 class Output:
     """Where lines go: stdout, a file that is whole or absent (``--out``), or both (``--tee``)."""
 
     def __init__(self, out: Path | None, tee: Path | None, *, resume: bool, flush: bool = False) -> None:
         self._stdout = claim_stdout() if out is None else None
+        if out is not None and out.exists() and not out.is_file():
+            self._stdout, out = _open_device(out), None  # /dev/null, a FIFO: nothing there to be whole or absent
         self._flush = flush or (self._stdout is not None and self._stdout.isatty())
         self._target = out or tee
         self._keep_journal = tee is not None

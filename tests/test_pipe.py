@@ -1,6 +1,7 @@
 """The loop behind every command: order, errors, journal, signals, shards, closed pipes, full disks."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -146,6 +147,18 @@ def test_full_disk_is_exit_1() -> None:
         done = subprocess.run(STAGE, input=stream(), stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 1
     assert b"No space left" in done.stderr
+
+
+def test_out_to_a_fifo_or_device_is_written_in_place(tmp_path: Path) -> None:
+    """A device must never be replaced by a file of its name."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    process = subprocess.Popen([*STAGE, "--out", str(fifo)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    reader = subprocess.Popen(["cat", str(fifo)], stdout=subprocess.PIPE)
+    process.communicate(stream(), timeout=60)
+    assert reader.communicate(timeout=60)[0] == stage()
+    assert fifo.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
 
 
 def test_a_reader_that_leaves_is_silent_141() -> None:

@@ -421,7 +421,7 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 def test_the_model_learns_to_see_and_needs_the_right_image(tmp_path: Path) -> None:
     """On unseen patients it finds structures; with another patient's slices it is at chance."""
     dataset = make(tmp_path, patients=120, slices=6, split=(90, 0, 10))
-    options = Options(model="tiny:test", tower_steps=700, sft_steps=500, sft_tokens=160)
+    options = Options(model="tiny:test", tower_steps=1000, sft_steps=800, sft_tokens=160)
     train(dataset, tmp_path / "run", options)
     model = TorchModel(tmp_path / "run")
     part = read_part(dataset, "test", ("de", "en"))
