@@ -51,15 +51,19 @@ _SHARED = {
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """``2/4`` -> (2, 4). ``slurm`` reads SLURM_ARRAY_TASK_ID (counted from MIN) and SLURM_ARRAY_TASK_COUNT."""
+    """``2/4`` -> (2, 4). ``slurm`` reads SLURM_ARRAY_TASK_ID, counted from 1, and SLURM_ARRAY_TASK_COUNT."""
     if text is None:
         return None
     if text == "slurm":
         try:
-            lowest = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "1"))
-            return int(os.environ["SLURM_ARRAY_TASK_ID"]) - lowest + 1, int(os.environ["SLURM_ARRAY_TASK_COUNT"])
+            task, of = int(os.environ["SLURM_ARRAY_TASK_ID"]), int(os.environ["SLURM_ARRAY_TASK_COUNT"])
         except (KeyError, ValueError):
             raise UsageError("--shard slurm: SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT are not set") from None
+        if not 1 <= task <= of:  # a part of the array submitted again would silently do other work
+            raise UsageError(
+                f"--shard slurm: task {task} of {of}; submit --array=1-N, or name the part: --shard {task}/N"
+            )
+        return task, of
     number, slash, of = text.partition("/")
     if not (slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
         raise UsageError(f"--shard {text}: expected I/N with 1 <= I <= N, or slurm")

@@ -17,6 +17,7 @@ class UnmatchedChoice(enum.StrEnum):
 
     ERROR = "error"
     KEEP = "keep"
+    IGNORE = "ignore"
 
 
 @opt.streaming
@@ -34,7 +35,8 @@ def command(
         str, typer.Option(help="Column or JSON field of the accession number or Study Instance UID.")
     ] = "id",
     unmatched: Annotated[
-        UnmatchedChoice, typer.Option(help="Reports of no study in the stream: an error record each, or a report.")
+        UnmatchedChoice,
+        typer.Option(help="Reports of no study in the stream: an error record each, a report each, or nothing."),
     ] = UnmatchedChoice.ERROR,
     key_file: opt.KeyFile = None,
     *,
@@ -42,7 +44,8 @@ def command(
 ) -> None:
     """Find in reports what they say: sections, structures, findings, sizes, and the slices they point at.
 
-    Each study of slice records gets the records of its reports. Without slices: --unmatched keep < /dev/null.
+    Each study of slice records gets the records of its reports. Without slices: --unmatched keep < /dev/null. Names
+    and dates in the text are not masked yet: give pseudonymised reports only.
 
     Example:  rrg parse-reports slices.jsonl --reports demo/reports > facts.jsonl
     """
@@ -61,4 +64,5 @@ def command(
         inputs={"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where)},
     )
     step = functools.partial(parse_study, where=where)
-    run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=left.tail)
+    tail = None if unmatched is UnmatchedChoice.IGNORE else left.tail
+    run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail)

@@ -9,7 +9,7 @@ from rrg.records import KINDS
 
 
 def command(
-    kind: Annotated[str | None, typer.Argument(help="Kind, e.g. rrg.slice/1; none lists them.")] = None,
+    kind: Annotated[str | None, typer.Argument(help="Kind, e.g. slice or rrg.slice/1; none lists them.")] = None,
 ) -> None:
     """Print the JSON Schema of a record kind.
 
@@ -19,6 +19,8 @@ def command(
 
     from rrg.codec import json_schema
 
+    if kind is not None and kind not in KINDS:
+        kind = next((name for name in KINDS if name == f"rrg.{kind}/1"), kind)
     if kind is None:
         print("\n".join(KINDS))
     elif kind in KINDS:

@@ -1,11 +1,12 @@
 """The command table. Answers ``--version`` and ``--help`` without loading any command."""
 
+import contextlib
 import importlib
 import os
 import sys
 from typing import Any
 
-from rrg.errors import USAGE, RrgError
+from rrg.errors import FAILED, READER_GONE, USAGE, RecordError, RrgError
 
 COMMANDS = {
     "phantom": "Make CT and MR studies with organs, lesions, reports and exact truth.",
@@ -67,15 +68,15 @@ def _help() -> str:
 
 def main() -> None:
     """Entry point of the ``rrg`` program."""
+    if sys.stdout is None:  # closed by the caller (>&-)
+        os.open(os.devnull, os.O_WRONLY)
+        sys.stdout = open(1, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     arguments = sys.argv[1:]
     name = arguments[0] if arguments else "--help"
-    if name in ("--help", "-h"):
-        print(_help())
-        return
-    if name == "--version":
-        print(_version())
+    if name in ("--help", "-h", "--version"):
+        _print(_version() if name == "--version" else _help())
         return
     if name not in COMMANDS:
         import difflib
@@ -85,6 +86,15 @@ def main() -> None:
         print(f"rrg: no command {name!r}{hint}", file=sys.stderr)
         raise SystemExit(USAGE)
     run(name, arguments[1:])
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _leave("", READER_GONE)
+    except OSError as error:
+        _leave(f"rrg: stdout: {error.strerror} [E_IO]", FAILED)
 
 
 def load(name: str) -> Any:
@@ -103,7 +113,21 @@ def run(name: str, arguments: list[str]) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         load(name)(arguments, prog_name=f"rrg {name}")
+        sys.stdout.flush()
     except RrgError as error:
-        print(f"rrg {name}: {error}", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(error.exit_code)
+        _leave(f"rrg {name}: {error}", error.exit_code)
+    except RecordError as error:
+        _leave(f"rrg {name}: {error.message} [{error.code}]", FAILED)
+    except BrokenPipeError:
+        _leave("", READER_GONE)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(f"rrg {name}: {where}{error.strerror or error} [E_IO]", FAILED)
+
+
+def _leave(message: str, code: int) -> None:
+    """Say one line and go, without a second look at streams that may be broken."""
+    with contextlib.suppress(OSError):
+        if message:
+            print(message, file=sys.stderr, flush=True)
+    os._exit(code)

@@ -1,5 +1,7 @@
 """The two errors a user may see: one line, no traceback."""
 
+from pathlib import Path
+
 USAGE, FAILED, RECORDS_FAILED, INTERRUPTED_RESUMABLE, INTERRUPTED, READER_GONE = 2, 1, 3, 75, 130, 141
 """Exit codes other than 0, as in the README."""
 
@@ -17,6 +19,13 @@ class UsageError(RrgError):
     """An option or path on the command line is wrong."""
 
     exit_code = USAGE
+
+
+def plain_target(path: Path, option: str) -> Path:
+    """`path`, if a file may be written and renamed there. UsageError for a folder, a device or a FIFO."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{option} {path} is no plain file, and it is not replaced; give a file name")
+    return path
 
 
 class RecordError(Exception):

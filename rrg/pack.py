@@ -256,6 +256,8 @@ class _Packer:
                         f"two different samples have the id {record.id}; pack the output of one run of each stage"
                     )
                 self._once(samples, content, record)
+        for sample in samples.values():
+            self._check_images(sample, slices)
         everything: list[Slice | Mask | Sample] = [*slices.values(), *masks.values(), *samples.values()]
         if not everything:
             return
@@ -264,6 +266,18 @@ class _Packer:
             raise RrgError(f"study {study} has records of {len(patients)} patients; a study has one", "E_MIXED_PATIENT")
         split = split_of(patients.pop(), self.options.split, self.options.seed)
         self._spool(study, split, slices, masks, samples.values(), spool)
+
+    def _check_images(self, sample: Sample, slices: Mapping[str, Slice]) -> None:
+        """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
+        for image in sample.images:
+            known = slices.get(image.slice or "")
+            try:
+                array, _ = split_reference(image.ref)
+            except RecordError as error:
+                raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
+            if known is not None and known.pixels != image.ref:
+                raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
+            self.arrays.add(array)
 
     def _name_run(self, line: Line) -> None:
         run = line.value.get("run")

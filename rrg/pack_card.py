@@ -78,9 +78,9 @@ def _privacy(*, made_up: bool) -> str:
     if made_up:
         return "All studies and reports are made up by `rrg phantom`; no person is behind them."
     return (
-        "Pseudonymised, and still personal data: identifiers are keyed hashes and names in texts are masked by rules, "
-        "but images and reports of real patients can lead back to them. Keep it where the originals may be kept; do "
-        "not pass it on without a legal ground."
+        "Pseudonymised, and still personal data: identifiers are keyed hashes, but names and dates in report texts "
+        "are NOT masked, and images and reports of real patients can lead back to them. Keep it where the originals "
+        "may be kept; do not pass it on without a legal ground."
     )
 
 

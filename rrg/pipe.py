@@ -51,6 +51,14 @@ class Io:
         """Refuse combinations that can not work."""
         if self.out is not None and self.tee is not None:
             raise UsageError("--out and --tee exclude each other")
+        target = self.out or self.tee
+        for name in (target, target and target.with_name(f"{target.name}.partial")):
+            if (
+                name is not None
+                and name.is_file()
+                and any(each.is_file() and each.samefile(name) for each in self.inputs)
+            ):
+                raise UsageError(f"{name} is an input and would be overwritten; give another output")
         if self.resume and self.out is None and self.tee is None:
             raise UsageError("--resume needs --out FILE or --tee FILE: stdout keeps nothing to resume from")
 
@@ -281,7 +289,7 @@ def _merged(inputs: Sequence[Path]) -> Iterator[_Lines]:
     for place in other:
         yield _Lines(None, [line_at(files, place)])
     for study, found in studies.items():
-        lines = [line_at(files, place) for place in found]
+        lines = list({line.raw: line for line in (line_at(files, place) for place in found)}.values())  # each once
         yield _Lines(study, lines, _shard_key(lines, study))
     for raw in ends:
         yield _Lines(None, [Line(raw, {"schema": "rrg.end/1"})])
@@ -404,7 +412,7 @@ def _loop(
     except RrgError:
         _abandon(output)
         raise
-    talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing to do"))
+    talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing made"))
     made = sum(n for name, n in totals.items() if name in _KIND_WORDS)
     if not made and (_rejected(totals) or not from_records):
         talk(run.command, "nothing usable came out" if totals else "no usable input")

@@ -17,7 +17,7 @@ from rrg.geometry import plane_of
 from rrg.keys import pseudonym, shifted_day
 from rrg.parallel import ordered_map
 from rrg.pipe import Count, Item, Made, error_record
-from rrg.pixels import check_claim, check_size, is_hu, read_volume
+from rrg.pixels import check_claim, check_size, is_hu, read_volume, same_image
 from rrg.records import Error, Slice
 from rrg.stacks import Stack, StudyFiles, layout_of, series_of, stacks_of, studies_of, without_duplicates
 
@@ -125,9 +125,16 @@ class _Study:
                 yield self._reject(header, RecordError(self.files.problem.code, self.files.problem.message))
         else:
             first, again = without_duplicates(self.files.headers)
+            kept = {header.sop: header for header in first}
             for header in again:
-                message = "another file of the study has the same SOP Instance UID; the first by name is kept"
-                yield self._reject(header, RecordError("E_DUPLICATE", message))
+                if same_image(header.path, kept[header.sop].path):
+                    message = "the same image as another file of the study; the first by name is kept"
+                    yield self._reject(header, RecordError("E_DUPLICATE", message))
+                else:
+                    message = (
+                        "another object of the study has the same SOP Instance UID; which one is right is not known"
+                    )
+                    yield self._reject(header, RecordError("E_MALFORMED", message))
             for value, headers in series_of(replace(self.files, headers=tuple(first))):
                 yield from self._series(value, headers)
         uid = next((header.study for header in self.files.headers), None)

@@ -84,7 +84,8 @@ def write_array(store: Path, array: str, values: "NDArray[Any]") -> None:
         _open.cache_clear()
     except OSError as error:
         raise RrgError(
-            f"store: {error.strerror or error} while writing {array}; free space and run again", "E_IO"
+            f"store: {error.strerror or error} while writing {array}; see to the folder and its free space",
+            "E_IO",
         ) from None
 
 

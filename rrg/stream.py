@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple, cast
 
 import jsonlines
 
-from rrg.errors import RrgError, UsageError
+from rrg.errors import RrgError, UsageError, plain_target
 
 
 class Line(NamedTuple):
@@ -32,7 +32,10 @@ def claim_stdout() -> IO[bytes]:
 
 def _load(raw: str | bytes) -> Line:
     data = raw.encode() if isinstance(raw, str) else raw
-    return Line(data.rstrip(b"\r\n"), json.loads(data))
+    try:
+        return Line(data.rstrip(b"\r\n"), json.loads(data))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
@@ -86,7 +89,7 @@ def places(path: Path) -> Iterator[tuple[Place, Any]]:
             if raw.strip():
                 try:
                     yield Place(path, offset, len(raw)), json.loads(raw)
-                except ValueError:
+                except (ValueError, RecursionError):
                     raise RrgError(
                         f"{path.name}, line {number}: not JSON; every line must be one JSON object"
                     ) from None
@@ -157,7 +160,7 @@ class Output:
         if out is not None and out.exists() and not out.is_file():
             self._stdout, out = _open_device(out), None  # /dev/null, a FIFO: nothing there to be whole or absent
         self._flush = flush or (self._stdout is not None and self._stdout.isatty())
-        self._target = out or tee
+        self._target = out or (plain_target(tee, "--tee") if tee is not None else None)
         self._keep_journal = tee is not None
         self._file: IO[bytes] | None = None
         self.journal: Journal | None = None

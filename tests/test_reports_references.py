@@ -61,6 +61,8 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("en", "Cyst (3, 47).", [(3, [47], False)]),
         ("de", "Os sacrum (1:37), Lunge (101:1).", [(1, [37], False), (101, [1], False)]),
         ("en", "Cysts (3:12, 47 and 88).", [(3, [12, 47, 88], False)]),
+        ("de", "Im Bild 3 Zyste in der rechten Niere, 12 mm.", [(None, [3], False)]),
+        ("de", "Auf Bild 5 Raumforderung der Milz.", [(None, [5], False)]),
         ("en", "Cyst (se 3 im 45).", [(3, [45], False)]),
         ("en", "Cyst, images 145-52 of series 3.", [(3, list(range(145, 153)), False)]),
         ("en", "Cyst (image 12*, series 3).", [(3, [12], False)]),

@@ -84,6 +84,9 @@ def write_files(files: Mapping[Path, bytes]) -> None:
     partials = []
     try:
         for path, data in files.items():
+            if path.exists() and not path.is_file():
+                path.write_bytes(data)  # a device or FIFO is written in place, never replaced
+                continue
             partial = path.with_name(path.name + ".partial")
             partial.write_bytes(data)
             partials.append((partial, path))

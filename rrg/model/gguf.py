@@ -264,7 +264,9 @@ def _silence() -> None:
     from llama_cpp import mtmd_cpp
 
     if not _SILENT:
-        _SILENT.append(llama_cpp.llama_log_callback(lambda level, text, data: None))
+        # a function of the C library that does nothing with (level, ...): a Python callback would swallow what a
+        # signal handler raises while it runs
+        _SILENT.append(ctypes.cast(ctypes.CDLL(None).abs, llama_cpp.llama_log_callback))
         for setter in (llama_cpp.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
             setter(_SILENT[0], ctypes.c_void_p(0))
 

@@ -49,6 +49,7 @@ class TorchModel:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoTokenizer, LlavaForConditionalGeneration
 
         from rrg.model.tokenizer import token_id
@@ -58,7 +59,12 @@ class TorchModel:
             torch.set_num_threads(threads)
         self.settings: Settings = read_settings(path)
         self.hash = model_hash(path)
-        network: Any = LlavaForConditionalGeneration.from_pretrained(path / MODEL, dtype=torch.float32)
+        try:
+            network: Any = LlavaForConditionalGeneration.from_pretrained(path / MODEL, dtype=torch.float32)
+        except (OSError, ValueError, SafetensorError):
+            raise RrgError(
+                f"{path}: no whole model inside; copy the run folder again, or train again", "E_MODEL"
+            ) from None
         self.network = network.eval()
         self.tokenizer = AutoTokenizer.from_pretrained(path / MODEL)
         self._stop = {token_id(self.tokenizer, token) for token in CONTROL}

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
-from rrg.errors import RrgError
+from rrg.errors import RrgError, plain_target
 from rrg.outputs.cards import Card, Mark, Statement, of_prediction, sentences
 from rrg.outputs.pictures import CT_PRESETS, Picture
 from rrg.outputs.words import FLAGS, KINDS, WORDS
@@ -97,7 +97,7 @@ def write_document(
     titles = (title, title) if isinstance(title, str) else title
     entries: list[str] = []
     left_out = size = 0
-    partial = path.with_name(path.name + ".partial")
+    partial = plain_target(path, "--page").with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="\n") as file:

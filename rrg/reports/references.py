@@ -26,7 +26,8 @@ _NUM = r"\d{1,4}(?!\d)(?![.,]\d)(?!\s*[x×]\s*\d)"
 _NEXT = (
     r"(?=\*?\s*(?:[),;.:\]/(?!]|\Z|und\b|and\b|u\.|bis\b|to\b|through\b|oder\b|or\b|sowie\b|&|-|–|ff?\b|of\b|in\b|der\b|"
     r"von\b|aus\b|from\b|des\b|on\b|auf\b|noch\b|nicht\b|the\b|Serie|Ser\b|Se\b|series|ser\b|S\d|vom\b|zeigt|is\b|are\b|"
-    r"im\b|am\b|mit\b|with\b|gut\b|abgrenzbar|dargestellt|shows?\b|siehe|vgl|cf\b|aktuell|current|zuvor|previously)|[\"'])"
+    r"im\b|am\b|mit\b|with\b|gut\b|abgrenzbar|dargestellt|shows?\b|siehe|vgl|cf\b|aktuell|current|zuvor|previously)|[\"']|"
+    r"\s+(?!(?:Stunde|Tag|Woche|Monat|Jahr|Minute|Sekunde|Uhr|Ebene|Sequenz|Phase|Prozent)\w*)(?-i:[A-ZÄÖÜ][a-zäöüß]))"
 )
 _SEP = r"\s*(?:,?\s*(?:und|and|u\.|oder|or|sowie|&)|,|/|;)\s*"
 _TO = r"\s*(?:-|–|bis|to|through)\s*"
