@@ -118,6 +118,10 @@ def run(name: str, arguments: list[str]) -> None:
         _leave(f"rrg {name}: {error}", error.exit_code)
     except RecordError as error:
         _leave(f"rrg {name}: {error.message} [{error.code}]", FAILED)
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # so the parser of Typer marks a reader that went away
+            _leave("", READER_GONE)
+        raise
     except BrokenPipeError:
         _leave("", READER_GONE)
     except OSError as error:

@@ -203,7 +203,25 @@ def test_what_is_there_twice_is_packed_once(
     (tmp_path / "b.jsonl").write_bytes(given_stream)
     rrg("pack", tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--store", store, "--out", tmp_path / "d")
     assert manifest_of(tmp_path / "d")["counts"] == manifest_of(packed)["counts"]
-    assert manifest_of(tmp_path / "d")["funnel"]["dropped.duplicate_slice"] == 6 * (PATIENTS + 3)  # type: ignore[index]
+    lines = given_stream.splitlines(keepends=True)
+    twice = b"".join(line * (1 + (b"rrg.slice/1" in line)) for line in lines)
+    rrg("pack", "--store", store, "--out", tmp_path / "e", stdin=twice)
+    assert manifest_of(tmp_path / "e")["counts"] == manifest_of(packed)["counts"]
+    assert manifest_of(tmp_path / "e")["funnel"]["dropped.duplicate_slice"] == 6 * (PATIENTS + 3)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("hostile", ["../../../../etc/passwd#0", "series/nobody#0", "series/../x#0", "series/a"])
+def test_a_sample_that_points_at_nothing_is_refused(
+    rrg: Rrg, given_stream: bytes, store: Path, tmp_path: Path, hostile: str
+) -> None:
+    lines = given_stream.splitlines(keepends=True)
+    at = next(n for n, line in enumerate(lines) if b"rrg.sample/1" in line)
+    record = json.loads(lines[at])
+    record["images"][0] |= {"ref": hostile}
+    lines[at] = json.dumps(record).encode() + b"\n"
+    done = rrg("pack", "--store", store, "--out", tmp_path / "d", stdin=b"".join(lines), code=1)
+    assert done.stderr.count(b"\n") == 1, done.stderr
+    assert not (tmp_path / "d").exists()
 
 
 def test_links_lead_to_the_same_arrays(
