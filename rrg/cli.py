@@ -19,7 +19,7 @@ COMMANDS = {
     "train": "Train or fine-tune a grounded model on a data set.",
     "export": "A run to a merged model, or to GGUF for a CPU.",
     "infer": "Reports, answers and boxes for a study, an image, a data set or a stream.",
-    "view": "A page of slices with their masks, boxes and sentences; no model needed.",
+    "view": "A page of slices, the boxes of their masks, and sentences; no model needed.",
     "score": "Predictions against references, with intervals.",
     "pipeline": "Run a recipe: all of the above as real processes with real pipes.",
     "where": "What stands behind an id: UIDs and file names.",
