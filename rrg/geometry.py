@@ -75,11 +75,6 @@ def patient_from_voxel(voxel: Array, affine: Array) -> Array:
     return voxel @ affine[:3, :3].T + affine[:3, 3]
 
 
-def voxel_from_patient(patient: Array, affine: Array) -> Array:
-    """(n, 3) (x, y, z) in mm, LPS -> (n, 3) fractional (slice, row, column)."""
-    return (patient - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
-
-
 def box_of(mask: NDArray[Any]) -> Box | None:
     """Half-open box of the non-zero pixels of a (rows, columns) array; None when there are none."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -117,8 +112,3 @@ def iou(a: Box, b: Box) -> float:
         return 0.0
     shared = width * height
     return shared / ((a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - shared)
-
-
-def area_mm2(box: Box, spacing_mm: tuple[float, float]) -> float:
-    """Area of `box` in mm². `spacing_mm` is (between rows, between columns), as DICOM Pixel Spacing."""
-    return (box.y1 - box.y0) * spacing_mm[0] * (box.x1 - box.x0) * spacing_mm[1]

@@ -325,6 +325,20 @@ def test_an_image_without_pixels(extract: Extract, tmp_path: Path) -> None:
     assert extract(folder, code=3).codes == ["E_TRUNCATED"]
 
 
+def test_another_image_with_the_same_uid_is_rejected_not_dropped(extract: Extract, tmp_path: Path) -> None:
+    folder = series(tmp_path / "in")
+    save(image(2, pixels=gradient(77)), folder / "zz")
+    out = extract(folder, code=3)
+    assert out.codes == ["E_MALFORMED"]
+    assert len(out.slices) == 4
+
+
+def test_a_rescale_that_no_float_holds(extract: Extract, tmp_path: Path) -> None:
+    folder = series(tmp_path / "in")
+    save(image(9, RescaleSlope="1e308"), folder / "9")
+    assert "E_RESCALE" in extract(folder, code=3).codes
+
+
 def test_a_second_copy_is_counted_and_is_no_failure(extract: Extract, tmp_path: Path) -> None:
     folder = series(tmp_path / "in")
     save(image(2), folder / "zz")
