@@ -29,7 +29,7 @@ def command(
     """
     import functools
 
-    from rrg.dicom import files_under
+    from rrg.files import files_under
     from rrg.keys import fingerprint, load_key
     from rrg.provenance import make_run
     from rrg.slices import extract, items

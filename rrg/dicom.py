@@ -10,8 +10,7 @@ import os
 import stat
 import unicodedata
 import warnings
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,9 @@ from pydicom import config, uid
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from rrg.errors import RecordError, UsageError
+from rrg.errors import RecordError
+from rrg.files import Source, open_file
+from rrg.labels import TAGS, Labels, labels_of
 
 config.settings.reading_validation_mode = config.IGNORE  # a bad value is ours to judge, and must not reach a log
 
@@ -103,6 +104,15 @@ class Header:
     """Gantry/Detector Tilt in degrees; 0 when absent."""
     burned_in: bool
     lossy: bool
+    lossy_ratio: float | None
+    """Lossy Image Compression Ratio."""
+    padding: int | None
+    """Pixel Padding Value, as stored (two's complement where `signed`)."""
+    window: tuple[float, float] | None
+    """(Window Center, Window Width): the first pair that can be used."""
+    window_function: str | None
+    """VOI LUT Function, where it is one of the three of the standard."""
+    labels: Labels
     transfer_syntax: str
     size: int
     """Bytes of the file."""
@@ -126,59 +136,6 @@ class Rejected(NamedTuple):
     name: str
     code: str
     message: str
-
-
-class Source(NamedTuple):
-    """A file to look at."""
-
-    path: str
-    name: str
-
-
-# --- finding files
-
-
-def files_under(paths: Sequence[Path]) -> Iterator[Source]:
-    """Every file at or under the paths, by name; links to folders are followed, once. UsageError: no such path."""
-    for path in paths:
-        try:
-            path.stat()
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; give DICOM files or folders") from None
-    return _walk_all(paths)
-
-
-def _walk_all(paths: Sequence[Path]) -> Iterator[Source]:
-    seen: set[tuple[int, int]] = set()
-    for path in paths:
-        if path.is_dir():
-            yield from _walk(str(path), "", seen)
-        else:
-            yield Source(str(path), _printable(path.name))
-
-
-def _walk(folder: str, name: str, seen: set[tuple[int, int]]) -> Iterator[Source]:
-    found = os.stat(folder)  # noqa: PTH116 - names need not be UTF-8 and are many
-    if (found.st_dev, found.st_ino) in seen:
-        return
-    seen.add((found.st_dev, found.st_ino))
-    try:
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    except OSError:
-        yield Source(folder, name)  # read_header tells why
-        return
-    for entry in listed:
-        inner = f"{name}/{_printable(entry.name)}" if name else _printable(entry.name)
-        if entry.is_dir():
-            yield from _walk(entry.path, inner, seen)
-        else:
-            yield Source(entry.path, inner)
-
-
-def _printable(name: str) -> str:
-    """A file name as valid Unicode: bytes that are not UTF-8 become ``\\xNN``."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 # --- the header pass
@@ -288,9 +245,14 @@ _TAGS = {
     "rescale_type": 0x00281054,
     "lossy": 0x00282110,
     "modality_lut": 0x00283000,
+    "lossy_ratio": 0x00282112,
+    "padding": 0x00280120,
+    "window_center": 0x00281050,
+    "window_width": 0x00281051,
+    "window_function": 0x00281056,
 }
 """What the header pass reads: names of ours -> tags."""
-_WANTED: list[Any] = [Tag(tag) for tag in _TAGS.values()]
+_WANTED: list[Any] = [Tag(tag) for tag in {**_TAGS, **TAGS}.values()]
 _FUNCTIONAL_GROUPS: list[Any] = [Tag(0x52009229), Tag(0x52009230)]
 
 
@@ -313,7 +275,7 @@ def _read_header(source: Source) -> Header:
     try:
         if not stat.S_ISREG(os.stat(source.path).st_mode):  # noqa: PTH116
             raise RecordError("E_NOT_DICOM", "not a regular file (folder without access, pipe, socket or device)")
-        with open(source.path, "rb") as file:  # noqa: PTH123
+        with open_file(source.path) as file:
             size = os.fstat(file.fileno()).st_size
             _check_magic(file)
             dataset = parse(file)
@@ -375,6 +337,11 @@ def _read_header(source: Source) -> Header:
         tilt=tags.number(t["tilt"]) or 0.0,
         burned_in=(tags.text(t["burned_in"]) or "").upper() == "YES",
         lossy=tags.text(t["lossy"]) == "01" or _syntax(dataset) in LOSSY_SYNTAXES,
+        lossy_ratio=tags.number(t["lossy_ratio"]),
+        padding=_padding(tags, signed=tags.short(t["signed"]) == 1),
+        window=usable_window(tags.floats(t["window_center"]), tags.floats(t["window_width"])),
+        window_function=_window_function(tags.text(t["window_function"])),
+        labels=labels_of(tags),
         transfer_syntax=_syntax(dataset),
         size=size,
         pixel_offset=offset,
@@ -475,6 +442,23 @@ def usable_spacing(values: Floats) -> tuple[float, float] | None:
     return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
 
 
+def usable_window(centers: Floats, widths: Floats) -> tuple[float, float] | None:
+    """The first (center, width) with a width of at least 1 (DICOM PS3.3 C.11.2.1.2), or None."""
+    return next(((c, w) for c, w in zip(centers, widths, strict=False) if w >= 1), None)
+
+
+def _window_function(text: str | None) -> str | None:
+    word = (text or "LINEAR").upper()
+    return word if word in ("LINEAR", "LINEAR_EXACT", "SIGMOID") else None
+
+
+def _padding(tags: _Tags, *, signed: bool) -> int | None:
+    value = tags.binary(_TAGS["padding"])
+    if value is None:
+        return None
+    return int(value) - 2**16 if signed and value >= 2**15 else int(value)
+
+
 def usable_position(values: Floats) -> tuple[float, float, float] | None:
     """Image Position (Patient), or None."""
     return (values[0], values[1], values[2]) if len(values) == 3 and max(map(abs, values)) < 1e6 else None
@@ -502,7 +486,7 @@ def frames_of(header: Header) -> list[Header]:
     if not header.multi_frame:
         return [header]
     try:
-        with open(header.path, "rb") as file:  # noqa: PTH123
+        with open_file(header.path) as file:
             dataset = parse(file, _FUNCTIONAL_GROUPS)
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None

@@ -21,6 +21,7 @@ from pydicom.tag import Tag
 
 from rrg.dicom import PIXEL_DATA, UNDEFINED, Header, parse, uid_name
 from rrg.errors import RecordError
+from rrg.files import open_file
 
 PACKAGES = {
     uid.JPEGBaseline8Bit: "python-gdcm or pylibjpeg-libjpeg",
@@ -219,7 +220,7 @@ def read_native(header: Header, out: NDArray[Any]) -> None:
     """Read uncompressed stored values of one frame straight into `out`, (rows, columns) of the stored dtype."""
     assert header.pixel_offset is not None
     start = header.pixel_offset + ((header.frame or 1) - 1) * header.frame_bytes
-    with open(header.path, "rb", buffering=0) as file:  # noqa: PTH123
+    with open_file(header.path) as file:
         file.seek(start)
         view = memoryview(out.view(np.uint8).reshape(-1).data)
         while view:
@@ -255,7 +256,7 @@ def decode_frames(path: str, headers: Sequence[Header]) -> Iterator[NDArray[Any]
     first = headers[0]
     decoder = _decoder(first.transfer_syntax)
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open_file(path) as file:
             dataset = parse(file, [Tag(PIXEL_DATA), Tag(0x00280006)], pixels=True)
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None

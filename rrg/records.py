@@ -18,6 +18,11 @@ Side = Literal["left", "right", "both"]
 """The patient's side."""
 
 
+Role = Literal["primary", "reformat", "mip", "vrt", "localizer", "bolus", "dynamic", "derived"]
+"""``mip``: maximum (or minimum, average) intensity slabs; ``vrt``: rendered surfaces; ``bolus``: bolus tracking;
+``dynamic``: one of several phases at the same places (4-D); ``derived``: computed maps and the rest."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """What a command was told to do. Written first; its id is stamped on every record that the run makes."""
@@ -119,6 +124,10 @@ class Slice:
     """One-based frame number in a multi-frame object."""
     study_day: int | None = None
     """Study date as a day number with a secret shift per patient: only differences mean something."""
+    study_year: int | None = None
+    """With ``--dates year``."""
+    study_date: str | None = None
+    """With ``--dates keep``, YYYY-MM-DD."""
     pixels: str
     """Reference ``series/<id>#<index>`` in the store."""
     sha256: str
@@ -135,7 +144,25 @@ class Slice:
     contrast: bool | None = None
     """Contrast agent given (Contrast/Bolus Agent present)."""
     plane: Literal["axial", "coronal", "sagittal", "oblique"] | None = None
-    role: Literal["primary", "reformat", "localizer", "derived"] = "primary"
+    role: Role = "primary"
+    """What the volume is for (rrg.roles)."""
+    time_index: int | None = None
+    """Zero-based phase of a ``dynamic`` (4-D) series."""
+    thickness_mm: float | None = None
+    """Slice Thickness."""
+    kernel: Literal["soft", "lung", "bone", "brain"] | None = None
+    """Class of the CT convolution kernel."""
+    contrast_phase: Literal["native", "arterial", "portal", "delayed"] | None = None
+    sequence: Literal["T1", "T2", "PD", "FLAIR", "STIR", "DWI", "ADC", "SWI", "TOF", "PERFUSION"] | None = None
+    """Class of the MR sequence."""
+    fat_suppressed: bool | None = None
+    scanner: str | None = None
+    """Manufacturer, from a closed list."""
+    field_strength_t: float | None = None
+    """Of an MR scanner, in tesla."""
+    sex: Literal["F", "M", "O"] | None = None
+    age_band: Literal["0-17", "18-29", "30-39", "40-49", "50-59", "60-69", "70-79", "80+"] | None = None
+    """Age at the study, in years."""
     spacing_mm: tuple[float, float] | None = None
     """(between rows, between columns), as Pixel Spacing."""
     slice_spacing_mm: float | None = None
@@ -144,9 +171,20 @@ class Slice:
     """Image Position (Patient): centre of pixel (0, 0), LPS."""
     orientation: tuple[float, float, float, float, float, float] | None = None
     """Image Orientation (Patient): direction along a row (of growing column), then along a column (of growing row)."""
+    gaps_mm: tuple[float, float] | None = None
+    """(smallest, largest) distance of neighbouring slices, where they differ (flag ``gap_mm``)."""
+    tilt_degrees: float | None = None
+    """Angle between the way from slice to slice and the slice normal, where it is not 0 (flag ``shear``)."""
+    padding: float | None = None
+    """Value of pixels outside of the scanned area (Pixel Padding Value), as stored in the array."""
+    window: tuple[float, float] | None = None
+    """(center, width) of the first usable window of the header, in units of the array."""
+    window_function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] | None = None
+    lossy_ratio: float | None = None
+    """Lossy Image Compression Ratio; 8.0 means 8:1 (flag ``lossy``)."""
     flags: tuple[str, ...] = ()
-    """Doubtful but usable: ``no_mm``, ``no_uid``, ``gap_mm``, ``tilt``, ``shear``, ``lossy``, ``burned_in``,
-    ``monochrome1`` (stored values grow darker; not inverted)."""
+    """Doubtful but usable: ``no_mm``, ``no_uid``, ``gap_mm``, ``tilt``, ``shear``, ``resampled``, ``lossy``,
+    ``burned_in``, ``charset_raw``, ``sform_qform``, ``monochrome1`` (stored values grow darker; not inverted)."""
     extra: Mapping[str, Json] | None = None
 
     def __post_init__(self) -> None:
@@ -157,6 +195,39 @@ class Slice:
             raise ValueError(f"slice of {self.rows} x {self.columns} pixels")
         if self.spacing_mm is not None and not (self.spacing_mm[0] > 0 and self.spacing_mm[1] > 0):
             raise ValueError(f"Pixel Spacing {self.spacing_mm} is not positive")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """A volume that `extract-slices` found in the headers, and whether its slices were taken."""
+
+    schema: Literal["rrg.series/1"] = "rrg.series/1"
+    id: str
+    """Keyed hash, as ``Slice.series``."""
+    run: str = ""
+    patient: str
+    study: str
+    accession: str | None = None
+    series_number: int | None = None
+    count: int
+    """Slices of the volume, by the headers."""
+    rows: int
+    columns: int
+    modality: str
+    role: Role
+    plane: Literal["axial", "coronal", "sagittal", "oblique"] | None = None
+    body_part: str | None = None
+    contrast: bool | None = None
+    contrast_phase: str | None = None
+    kernel: str | None = None
+    sequence: str | None = None
+    thickness_mm: float | None = None
+    slice_spacing_mm: float | None = None
+    taken: bool
+    """Its slices were (or, without ``--store``, would be) extracted."""
+    reason: str
+    """Why, or why not: a rule by its name."""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -510,12 +581,13 @@ class Prediction:
     extra: Mapping[str, Json] | None = None
 
 
-Record = Run | End | Error | Slice | Report | Mask | Sample | Prediction
+Record = Run | End | Error | Series | Slice | Report | Mask | Sample | Prediction
 
 KINDS: dict[str, type[Record]] = {
     "rrg.run/1": Run,
     "rrg.end/1": End,
     "rrg.error/1": Error,
+    "rrg.series/1": Series,
     "rrg.slice/1": Slice,
     "rrg.report/1": Report,
     "rrg.mask/1": Mask,

@@ -11,8 +11,9 @@ from typing import Literal, cast
 from tqdm import tqdm
 
 from rrg import private, store
-from rrg.dicom import Header, Rejected, files_under, frames_of, read_headers
+from rrg.dicom import Header, Rejected, frames_of, read_headers
 from rrg.errors import RecordError
+from rrg.files import files_under
 from rrg.geometry import plane_of
 from rrg.keys import pseudonym, shifted_day
 from rrg.parallel import ordered_map

@@ -4,14 +4,14 @@ import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rrg.dicom import Header, Rejected
 from rrg.geometry import plane_of, slice_normal
+from rrg.records import Role
 
-Role = Literal["primary", "reformat", "localizer", "derived"]
 SAME_POSITION_MM = 0.01
 """Slices nearer than this along the normal lie at one position."""
 SAME_DIRECTION = 1e-3

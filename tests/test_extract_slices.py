@@ -18,7 +18,8 @@ from pydicom import uid
 
 from rrg import private, store
 from rrg.codec import decode
-from rrg.dicom import Header, Rejected, Source, files_under, read_header, read_headers
+from rrg.dicom import Header, Rejected, read_header, read_headers
+from rrg.files import Source, files_under
 from rrg.geometry import volume_affine
 from rrg.keys import pseudonym
 from rrg.pixels import read_volume

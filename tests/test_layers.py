@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors records",
     "codec seeds keys",
-    "parallel provenance stream store private folders geometry anatomy windows",
+    "parallel provenance stream store private folders files labels geometry anatomy windows",
     "pipe",
     "threshold masks",
     "dicom pixels stacks slices reports llm segment",

@@ -128,7 +128,8 @@ def test_without_a_side_the_slice_keeps_its_size() -> None:
 
 
 def test_a_real_ct_shows_lung_in_red_and_bone_in_all(data: Path) -> None:
-    from rrg.dicom import Header, files_under, read_headers
+    from rrg.dicom import Header, read_headers
+    from rrg.files import files_under
     from rrg.pixels import read_volume
 
     found = read_headers(list(files_under([data / "lidc-idri-0314-chest-ct" / "full_5mm"])))
