@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas clean
+.PHONY: demo test proofs chaos lint venv schemas bench bench-extract clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -28,6 +28,11 @@ proofs: venv  ## what training teaches, with controls that must fail
 
 chaos: venv  ## kills at random instants, resumes, compares bytes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
+
+bench: bench-extract  ## everything measured side by side: bench-out/, and the tables
+
+bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
+	$(BIN)/python -m tests.bench.extract
 
 lint: venv
 	$(BIN)/ruff check

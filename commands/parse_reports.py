@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rrg.pipe import Io, run_groups
+from rrg.pipe import Io, run_groups, run_items
 
 from . import _options as opt
 
@@ -38,23 +38,29 @@ def command(
         UnmatchedChoice,
         typer.Option(help="Reports of no study in the stream: an error record each, a report each, or nothing."),
     ] = UnmatchedChoice.ERROR,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Header index of extract-slices: references are resolved on it, no slice records are read."),
+    ] = None,
     key_file: opt.KeyFile = None,
     *,
     io: Io,
 ) -> None:
     """Find in reports what they say: sections, structures, findings, sizes, and the slices they point at.
 
-    Each study of slice records gets the records of its reports. Without slices: --unmatched keep < /dev/null. Names
-    and dates in the text are not masked yet: give pseudonymised reports only.
+    Each study of slice records (or, with --index, of the index) gets the records of its reports. Without either:
+    --unmatched keep < /dev/null. Names and dates in the text are not masked yet: give pseudonymised reports only.
 
     Example:  rrg parse-reports slices.jsonl --reports demo/reports > facts.jsonl
     """
+    from rrg.errors import UsageError
+    from rrg.index import open_index
     from rrg.keys import fingerprint, load_key
     from rrg.provenance import make_run
     from rrg.records import Slice
     from rrg.reports.lexicon import lexicon_version
     from rrg.reports.sources import Where, digest
-    from rrg.reports.steps import Unmatched, parse_study
+    from rrg.reports.steps import Unmatched, indexed_items, parse_indexed, parse_study
 
     where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
     left = Unmatched(where, io, keep=unmatched is UnmatchedChoice.KEEP)
@@ -63,6 +69,11 @@ def command(
         {"unmatched": unmatched.value, "text_column": text_column, "id_column": id_column},
         inputs={"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where)},
     )
-    step = functools.partial(parse_study, where=where)
     tail = None if unmatched is UnmatchedChoice.IGNORE else left.tail
+    if index is not None:
+        if io.inputs:
+            raise UsageError("--index takes the place of slice records: give no FILE")
+        items = indexed_items(open_index(index), where, left, io.has)
+        run_items(functools.partial(parse_indexed, where=where), items, run=run, io=io, tail=tail)
+    step = functools.partial(parse_study, where=where)
     run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail)

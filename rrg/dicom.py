@@ -7,11 +7,10 @@ numbers.
 import dataclasses
 import math
 import os
-import stat
 import unicodedata
 import warnings
 from collections.abc import Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 import pydicom
@@ -19,6 +18,7 @@ from pydicom import config, uid
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from rrg import archives, dicom_deflated
 from rrg.errors import RecordError
 from rrg.files import Source, open_file
 from rrg.labels import TAGS, Labels, labels_of
@@ -27,6 +27,8 @@ config.settings.reading_validation_mode = config.IGNORE  # a bad value is ours t
 
 UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = 0x7FE00010
+NIFTI = "nifti"
+"""`Header.transfer_syntax` of what `rrg.nifti` reads."""
 Floats = tuple[float, ...]
 
 SINGLE_FRAME = {
@@ -123,6 +125,10 @@ class Header:
     frame: int | None = None
     """One-based, in a multi-frame object."""
     multi_frame: bool = False
+    flags: tuple[str, ...] = ()
+    """What reading found doubtful: ``charset_raw``, ``sform_qform``."""
+    real: bool = False
+    """Stored values are floats (NIfTI)."""
 
     @property
     def frame_bytes(self) -> int:
@@ -257,7 +263,7 @@ _FUNCTIONAL_GROUPS: list[Any] = [Tag(0x52009229), Tag(0x52009230)]
 
 
 def read_header(source: Source) -> Header | Rejected:
-    """Header of one file, told by its content. Never hangs on a special file."""
+    """Header of one object, told by its content. Never hangs on a special file. An archive of many is E_ARCHIVE."""
     try:
         return _read_header(source)
     except RecordError as error:
@@ -266,18 +272,43 @@ def read_header(source: Source) -> Header | Rejected:
         return Rejected(source.name, "E_MALFORMED", _not_parsed("header", error))
 
 
+def read_source(source: Source) -> list[Header | Rejected]:
+    """Headers of all objects of one file: one, or those of the members of a zip archive (at least one)."""
+    found = read_header(source)
+    if isinstance(found, Header) or found.code != "E_ARCHIVE":
+        return [found]
+    try:
+        if not archives.is_zip(source.path):
+            return [found]
+        members = archives.members(source.path)
+    except RecordError as error:
+        return [Rejected(source.name, error.code, error.message)]
+    except OSError as error:
+        return [Rejected(source.name, "E_PATH", f"file can not be read: {error.strerror}; copy it again")]
+    if not members:
+        return [Rejected(source.name, "E_ARCHIVE", "empty archive; leave it out")]
+    return [_read_member(source, member) for member in members]
+
+
+def _read_member(source: Source, member: archives.Member) -> Header | Rejected:
+    inner = Source(f"{source.path}\0{member.name}", f"{source.name}/{member.name}")
+    return Rejected(inner.name, "E_ARCHIVE", member.problem) if member.problem else read_header(inner)
+
+
 def read_headers(sources: Sequence[Source]) -> list[Header | Rejected]:
-    """Headers of several files; a unit of work for a process."""
-    return [read_header(source) for source in sources]
+    """Headers of all objects of several files; a unit of work for a process."""
+    return [found for source in sources for found in read_source(source)]
 
 
 def _read_header(source: Source) -> Header:
     try:
-        if not stat.S_ISREG(os.stat(source.path).st_mode):  # noqa: PTH116
-            raise RecordError("E_NOT_DICOM", "not a regular file (folder without access, pipe, socket or device)")
         with open_file(source.path) as file:
-            size = os.fstat(file.fileno()).st_size
-            _check_magic(file)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            if _check_magic(file) == "nifti":
+                from rrg import nifti  # nibabel is loaded only where there is such a file
+
+                return nifti.read_header(source)
             dataset = parse(file)
             deflated = _syntax(dataset) == uid.DeflatedExplicitVRLittleEndian
             offset, length = (None, None) if deflated else _pixel_data_at(file, dataset)
@@ -352,25 +383,40 @@ def _read_header(source: Source) -> Header:
     return header
 
 
-def _check_magic(file: IO[bytes]) -> None:
-    """Refuse what no parser need see: no ``DICM``, and no element of group 2 or 8 at the start."""
-    head = file.read(132)
+def _check_magic(file: IO[bytes]) -> Literal["dicom", "nifti"]:
+    """Who reads a file. Refuse what no parser need see: no known mark, and no element of group 2 or 8 at the start."""
+    head = file.read(archives.HEAD)
     file.seek(0)
-    if head[128:] == b"DICM":
-        return
+    kind = archives.kind_of(head)
+    if kind == "dicom":
+        return "dicom"
+    if kind in ("nifti", "nifti pair", "gzip"):
+        return "nifti"
+    if kind is not None:
+        raise RecordError("E_ARCHIVE", "archive or packed file of a kind or at a place that is not read; unpack it")
     group, element = int.from_bytes(head[:2], "little"), int.from_bytes(head[2:4], "little")
     swapped = head[:2] in (b"\0\2", b"\0\x08")
     if len(head) < 16 or not (swapped or (group in (2, 8) and element < 0x4000)):
         raise RecordError("E_NOT_DICOM", f"not a DICOM file ({'empty' if not head else 'no DICM mark'}); leave it out")
+    return "dicom"
 
 
 def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -> Dataset:
-    """The wanted tags of an open file. Any failure of the parser is E_MALFORMED."""
+    """The wanted tags of an open file. Any failure of the parser is E_MALFORMED.
+
+    A deflated data set is unpacked here, up to `dicom_deflated.MAX_BYTES` (E_TOO_LARGE): pydicom knows no limit.
+    """
+    tags = [*_WANTED, *extra]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True, specific_tags=[*_WANTED, *extra])
-    except OSError:
+            plain = dicom_deflated.unpacked(file)
+            if plain is None:
+                return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True, specific_tags=tags)
+            found = pydicom.dcmread(plain, stop_before_pixels=not pixels, force=True, specific_tags=tags)
+            found.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+            return found
+    except (OSError, RecordError):
         raise
     except EOFError:
         raise RecordError("E_TRUNCATED", "file ends inside an element; copy it again from its source") from None
@@ -486,6 +532,10 @@ def frames_of(header: Header) -> list[Header]:
     if not header.multi_frame:
         return [header]
     try:
+        if header.transfer_syntax == NIFTI:
+            from rrg import nifti
+
+            return nifti.frames_of(header)
         with open_file(header.path) as file:
             dataset = parse(file, _FUNCTIONAL_GROUPS)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg import slices
+from rrg import extract
 from rrg.anatomy import LABELS, display
 from rrg.boxes import decode
 from rrg.errors import RecordError, UsageError
@@ -25,7 +25,7 @@ from rrg.outputs.spool import save_part
 from rrg.pipe import Count, Group, Made, error_record, talk
 from rrg.prompt import template_text, user_prompt
 from rrg.records import Error, ImageRef, Mention, Prediction, Sample, Slice
-from rrg.windows import Preset, picture
+from rrg.windows import Preset, look
 
 Control = Literal["none", "shuffled", "blank"]
 Look = Callable[[ImageRef], NDArray[np.uint8]]
@@ -85,7 +85,7 @@ def answer_group(group: Group, task: Task) -> Iterator[Made]:
     yield from answer_work(Work(group.key, samples, group.of(Slice)), task)
 
 
-def answer_item(payload: Work | slices.Work | Path, task: Task, asking: Asking | None = None) -> Iterator[Made]:
+def answer_item(payload: Work | extract.Work | Path, task: Task, asking: Asking | None = None) -> Iterator[Made]:
     """Step for everything else: the samples of a data set's study, a study on disk, or a picture file."""
     if isinstance(payload, Work):
         yield from answer_work(payload, task)
@@ -178,7 +178,7 @@ def question_of(sample: Sample) -> str:
 
 
 def _look(image: ImageRef, pixels: Pixels, settings: Settings) -> NDArray[np.uint8]:
-    return picture(pixels(image), image.unit, cast(Preset, settings.preset), settings.side)[0]
+    return look(image, pixels(image), cast(Preset, settings.preset), settings.side)[0]
 
 
 @functools.cache

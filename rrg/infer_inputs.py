@@ -4,13 +4,13 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
-from rrg import slices, study
+from rrg import extract, study
 from rrg.codec import encode
 from rrg.errors import UsageError
 from rrg.infer_pixels import read_picture
@@ -145,7 +145,7 @@ def picture_work(path: Path, asking: Asking) -> Work:
     return Work(name, tuple(samples), held={image.ref: pixels})
 
 
-def study_work(work: slices.Work, asking: Asking) -> Work:
+def study_work(work: extract.Work, asking: Asking) -> Work:
     """The samples about the chosen slices of a study; says on stderr which they are, and why."""
     held = study.open_study(work, asking.spec, asking.key)
     samples: list[Sample] = []
@@ -173,7 +173,8 @@ def picture_items(paths: Sequence[Path]) -> Iterator[Item]:
 def study_items(paths: Sequence[Path], key: bytes) -> Iterator[Item]:
     """One piece of work per study; files that give no image come first. RrgError when nothing is DICOM."""
     found = 0
-    for item in slices.items(paths, key):
+    opened = extract.indexed(paths)
+    for item in chain(extract.rejected_items(opened, key), extract.study_items(opened, key)):
         found += item.payload.study is not None
         yield item
     if not found:

@@ -130,12 +130,14 @@ def run_groups(
     tail: Callable[[], Iterable[Made]] | None = None,
     merge: bool = False,
     seen: Callable[[Sequence[Line]], None] | None = None,
+    made: Callable[[bytes], None] | None = None,
 ) -> None:
     """Apply `step` to each study of the input and append what it makes to the study's lines.
 
     Every line of the input is passed on byte for byte. `step` must be picklable (a module-level function or a
     ``functools.partial`` of one). `tail` makes the last records, in this process. `seen` is shown the lines of every
-    study, in this process, also those of other shards and finished ones. Does not return: leaves the process with the
+    study, in this process, also those of other shards and finished ones; `made` the lines that the step added to a
+    study. Does not return: leaves the process with the
     exit code of the README.
     """
     names = {name for name, kind in KINDS.items() if kind in kinds}
@@ -152,20 +154,29 @@ def run_groups(
                 yield [line.raw for line in part.lines], _key(run, wanted), (part.key, wanted)
 
     apply = functools.partial(_apply_group, step, run, tuple(sorted(names)))
-    _loop(work(), apply, run, io, tail, from_records=True)
+    _loop(work(), apply, run, io, tail, from_records=True, made=made)
 
 
 def run_items(
-    step: Step, items: Iterable[Item], *, run: Run, io: Io, tail: Callable[[], Iterable[Made]] | None = None
+    step: Step,
+    items: Iterable[Item],
+    *,
+    run: Run,
+    io: Io,
+    tail: Callable[[], Iterable[Made]] | None = None,
+    made: Callable[[bytes], None] | None = None,
 ) -> None:
-    """Apply `step` to the payload of each item. As `run_groups`, for commands without records as input."""
+    """Apply `step` to the payload of each item. As `run_groups`, for commands without records as input.
+
+    `made` is shown the lines that each item gave, in this process.
+    """
 
     def work() -> Iterator[tuple[list[bytes], bytes | None, Any]]:
         for item in items:
             if io.has(item.shard_key):
                 yield [], _key(run, [item.key.encode()]), (item.key, item.payload)
 
-    _loop(work(), functools.partial(_apply_item, step, run), run, io, tail, from_records=False)
+    _loop(work(), functools.partial(_apply_item, step, run), run, io, tail, from_records=False, made=made)
 
 
 def read_records(inputs: Sequence[Path], kinds: tuple[type[Record], ...]) -> Iterator[Record]:
@@ -373,6 +384,7 @@ def _loop(
     tail: Callable[[], Iterable[Made]] | None,
     *,
     from_records: bool,
+    made: Callable[[bytes], None] | None = None,
 ) -> None:
     """Write the run record, every item, the tail and the end record, then leave the process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -384,6 +396,8 @@ def _loop(
         output.write([encode(run)])
         for result in _results(work, apply, output, io.workers, run.command):
             totals.update(result.counts)
+            if made is not None:
+                made(result.body)
             if io.on_error is OnError.FAIL and _rejected(result.counts):
                 raise _FirstFailure
         if tail is not None:
@@ -413,8 +427,8 @@ def _loop(
         _abandon(output)
         raise
     talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing made"))
-    made = sum(n for name, n in totals.items() if name in _KIND_WORDS)
-    if not made and (_rejected(totals) or not from_records):
+    usable = sum(n for name, n in totals.items() if name in _KIND_WORDS)
+    if not usable and (_rejected(totals) or not from_records):
         talk(run.command, "nothing usable came out" if totals else "no usable input")
         _exit(errors.FAILED)
     _exit(errors.RECORDS_FAILED if _rejected(totals) else 0)
@@ -425,7 +439,8 @@ def _rejected(counts: Mapping[str, int]) -> bool:
     return any(name.startswith("error.") and name not in ("error.E_NOT_IMAGE", "error.E_DUPLICATE") for name in counts)
 
 
-_KIND_WORDS = {name.removeprefix("rrg.").partition("/")[0] for name in KINDS} - {"run", "end", "error"}
+_KIND_WORDS = {name.removeprefix("rrg.").partition("/")[0] for name in KINDS} - {"run", "end", "error"} | {"image"}
+"""Counts that say that something usable came out; `image`: headers of an index."""
 
 
 def _results(

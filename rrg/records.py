@@ -427,6 +427,10 @@ class ImageRef:
     modality: str | None = None
     unit: Literal["HU", "stored", "rgb"] = "stored"
     spacing_mm: tuple[float, float] | None = None
+    padding: float | None = None
+    """Value of pixels outside of the scanned area."""
+    inverted: bool | None = None
+    """High values are dark (MONOCHROME1)."""
     days_before: int | None = None
     """For priors: days between this image and the current one."""
 

@@ -33,7 +33,8 @@ EngineName = Literal["masks", "threshold", "totalsegmentator"]
 Device = Literal["auto", "cpu", "gpu"]
 TASK_OF = {"CT": "total", "MR": "total_mr"}
 """Task of TotalSegmentator, and name of a label map, by modality."""
-
+NOT_SEGMENTED = ("localizer", "bolus", "mip", "vrt")
+"""Roles of series that no volume lies behind."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
@@ -92,7 +93,7 @@ def segment_study(group: Group, settings: Settings) -> Iterator[Made]:
     done = {(mask.series, mask.engine) for mask in group.of(Mask)}
     series: dict[str, list[Slice]] = defaultdict(list)
     for slice_ in group.of(Slice):
-        if slice_.role != "localizer":
+        if slice_.role not in NOT_SEGMENTED:
             series[slice_.series].append(slice_)
     elsewhere: list[tuple[Slice, masks_files.WrongGridError]] = []
     found_one = False

@@ -2,15 +2,19 @@
 
 import dataclasses
 import hashlib
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
 from rrg.dicom import Header, Rejected
-from rrg.geometry import plane_of, slice_normal
+from rrg.geometry import slice_normal
+from rrg.labels import type_hints
 from rrg.records import Role
+from rrg.roles import Part, plane_at, roles_of
 
 SAME_POSITION_MM = 0.01
 """Slices nearer than this along the normal lie at one position."""
@@ -21,6 +25,10 @@ EVEN_MM, EVEN_SHARE = 0.02, 0.02
 SHEAR_SINE = 0.01
 """A stack whose origin drifts off the normal by more than this share of the way is sheared (about 0.6 degrees)."""
 TILT_DEGREES = 0.1
+STRAIGHT_MM, STRAIGHT_SHARE = 0.1, 0.1
+"""Slices of an even stack lie on a line, to this much across the normal, in mm and as a share of the median gap."""
+MANY_GRIDS = 32
+"""A series of more grids is no volume; further slices join only a grid that is exactly theirs (bounds the search)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +58,8 @@ class Stack(NamedTuple):
     """0 for the first stack of a series."""
     headers: tuple[Header, ...]
     role: Role
+    time_index: int | None = None
+    """Zero-based phase, of a ``dynamic`` stack."""
 
 
 class Layout(NamedTuple):
@@ -58,6 +68,11 @@ class Layout(NamedTuple):
     spacing_mm: float | None
     """Distance of neighbours along the normal; None when uneven, unknown, or of one slice."""
     flags: tuple[str, ...]
+    """Of ``no_mm``, ``gap_mm``, ``tilt``, ``shear``; see `rrg.records.Slice`."""
+    gaps_mm: tuple[float, float] | None = None
+    """(smallest, largest) distance of neighbours along the normal; with flag ``gap_mm``."""
+    tilt_degrees: float | None = None
+    """Angle between the way from the first slice to the last and the normal; with flag ``shear``."""
 
 
 # --- studies and series
@@ -126,14 +141,15 @@ def without_duplicates(headers: Sequence[Header]) -> tuple[list[Header], list[He
 
 
 def stacks_of(headers: Sequence[Header]) -> list[Stack]:
-    """Split a series into stacks: by grid, orientation and image type, then by phase where slices share a position."""
-    grids: list[list[Header]] = []
-    for header in sorted(headers, key=_reading_order):
-        home = next((grid for grid in grids if _same_grid(grid[0], header)), None)
-        grids.append([header]) if home is None else home.append(header)
-    stacks = [tuple(stack) for grid in grids for stack in _phases(grid)]
-    stacks.sort(key=lambda stack: min(_reading_order(header) for header in stack))
-    return [Stack(number, stack, _role(stack, stacks)) for number, stack in enumerate(stacks)]
+    """Split a series into stacks: by grid, orientation and kind, then by what differs where slices share a position.
+
+    Every header is in exactly one stack. Near linear in their number.
+    """
+    families = count()
+    parts = [part for grid in _grids(headers) for part in _parts(grid, families)]
+    parts.sort(key=lambda part: min(map(_reading_order, part.headers)))
+    roles = roles_of(parts)
+    return [Stack(n, part.headers, role, time) for n, (part, (role, time)) in enumerate(zip(parts, roles, strict=True))]
 
 
 def _reading_order(header: Header) -> tuple[int, int, str]:
@@ -141,112 +157,146 @@ def _reading_order(header: Header) -> tuple[int, int, str]:
     return 2**31 if number is None else number, header.frame or 0, header.sop
 
 
+def _grids(headers: Sequence[Header]) -> list[list[Header]]:
+    """Slices of one array: same size, spacing, orientation and kind of values; in reading order."""
+    exact: dict[Hashable, list[Header]] = {}
+    similar: dict[Hashable, list[list[Header]]] = defaultdict(list)
+    grids: list[list[Header]] = []
+    for header in sorted(headers, key=_reading_order):
+        kind = (
+            header.rows,
+            header.columns,
+            header.modality,
+            tuple(hint for hint in type_hints(header.image_type) if hint != "dynamic"),
+            header.position is None,
+            header.slope is None,
+        )
+        own = (kind, header.spacing, header.orientation)
+        grid = exact.get(own)
+        if grid is None:
+            known = similar[kind]
+            grid = next((g for g in known[:MANY_GRIDS] if _same_grid(g[0], header)), None)
+            if grid is None:
+                grid = []
+                known.append(grid)
+                grids.append(grid)
+            exact[own] = grid
+        grid.append(header)
+    return grids
+
+
 def _same_grid(a: Header, b: Header) -> bool:
-    """Slices of one array: same size, spacing, orientation, kind of values, and localizers apart."""
-    if (a.rows, a.columns, a.modality, _is_localizer(a)) != (b.rows, b.columns, b.modality, _is_localizer(b)):
-        return False
-    if (a.position is None) != (b.position is None) or (a.slope is None) != (b.slope is None):
-        return False
     return _near(a.spacing, b.spacing, 1e-3) and _near(a.orientation, b.orientation, SAME_DIRECTION)
 
 
 def _near(a: Sequence[float] | None, b: Sequence[float] | None, tolerance: float) -> bool:
     if a is None or b is None:
         return a is b
-    return max(abs(x - y) for x, y in zip(a, b, strict=True)) <= tolerance
+    for x, y in zip(a, b, strict=True):  # noqa: SIM110 - half the time of all()
+        if abs(x - y) > tolerance:
+            return False
+    return True
 
 
-def along_normal(header: Header) -> float | None:
-    """Place of a slice on its normal, in mm; None without position or orientation."""
-    if header.position is None or header.orientation is None:
-        return None
-    return float(np.dot(slice_normal(header.orientation), header.position))
+class _Attribute(NamedTuple):
+    """What may tell slices at one position apart."""
+
+    is_time: bool
+    values: list[Hashable]
+    """One for each slice of the grid; those of one attribute can be sorted."""
 
 
-def _phases(grid: Sequence[Header]) -> Iterator[list[Header]]:
-    """Split slices that share positions (echoes, b-values, phases) into stacks that do not; each sorted."""
-    places = [along_normal(header) for header in grid]
-    if any(place is None for place in places):
-        yield sorted(grid, key=_reading_order)
+def _parts(grid: Sequence[Header], families: Iterator[int]) -> Iterator[Part]:
+    """Slices of a grid, sorted along the normal, with no two at one position.
+
+    Those that share positions are split by image type, echo time, b-value, kernel and thickness, place in the plane;
+    then by temporal position, trigger time or acquisition; then, when no tag tells them apart, by instance number.
+    """
+    if any(header.position is None or header.orientation is None for header in grid):
+        yield Part(tuple(grid))
         return
     normal = slice_normal(grid[0].orientation or ())  # one for all: neighbours must not swap by rounding
-    order = sorted(
-        ((float(np.dot(normal, header.position or ())), header) for header in grid),
-        key=lambda pair: (pair[0], _reading_order(pair[1])),
-    )
-    positions: list[list[Header]] = []
-    last = 0.0
-    for place, header in order:
-        if positions and place - last < SAME_POSITION_MM:
-            positions[-1].append(header)
+    points = np.array([header.position for header in grid], float)
+    places = points @ normal
+    positions: list[list[int]] = []
+    last = -math.inf
+    for i in np.argsort(places, kind="stable").tolist():
+        if places[i] - last < SAME_POSITION_MM:
+            positions[-1].append(i)
         else:
-            positions.append([header])
-            last = place
+            positions.append([i])
+            last = float(places[i])
     if len(positions) == len(grid):
-        yield [position[0] for position in positions]
+        yield Part(tuple(grid[position[0]] for position in positions))
         return
-    if (keyed := _by_phase(positions)) is not None:
-        yield from keyed
-        return
-    for turn in range(max(map(len, positions))):
-        yield [sorted(position, key=_reading_order)[turn] for position in positions if turn < len(position)]
+    for position in positions:
+        position.sort()  # the grid is in reading order
+    across = np.round(points - np.outer(places, normal)).tolist()
+    attributes = [
+        _Attribute(False, [header.image_type for header in grid]),
+        _Attribute(False, [_sortable(header.phase[1], 2) for header in grid]),
+        _Attribute(False, [_sortable(_b_value(header), 1) for header in grid]),
+        _Attribute(False, [(h.labels.kernel or "", *_sortable(h.labels.thickness_mm, 3)) for h in grid]),
+        _Attribute(False, [tuple(place) for place in across]),
+        _Attribute(True, [_sortable(header.phase[2], 3) for header in grid]),
+        _Attribute(True, [_sortable(header.phase[4], 3) for header in grid]),
+        _Attribute(True, [_sortable(header.phase[0], 3) for header in grid]),
+    ]
+    yield from _split(grid, positions, attributes, families)
 
 
-def _by_phase(positions: Sequence[Sequence[Header]]) -> list[list[Header]] | None:
-    """Stacks by what tells the slices of each position apart: image type, else one attribute of the phase.
+def _sortable(value: float | None, digits: int) -> tuple[bool, float]:
+    return value is not None, round(value or 0.0, digits)
 
-    An attribute counts when it makes as many stacks as slices share a position, so one that differs on every slice
-    (an acquisition number per rotation) does not.
+
+def _b_value(header: Header) -> float | None:
+    return header.labels.b_value if header.phase[3] is None else header.phase[3]
+
+
+def _split(
+    grid: Sequence[Header], positions: list[list[int]], attributes: Sequence[_Attribute], families: Iterator[int]
+) -> Iterator[Part]:
+    """Parts of the slices at `positions` (indices into `grid`).
+
+    An attribute counts when its values account for all slices that share a position: one that differs on every slice
+    (an acquisition number per rotation) makes too many groups, one that differs elsewhere leaves too many together.
     """
     most = max(map(len, positions))
-    attributes: list[Callable[[Header], tuple[Any, ...]]] = [lambda header: header.image_type]
-    for i in range(len(positions[0][0].phase)):
-        attributes.append(lambda header, i=i: (header.phase[i] is not None, header.phase[i] or 0.0))  # type: ignore[misc]
-    for attribute in attributes:
-        stacks: dict[tuple[Any, ...], list[Header]] = defaultdict(list)
-        for header in (header for position in positions for header in position):
-            stacks[attribute(header)].append(header)
-        apart = all(len({attribute(header) for header in position}) == len(position) for position in positions)
-        if apart and len(stacks) == most:
-            return [stacks[key] for key in sorted(stacks)]
-    return None
+    if most == 1:
+        yield Part(tuple(grid[position[0]] for position in positions))
+        return
+    for number, attribute in enumerate(attributes):
+        if not 1 < len({attribute.values[i] for position in positions for i in position}) <= most:
+            continue
+        groups: dict[Hashable, list[list[int]]] = defaultdict(list)
+        for position in positions:
+            here: dict[Hashable, list[int]] = defaultdict(list)
+            for i in position:
+                here[attribute.values[i]].append(i)
+            for value, members in here.items():
+                groups[value].append(members)
+        together = sum(max(map(len, group)) for group in groups.values())
+        if together != most or (attribute.is_time and len(groups) != most):
+            continue
+        family = next(families)
+        for time, value in enumerate(sorted(groups)):  # type: ignore[type-var]
+            if attribute.is_time:
+                yield Part(tuple(grid[members[0]] for members in groups[value]), family, time, len(positions))
+            else:
+                yield from _split(grid, groups[value], attributes[number + 1 :], families)
+        return
+    family, places = next(families), len(positions)
+    for turn in range(most):
+        positions = [position for position in positions if turn < len(position)]
+        yield Part(tuple(grid[position[turn]] for position in positions), family, turn, places)
 
 
-# --- what a stack is
-
-
-def _is_localizer(header: Header) -> bool:
-    return any(word in ("LOCALIZER", "SCOUT", "TOPOGRAM") for word in header.image_type)
-
-
-def _role(stack: Sequence[Header], stacks: Sequence[Sequence[Header]]) -> Role:
-    """Localizer by Image Type or by geometry; then what Image Type says of reformats and derived images."""
-    first = stack[0]
-    if _is_localizer(first) or _looks_like_localizer(stack, stacks):
-        return "localizer"
-    types = first.image_type
-    derived = bool(types) and types[0] == "DERIVED"
-    plane = plane_of(first.orientation) if first.orientation else None
-    if {"REFORMATTED", "MPR"} & set(types) or (derived and first.modality == "CT" and plane not in (None, "axial")):
-        return "reformat"
-    return "derived" if derived else "primary"
-
-
-def _looks_like_localizer(stack: Sequence[Header], stacks: Sequence[Sequence[Header]]) -> bool:
-    """At most 2 slices across a stack 4 times as large, or a few in all three planes (MR has no tag for it)."""
-    if first_plane(stack) is None:
-        return False
-    if len(stack) <= 2:
-        return any(
-            first_plane(other) not in (None, first_plane(stack)) and len(other) >= 4 * len(stack) for other in stacks
-        )
-    planes = {first_plane(other) for other in stacks}
-    return len(stack) < 10 and {"axial", "coronal", "sagittal"} <= planes
+# --- where the slices of a stack are
 
 
 def first_plane(stack: Sequence[Header]) -> str | None:
     """Plane of a stack by its first slice."""
-    return plane_of(stack[0].orientation) if stack[0].orientation else None
+    return plane_at(stack[0].orientation)
 
 
 def layout_of(headers: Sequence[Header]) -> Layout:
@@ -260,13 +310,21 @@ def layout_of(headers: Sequence[Header]) -> Layout:
     if len(headers) < 2 or first.orientation is None or any(header.position is None for header in headers):
         return Layout(None, tuple(sorted(flags)))
     normal = slice_normal(first.orientation)
-    places = np.array([header.position for header in headers], float)
-    gaps = np.diff(places @ normal)
+    points = np.array([header.position for header in headers], float)
+    places = points @ normal
+    gaps = np.diff(places)
     middle = float(np.median(gaps))
-    step = places[-1] - places[0]
-    drift = step - normal * float(step @ normal)
-    if float(np.linalg.norm(drift)) > SHEAR_SINE * float(np.linalg.norm(step)):
+    way = points[-1] - points[0]
+    along = float(way @ normal)
+    drift = float(np.linalg.norm(way - normal * along))
+    tilt_degrees = None
+    if drift > SHEAR_SINE * math.hypot(along, drift):
         flags |= {"shear", "tilt"}
-    if float(np.abs(gaps - middle).max()) > max(EVEN_MM, EVEN_SHARE * middle):
-        return Layout(None, tuple(sorted(flags | {"gap_mm"})))
-    return Layout(float((places[-1] - places[0]) @ normal) / (len(headers) - 1), tuple(sorted(flags)))
+        tilt_degrees = round(math.degrees(math.atan2(drift, abs(along))), 2)
+    line = points[0] + np.outer((places - places[0]) / along, way) if along else points
+    bent = float(np.linalg.norm(points - line, axis=1).max())
+    uneven = float(np.abs(gaps - middle).max()) > max(EVEN_MM, EVEN_SHARE * abs(middle))
+    if uneven or bent > max(STRAIGHT_MM, STRAIGHT_SHARE * abs(middle)):
+        reach = (round(float(gaps.min()), 4), round(float(gaps.max()), 4))
+        return Layout(None, tuple(sorted(flags | {"gap_mm"})), reach, tilt_degrees)
+    return Layout(along / (len(headers) - 1), tuple(sorted(flags)), None, tilt_degrees)

@@ -16,7 +16,7 @@ import secrets
 import shutil
 import struct
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -62,24 +62,32 @@ def sha256_pixels(pixels: "NDArray[Any]") -> str:
 # --- writing
 
 
-def write_array(store: Path, array: str, values: "NDArray[Any]") -> None:
+def write_array(
+    store: Path, array: str, values: "NDArray[Any]", places: Sequence[int] | None = None, count: int = 0
+) -> None:
     """Write (slices, ...) `values` as `store`/`array`, whole or not at all; the same values give the same bytes.
 
     Write the array first, then emit the record that names it. One writer per array; a second one with other values
     replaces the array in one step. Chunks that are all zero take no space.
+
+    With `places` only some slices of an array of `count` are known, ``values[i]`` is slice ``places[i]``: those that
+    the array holds already stay. RecordError(E_GRID) when that array has another shape or dtype.
     """
     if not _ARRAY.fullmatch(array):
         raise RecordError("E_PATH", f"array name {array[:80]!r} is not of the form series/<id>")
     if values.dtype.name not in DTYPES or values.ndim < 2 or 0 in values.shape:
         raise ValueError(f"array of {values.dtype} with shape {values.shape}; expected (slices, ...) of {DTYPES}")
+    shape = values.shape if places is None else (count, *values.shape[1:])
     target = store / array
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        before = None if places is None else _known_slices(store, array, shape, values.dtype)
         with _temporary(target) as temporary:
             shard = temporary.joinpath("c", *["0"] * values.ndim)
             shard.parent.mkdir(parents=True)
-            _write_shard(shard, values)
-            _write_synced(temporary / "zarr.json", _metadata(values))
+            own = range(shape[0]) if places is None else places
+            _write_shard(shard, _chunks(values, {place: i for i, place in enumerate(own)}, shape[0], before))
+            _write_synced(temporary / "zarr.json", _metadata(shape, values.dtype))
             _publish(temporary, target)
         _open.cache_clear()
     except OSError as error:
@@ -89,15 +97,49 @@ def write_array(store: Path, array: str, values: "NDArray[Any]") -> None:
         ) from None
 
 
-def _metadata(values: "NDArray[Any]") -> bytes:
+def dtype_of(store: Path, array: str) -> "np.dtype[Any] | None":
+    """Dtype of an array that is there; None when there is none."""
+    return _open(str(store), array).dtype.newbyteorder("=") if (store / array / "zarr.json").exists() else None
+
+
+def _known_slices(store: Path, array: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> "_Shard | None":
+    """The array that is there, if any; E_GRID when slices of this shape and dtype can not join it."""
+    if not (store / array / "zarr.json").exists():
+        return None
+    opened = _open(str(store), array)
+    if not isinstance(opened, _Shard) or opened.shape != shape or opened.dtype != dtype:
+        raise RecordError(
+            "E_GRID",
+            f"the store holds this series as {opened.shape} {opened.dtype}, its files now give {shape} {dtype}; "
+            "extract it into a new store",
+        )
+    return opened
+
+
+def _chunks(
+    values: "NDArray[Any]", where: Mapping[int, int], count: int, before: "_Shard | None"
+) -> Iterator[bytes | None]:
+    """Encoded slices in order, ``values[where[place]]`` or what was there `before`; None for one that is all zero."""
+    from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
+
+    codec = Blosc(cname="zstd", clevel=CLEVEL, shuffle=Blosc.BITSHUFFLE)
+    for place in range(count):
+        if place in where:
+            little = np.ascontiguousarray(values[where[place]], dtype=values.dtype.newbyteorder("<"))
+            yield codec.encode(little) if little.any() else None
+        else:
+            yield before.encoded(place) if before is not None else None
+
+
+def _metadata(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:
     """zarr.json of the array (Zarr v3 core specification; sharding codec ZEP 2)."""
-    size = values.dtype.itemsize
+    size = dtype.itemsize
     plain: dict[str, Any] = {"name": "bytes"}
     if size > 1:
         plain["configuration"] = {"endian": "little"}
     blosc = {"typesize": size, "cname": "zstd", "clevel": CLEVEL, "shuffle": "bitshuffle", "blocksize": 0}
     sharding = {
-        "chunk_shape": [1, *values.shape[1:]],
+        "chunk_shape": [1, *shape[1:]],
         "codecs": [plain, {"name": "blosc", "configuration": blosc}],
         "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
         "index_location": "end",
@@ -105,9 +147,9 @@ def _metadata(values: "NDArray[Any]") -> bytes:
     body = {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": list(values.shape),
-        "data_type": values.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(values.shape)}},
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(shape)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": 0,
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
@@ -116,24 +158,20 @@ def _metadata(values: "NDArray[Any]") -> bytes:
     return json.dumps(body, indent=1).encode() + b"\n"
 
 
-def _write_shard(path: Path, values: "NDArray[Any]") -> None:
+def _write_shard(path: Path, chunks: Iterable[bytes | None]) -> None:
     """Chunks one after the other, then the index: (offset, size) of each, and its CRC32C."""
     import google_crc32c
-    from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 
-    codec = Blosc(cname="zstd", clevel=CLEVEL, shuffle=Blosc.BITSHUFFLE)
     index: list[tuple[int, int]] = []
     end = 0
     with path.open("wb") as file:
-        for chunk in values:
-            little = np.ascontiguousarray(chunk, dtype=values.dtype.newbyteorder("<"))
-            if little.any():
-                data = codec.encode(little)
-                file.write(data)
-                index.append((end, len(data)))
-                end += len(data)
-            else:
+        for data in chunks:
+            if data is None:
                 index.append((EMPTY, EMPTY))
+                continue
+            file.write(data)
+            index.append((end, len(data)))
+            end += len(data)
         packed = struct.pack(f"<{2 * len(index)}Q", *(number for entry in index for number in entry))
         file.write(packed + struct.pack("<I", google_crc32c.value(packed)))
         file.flush()
@@ -226,15 +264,23 @@ class _Shard:
             raise ValueError("shard index damaged")
         self._index = np.frombuffer(tail, "<u8", 2 * self.shape[0]).reshape(-1, 2)
 
+    def encoded(self, index: int) -> bytes | None:
+        """The bytes of a chunk; None for one that is not there."""
+        offset, size = map(int, self._index[index])
+        if offset == size == EMPTY:
+            return None
+        data = os.pread(self._descriptor, size, offset)
+        if len(data) != size or size < 16:
+            raise ValueError("chunk damaged")
+        return data
+
     def read_into(self, index: int, out: "NDArray[Any]") -> None:
         from numcodecs import blosc  # type: ignore[import-untyped]
 
-        offset, size = map(int, self._index[index])
-        if offset == size == EMPTY:
+        if (data := self.encoded(index)) is None:
             out[...] = 0
             return
-        data = os.pread(self._descriptor, size, offset)
-        if len(data) != size or size < 16 or int.from_bytes(data[4:8], "little") != out.nbytes:  # Blosc 1 header
+        if int.from_bytes(data[4:8], "little") != out.nbytes:  # Blosc 1 header
             raise ValueError("chunk damaged")
         blosc.decompress(data, out)
 

@@ -8,23 +8,22 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from rrg import slices, store
-from rrg.dicom import Header, frames_of
-from rrg.errors import RecordError, UsageError
-from rrg.keys import pseudonym
+from rrg.errors import UsageError
+from rrg.extract import Work, extract
 from rrg.records import Error, Slice
-from rrg.stacks import Stack, StudyFiles, first_plane, layout_of, series_of, stacks_of, without_duplicates
+from rrg.slices import stacks_in
+from rrg.stacks import Stack, StudyFiles, first_plane
 
 MAX_BYTES = 4 << 30
 """Largest stack that is decoded, in bytes of pixels."""
-ROLES = ("primary", "derived", "reformat", "localizer")
+ROLES = ("primary", "dynamic", "derived", "reformat", "mip", "vrt", "localizer", "bolus")
 """Which stacks are preferred; among equals the one with most slices."""
 
 
 class Chosen(NamedTuple):
     """A stack of a study, and which of its slices to ask about."""
 
-    value: str
-    """Behind the id of the series."""
+    series: str
     stack: Stack
     stacks: int
     """How many stacks of the same role the study has."""
@@ -69,71 +68,30 @@ def indices_of(count: int, spec: str) -> tuple[int, ...]:
     return tuple((2 * i + 1) * count // (2 * n) for i in range(n))
 
 
-def choose(study: StudyFiles, spec: str) -> Chosen | None:
+def choose(files: StudyFiles, spec: str, key: bytes, modality: str | None = None) -> Chosen | None:
     """The stack to ask about and its slices; None when no file can be used. Headers only."""
-    first, _ = without_duplicates(study.headers)
-    found: list[tuple[str, Stack]] = []
-    for value, headers in series_of(replace(study, headers=tuple(first))):
-        frames: list[Header] = []
-        for header in headers:
-            try:
-                frames += frames_of(header)
-            except RecordError:
-                continue  # it gets its error record when its turn to be read comes
-        found += [(value, stack) for stack in stacks_of(frames)]
+    found = stacks_in(files, key, modality) if files.problem is None else []
     if not found:
         return None
-    value, stack = min(found, key=lambda each: (ROLES.index(each[1].role), -len(each[1].headers), each[0]))
-    return Chosen(value, stack, sum(each.role == stack.role for _, each in found), indices_of(len(stack.headers), spec))
+    id_, stack = min(found, key=lambda each: (ROLES.index(each.stack.role), -len(each.stack.headers), each.id))
+    same = sum(each.stack.role == stack.role for each in found)
+    return Chosen(id_, stack, same, indices_of(len(stack.headers), spec))
 
 
-def open_study(work: slices.Work, spec: str, key: bytes) -> Held:
+def open_study(work: Work, spec: str, key: bytes) -> Held:
     """Decode the chosen slices of a study; only their files are read. Files that give no image become errors.
 
     Index and count are those of the whole stack by its headers.
     """
-    study = work.study
-    chosen = choose(study, spec) if study is not None and study.problem is None else None
-    wanted: dict[str, tuple[int, Header]] = {}
-    if study is not None and chosen is not None:
-        wanted = {
-            _slice_id(key, chosen.stack.headers[index]): (index, chosen.stack.headers[index])
-            for index in chosen.indices
-        }
-        paths = {header.path for _, header in wanted.values()}
-        work = replace(work, study=replace(study, headers=tuple(h for h in study.headers if h.path in paths)))
     with tempfile.TemporaryDirectory(prefix="rrg-infer-") as folder:
-        made = list(slices.extract(work, key=key, folder=Path(folder), max_bytes=MAX_BYTES))
-        kept: list[Slice] = []
-        pixels: dict[str, NDArray[Any]] = {}
-        for each in made:
-            if isinstance(each, Slice) and chosen is not None and each.id in wanted:
-                placed = _placed(each, chosen, wanted[each.id][0], key)
-                pixels[placed.pixels] = store.read(Path(folder), each.pixels)
-                kept.append(placed)
-    kept.sort(key=lambda slice_: slice_.index)
+        settings = slices.Settings(key=key, folder=Path(folder), max_bytes=MAX_BYTES)
+        chosen = None if work.study is None else choose(work.study, spec, key)
+        if work.study is None or chosen is None:
+            made = list(extract(work, settings=settings))
+        else:
+            wanted = {slices.slice_id(key, chosen.stack.headers[index]) for index in chosen.indices}
+            made = list(slices.extract_study(work.study, settings, wanted))
+        kept = sorted((each for each in made if isinstance(each, Slice)), key=lambda slice_: slice_.index)
+        pixels = {slice_.pixels: store.read(Path(folder), slice_.pixels) for slice_ in kept}
     errors = tuple(replace(each, command="infer") for each in made if isinstance(each, Error))
     return Held(chosen, tuple(kept), pixels, errors)
-
-
-def _slice_id(key: bytes, header: Header) -> str:
-    value = header.sop or f"file {header.name}"
-    return pseudonym(key, "sop", value if header.frame is None else f"{value}#{header.frame}")
-
-
-def _placed(slice_: Slice, chosen: Chosen, index: int, key: bytes) -> Slice:
-    """A slice that was read alone, with its place in its whole stack."""
-    stack = chosen.stack
-    series = pseudonym(key, "series", f"{chosen.value}#{stack.number}" if stack.number else chosen.value)
-    layout = layout_of(stack.headers)
-    own = set(slice_.flags) - {"gap_mm", "shear", "tilt"}
-    return replace(
-        slice_,
-        series=series,
-        index=index,
-        count=len(stack.headers),
-        pixels=store.reference(f"series/{series}", index),
-        role=stack.role,
-        slice_spacing_mm=layout.spacing_mm,
-        flags=tuple(sorted({*layout.flags, *own})),
-    )

@@ -15,7 +15,7 @@ from rrg.infer_pixels import pixels_of
 from rrg.pipe import check_closed, read_records
 from rrg.records import End, ImageRef, Mask, Record, Run, Sample, Slice
 from rrg.store import read_volume, split_reference
-from rrg.windows import Preset, picture
+from rrg.windows import Preset, look
 
 MOST_CLASSES = 120
 """Structures that the tower stage learns: the most frequent ones."""
@@ -97,7 +97,7 @@ class Pictures:
             except RecordError as error:
                 raise RrgError(f"data set: {error.message}", error.code) from None
             self._number[image.ref] = len(self._made)
-            self._made.append(picture(values, image.unit, self._preset, self._side)[0])
+            self._made.append(look(image, values, self._preset, self._side)[0])
         return self._number[image.ref]
 
     def stacked(self) -> NDArray[np.uint8]:
@@ -109,7 +109,8 @@ def image_of(each: Slice) -> ImageRef:
     """A slice as the image of a sample."""
     return ImageRef(
         id="i0", ref=each.pixels, slice=each.id, rows=each.rows, columns=each.columns,
-        modality=each.modality, unit=each.unit,
+        modality=each.modality, unit=each.unit, padding=each.padding,
+        inverted=True if "monochrome1" in each.flags else None,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ Rrg = Callable[..., Done]
 @pytest.fixture(scope="session")
 def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("key") / "key"
-    path.write_bytes(b"a key for tests only, 32 bytes ok")
+    path.write_bytes(bytes(range(100, 132)))
+    path.chmod(0o600)
     return path
 
 

@@ -11,14 +11,16 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors records",
     "codec seeds keys",
-    "parallel provenance stream store private folders files labels geometry anatomy windows",
+    "parallel provenance stream jail store private folders charset scan archives files labels geometry anatomy windows",
     "pipe",
     "threshold masks",
-    "dicom pixels stacks slices reports llm segment",
+    "dicom nifti pixels roles stacks series resample phi",
+    "slices index extract",
+    "reports llm segment",
     "boxes prompt synth formats",
     "phantom pack balance",
     "model optimise",
-    "train export infer metrics outputs study score recipes",
+    "train export infer metrics outputs study passport score recipes",
     "cli",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}

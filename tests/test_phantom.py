@@ -496,3 +496,25 @@ def test_sizes_and_dates_are_written_as_in_the_language():
     assert size_text(9, "de", False) == "9 mm"
     assert date_text("20210312", "de") == "12.03.2021"
     assert date_text("20210302", "en") == "2 March 2021"
+
+
+def test_faults_are_listed_made_and_the_same_again(tmp_path):
+    listed = rrg("--list-faults")
+    assert listed.returncode == 0, listed.stderr
+    table = [line.split("\t") for line in listed.stdout.splitlines()]
+    assert table[0] == ["name", "row", "what", "expected"]
+    assert {int(row[1]) for row in table[1:]} == set(range(34))
+    assert all(len(row) == 4 and row[3].startswith("exit ") for row in table[1:])
+    assert rrg("--fault", "list").stdout == listed.stdout
+    for folder, seed in (("one", 0), ("again", 0), ("other", 1)):
+        done = rrg("--fault", "slope-zero", "--out", tmp_path / folder, "--seed", seed)
+        assert done.returncode == 0, done.stderr
+    one, again, other = (hashes(tmp_path / folder) for folder in ("one", "again", "other"))
+    assert one == again
+    assert not set(one.values()) & set(other.values())
+    told = json.loads((tmp_path / "one" / "fault.json").read_bytes())
+    assert (told["name"], told["row"], told["expect"]["codes"]) == ("slope-zero", 15, {"E_RESCALE": 1})
+    assert "complete already" in rrg("--fault", "slope-zero", "--out", tmp_path / "one").stderr
+    for wrong in (["slope-zero", "--out", tmp_path / "other"], ["nothing", "--out", tmp_path / "new"], ["rle"]):
+        assert rrg("--fault", *wrong).returncode == 2
+    assert hashes(tmp_path / "other") == other

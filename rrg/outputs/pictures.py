@@ -75,7 +75,8 @@ def edges(orientation: Sequence[float]) -> Edges:
 def picture_of(image: ImageRef, pixels: NDArray[Any], slice_: Slice | None = None) -> Picture:
     """The pictures of one image. `pixels` are (rows, columns) values, or (rows, columns, 3) uint8 for ``rgb``."""
     presets: tuple[Preset, ...] = CT_PRESETS if image.unit == "HU" else ("soft",)
-    shown = {preset: windowed(pixels, image.unit, preset) for preset in presets}
+    invert, padding = bool(image.inverted), image.padding
+    shown = {preset: windowed(pixels, image.unit, preset, invert=invert, padding=padding) for preset in presets}
     rows, columns = pixels.shape[:2]
     spacing = image.spacing_mm or (slice_.spacing_mm if slice_ else None)
     ratio = spacing[0] / spacing[1] if spacing else 1.0

@@ -2,17 +2,37 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from rrg.records import Reference, Slice
+from rrg.records import Reference
+
+
+class Numbered(Protocol):
+    """A slice, or its header: what a reader sees of it."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+    @property
+    def series(self) -> str: ...  # noqa: D102
+    @property
+    def series_number(self) -> int | None: ...  # noqa: D102
+    @property
+    def instance_number(self) -> int | None: ...  # noqa: D102
+    @property
+    def frame(self) -> int | None: ...  # noqa: D102
+    @property
+    def plane(self) -> str | None: ...  # noqa: D102
+    @property
+    def role(self) -> str: ...  # noqa: D102
 
 
 class Slices:
     """The slices of one study, by the numbers that a reader sees."""
 
-    def __init__(self, slices: Iterable[Slice]) -> None:
+    def __init__(self, slices: Iterable[Numbered]) -> None:
         self._by_number: dict[tuple[int, int], list[str]] = {}
         self._by_series: dict[tuple[str, int], list[str]] = {}
-        self._series: dict[str, Slice] = {}
+        self._series: dict[str, Numbered] = {}
         for each in slices:
             image = each.frame if each.frame is not None else each.instance_number
             self._series.setdefault(each.series, each)
@@ -53,7 +73,7 @@ class Slices:
         return dataclasses.replace(reference, status="resolved" if ids else "missing", slices=tuple(dict.fromkeys(ids)))
 
 
-def resolve_all(references: Sequence[Reference], slices: Iterable[Slice]) -> tuple[Reference, ...]:
+def resolve_all(references: Sequence[Reference], slices: Iterable[Numbered]) -> tuple[Reference, ...]:
     """All references of a report against the slices of its study."""
     table = Slices(slices)
     return tuple(table.resolve(reference) for reference in references)

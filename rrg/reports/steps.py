@@ -2,18 +2,21 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rrg.errors import RecordError
+from rrg.extract import Listed, listed, studies
+from rrg.index import Index
 from rrg.keys import pseudonym
 from rrg.parallel import ordered_map
-from rrg.pipe import Count, Group, Io, Made, error_record
+from rrg.pipe import Count, Group, Io, Item, Made, error_record
 from rrg.records import Report, Slice
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import resolve_all
 from rrg.reports.parse import parse
 from rrg.reports.sources import Entry, Where, index, read
 from rrg.reports.text import clean
+from rrg.stacks import StudyFiles
 from rrg.stream import Line
 
 COMMAND = "parse-reports"
@@ -33,7 +36,7 @@ def parse_study(group: Group, *, where: Where) -> Iterator[Made]:
         yield from parse_entry(table.entries[at], slices, where=where)
 
 
-def parse_entry(entry: Entry, slices: Sequence[Slice], *, where: Where) -> Iterator[Made]:
+def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], *, where: Where) -> Iterator[Made]:
     """The record of one report; with slices its references are looked up, without they stay ``unresolved``."""
     study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
     try:
@@ -74,6 +77,28 @@ def _all_of(task: tuple[Entry, Where]) -> list[Made]:
     return list(parse_entry(task[0], (), where=task[1]))
 
 
+def indexed_items(opened: Index, where: Where, left: "Unmatched", has: Callable[[str], bool]) -> Iterator[Item]:
+    """An item per study of a header index that a report belongs to; `left` is told which reports these are."""
+    table = index(where)
+    for patient, study, row in studies(opened, where.key):
+        names = [study, *sorted(pseudonym(where.key, "accession", each) for each in row.accessions)]
+        found = tuple(sorted({at for name in names for at in table.by_name.get(name, ())}))
+        left.take(found)
+        if found and has(patient):
+            files = opened.study(row)
+            known = files.digest() + ",".join(table.entries[at].id for at in found)
+            key = hashlib.sha256(known.encode()).hexdigest()[:16]
+            yield Item(f"{study}:{key}", patient, (files, found))
+
+
+def parse_indexed(work: tuple[StudyFiles, tuple[int, ...]], *, where: Where) -> Iterator[Made]:
+    """Report records of one study of a header index; references are resolved by the headers."""
+    files, found = work
+    slices = listed(files, where.key)
+    for at in found:
+        yield from parse_entry(index(where).entries[at], slices, where=where)
+
+
 class Unmatched:
     """Remembers which reports belong to a study of the stream; what is left comes at the end."""
 
@@ -93,8 +118,12 @@ class Unmatched:
                     if isinstance(name, str):
                         names[name] = None
         for name in names:
-            for at in table.by_name.get(name, ()):
-                self._left.pop(at, None)
+            self.take(table.by_name.get(name, ()))
+
+    def take(self, found: Iterable[int]) -> None:
+        """These reports belong to a study."""
+        for at in found:
+            self._left.pop(at, None)
 
     def tail(self) -> Iterable[Made]:
         """Error records, or reports without a study, of this shard."""

@@ -19,7 +19,7 @@ from rrg.synth import templates
 
 NEVER_ASKED = frozenset({"body"})
 """On every slice: a question about it teaches nothing."""
-UNUSED_ROLES = ("localizer", "derived")
+UNUSED_ROLES = ("localizer", "derived", "mip", "vrt", "bolus")
 UNUSED_FLAGS = ("burned_in",)
 """Slices with text in the pixels are left out: they may show names."""
 Origin = Literal["report+seg", "seg"]
@@ -236,6 +236,8 @@ def image_of(slice_: Slice) -> ImageRef:
         modality=slice_.modality,
         unit=slice_.unit,
         spacing_mm=slice_.spacing_mm,
+        padding=slice_.padding,
+        inverted=True if "monochrome1" in slice_.flags else None,
     )
 
 

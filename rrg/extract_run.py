@@ -1,0 +1,146 @@
+"""How `rrg extract-slices` runs: which of its ways of working the options ask for."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from rrg import extract, index, phi, private, series_rules
+from rrg.errors import UsageError
+from rrg.files import files_under
+from rrg.keys import Dates, fingerprint, load_key
+from rrg.pipe import Count, Io, Item, Made, run_groups, run_items, talk
+from rrg.provenance import make_run
+from rrg.records import Report
+from rrg.slices import COMMAND, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """The options of the command."""
+
+    store: Path | None
+    index: Path | None
+    everything: bool
+    only_referenced: bool
+    context: int
+    list_only: bool
+    series: Path | None
+    resample: bool
+    modality: str | None
+    dates: Dates
+    phi_report: Path | None
+    max_mb: int
+    key_file: Path | None
+
+
+def check(task: Task, io: Io) -> None:
+    """Refuse options that contradict each other, before anything is read."""
+    if task.only_referenced and task.index is None:
+        raise UsageError("--only-referenced needs --index DIR: slices are found by their headers")
+    if task.only_referenced and (task.everything or task.list_only):
+        raise UsageError("--only-referenced excludes --all and --list")
+    if task.context and not task.only_referenced:
+        raise UsageError("--context needs --only-referenced")
+    if task.everything and task.index is None:
+        raise UsageError("--all needs --index DIR; without an index every study under PATH is extracted")
+    if not task.only_referenced and not io.inputs and task.index is None:
+        raise UsageError("no input: give PATHs, or --index DIR")
+    if task.index is not None and not task.only_referenced:
+        if io.inputs and io.shard:
+            raise UsageError(
+                "an index has one writer: first rrg extract-slices PATH... --index DIR, then each --shard without PATH"
+            )
+        if not io.inputs and not (task.everything or task.list_only):
+            raise UsageError("--index without PATH: say what to extract, --all or --only-referenced (or --list)")
+        if task.store is not None and not task.everything:
+            raise UsageError("--index and --store: say what to extract, --all or --only-referenced")
+    if task.store is None and (task.only_referenced or task.everything or task.index is None) and not task.list_only:
+        raise UsageError("no place for the pixels: give --store FOLDER, or --list for series records only")
+    if task.phi_report is not None and task.store is None:
+        raise UsageError("--phi-report tells what the store's source files held: give --store")
+
+
+def run_extraction(task: Task, io: Io) -> None:
+    """Do what the options say. Does not return."""
+    check(task, io)
+    if not task.only_referenced:
+        next(files_under(io.inputs), None)  # a path that is not there is a usage error, before anything is written
+    key = load_key(task.key_file, create=io.shard is None)
+    if task.store is not None:
+        private.check_key(task.store, fingerprint(key))
+    rules = series_rules.load_rules(task.series) if task.series is not None else None
+    settings = Settings(
+        key=key,
+        folder=None if task.list_only else task.store,
+        max_bytes=task.max_mb * 1_000_000,
+        rules=rules,
+        dates=task.dates,
+        resample=task.resample,
+        modality=task.modality,
+        phi=task.phi_report is not None,
+    )
+    options = {"max_mb": task.max_mb, "dates": task.dates, "resample": task.resample, "modality": task.modality}
+    inputs = {"key": fingerprint(key)} | ({"series": series_rules.digest(rules)} if rules is not None else {})
+    table = series_rules.Table()
+    tail = functools.partial(_say_where, task, table)
+    if task.only_referenced:
+        assert task.index is not None
+        index.open_index(task.index).close()  # no index: say so before anything is written
+        step = functools.partial(extract.extract_referenced, folder=task.index, settings=settings, context=task.context)
+        run = make_run(COMMAND, options | {"only_referenced": True, "context": task.context}, inputs=inputs)
+        run_groups(step, kinds=(Report,), run=run, io=io, tail=tail, made=table.add)
+        return
+    run = make_run(COMMAND, options, inputs=inputs)
+    if task.index is None:
+        items = _passing_items(io, key)
+    else:
+        if io.inputs:
+            changes = index.update(task.index, io.inputs, workers=io.workers)
+            talk(COMMAND, f"index: {changes.known} files known, {changes.read} read, {changes.gone} gone")
+        if not (task.everything or task.list_only):
+            _index_only(task.index, key, settings, replace(io, inputs=()), options, inputs)
+            return
+        opened = index.open_index(task.index)
+        items = chain(extract.rejected_items(opened, key), extract.study_items(opened, key, io.has, workers=io.workers))
+    run_items(functools.partial(extract.extract, settings=settings), items, run=run, io=io, tail=tail, made=table.add)
+
+
+def _passing_items(io: Io, key: bytes) -> Iterator[Item]:
+    opened = extract.indexed(io.inputs, workers=io.workers)
+    yield from extract.rejected_items(opened, key)
+    yield from extract.study_items(opened, key, io.has, workers=io.workers)
+
+
+def _index_only(
+    folder: Path, key: bytes, settings: Settings, io: Io, options: Mapping[str, Any], inputs: dict[str, str]
+) -> None:
+    """Tell what the index holds: error records of the files that give no image, and counts."""
+    opened = index.open_index(folder)
+
+    def totals() -> Iterator[Made]:
+        counts = opened.totals()
+        yield Count("file", counts["image"])
+        for name in ("image", "study", "series"):
+            yield Count(name, counts[name])
+
+    run_items(
+        functools.partial(extract.extract, settings=settings),
+        extract.rejected_items(opened, key),
+        run=make_run(COMMAND, {**options, "index": True}, inputs=inputs),
+        io=io,
+        tail=totals,
+    )
+
+
+def _say_where(task: Task, table: series_rules.Table) -> tuple[()]:
+    if task.store is not None:
+        if task.phi_report is not None:
+            phi.write_report(task.store, task.phi_report, task.dates)
+        talk(COMMAND, f"{task.store}/private says which files and UIDs stand behind the ids: keep it to yourself")
+    if task.series is not None or task.list_only:
+        for line in str(table).splitlines():
+            talk(COMMAND, line)
+    return ()

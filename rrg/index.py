@@ -1,0 +1,476 @@
+"""The header index: every file is opened once, ever. One SQLite file in a folder that only its owner can read.
+
+It holds originals (UIDs, Patient IDs, paths), not pseudonyms: keep it as you keep the images. One process writes it;
+any number read it, on any node. A file is known by path, size and time of change; a known file is not opened again.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from rrg.dicom import Header, Rejected, read_source
+from rrg.errors import RrgError
+from rrg.files import Source, files_under, identity
+from rrg.labels import Labels
+from rrg.parallel import ordered_map
+from rrg.stacks import StudyFiles, series_value, study_value
+
+FILE_NAME = "headers.sqlite"
+FILES_PER_TASK = 256
+FEW_FILES = 2048
+"""Below this, starting processes costs more than reading the headers in this one."""
+FILES_PER_COMMIT = 50_000
+OPEN_FOLDERS = 64
+BUSY_MS = 60_000
+"""How long a reader waits while the index is written."""
+
+OWN = (
+    "sop",
+    "instance_number",
+    "phase",
+    "position",
+    "slope",
+    "intercept",
+    "window",
+    "lossy_ratio",
+    "size",
+    "pixel_offset",
+    "pixel_length",
+)
+"""Fields that differ from file to file; the others are the same for most of a series and stored once."""
+COMMON = tuple(
+    field.name for field in dataclasses.fields(Header) if field.name not in (*OWN, "path", "name", "frame", "labels")
+)
+LABELS = tuple(field.name for field in dataclasses.fields(Labels))
+LAYOUT = hashlib.sha256(repr((1, OWN, COMMON, LABELS)).encode()).hexdigest()[:16]
+"""What the rows mean: an index of another layout is refused."""
+
+TABLES = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE folder(id INTEGER PRIMARY KEY, path BLOB UNIQUE NOT NULL, name TEXT NOT NULL);
+CREATE TABLE file(id INTEGER PRIMARY KEY, folder INTEGER NOT NULL, name BLOB NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, UNIQUE(folder, name));
+CREATE TABLE study(id INTEGER PRIMARY KEY, value TEXT UNIQUE NOT NULL);
+CREATE TABLE common(id INTEGER PRIMARY KEY, digest BLOB UNIQUE NOT NULL, study INTEGER NOT NULL, series TEXT NOT NULL,
+    patient TEXT, accession TEXT, body TEXT NOT NULL);
+CREATE INDEX common_by_series ON common(series);
+CREATE INDEX common_by_study ON common(study);
+CREATE TABLE object(file INTEGER NOT NULL, number INTEGER NOT NULL, common INTEGER, body TEXT NOT NULL,
+    PRIMARY KEY(file, number)) WITHOUT ROWID;
+CREATE INDEX object_by_common ON object(common);
+"""
+"""`common` NULL: the object is no image; its body is [suffix, code, message]."""
+
+
+class StudyRow(NamedTuple):
+    """A study of the index."""
+
+    row: int
+    value: str
+    """Study Instance UID, or what stands for it."""
+    patients: frozenset[str | None]
+    """Patient IDs of its files."""
+    accessions: frozenset[str]
+
+
+class Changes(NamedTuple):
+    """What a scan found."""
+
+    known: int
+    read: int
+    """New or changed files: their headers were read."""
+    gone: int
+
+
+class Index:
+    """An open index."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def scan(self, paths: Sequence[Path], *, workers: int = 1) -> "Changes":
+        """Take in the files under `paths`."""
+        return scan(self._database, paths, workers=workers)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def studies(self) -> Iterator[StudyRow]:
+        """All studies that have images, in no order that means anything."""
+        rows = self._database.execute(
+            "SELECT common.study, value, patient, accession FROM common JOIN study ON study.id = common.study "
+            "GROUP BY common.study, patient, accession ORDER BY common.study"
+        )
+        open_: tuple[int, str] | None = None
+        patients: set[str | None] = set()
+        accessions: set[str] = set()
+        for row, value, patient, accession in rows:
+            if open_ is not None and open_[0] != row:
+                yield StudyRow(*open_, frozenset(patients), frozenset(accessions))
+                patients, accessions = set(), set()
+            open_ = (row, value)
+            patients.add(patient)
+            accessions |= {accession} if accession else set()
+        if open_ is not None:
+            yield StudyRow(*open_, frozenset(patients), frozenset(accessions))
+
+    def study(self, row: StudyRow) -> StudyFiles:
+        """The headers of one study."""
+        headers: list[Header] = []
+        commons = self._database.execute("SELECT id, series, body FROM common WHERE study = ?", (row.row,)).fetchall()
+        for common, _series, text in commons:
+            shared = json.loads(text)
+            found = self._database.execute(
+                "SELECT folder.path, folder.name, file.name, object.body FROM object "
+                "JOIN file ON file.id = object.file JOIN folder ON folder.id = file.folder WHERE common = ?",
+                (common,),
+            )
+            headers += [_header(shared, *each) for each in found]
+        series = {name for _, name, _ in commons}
+        elsewhere = {
+            name
+            for name in series
+            if self._database.execute(
+                "SELECT 1 FROM common WHERE series = ? AND study != ? LIMIT 1", (name, row.row)
+            ).fetchone()
+        }
+        return _study_files(row.value, headers, frozenset(elsewhere))
+
+    def rejected(self) -> Iterator[Rejected]:
+        """Every file or object that is no image."""
+        rows = self._database.execute(
+            "SELECT folder.name, file.name, object.body FROM object JOIN file ON file.id = object.file "
+            "JOIN folder ON folder.id = file.folder WHERE common IS NULL"
+        )
+        for folder, name, body in rows:
+            suffix, code, message = json.loads(body)
+            yield Rejected(_name(folder, name) + suffix, code, message)
+
+    def rejected_in(self, bucket_of: Callable[[str], str]) -> Iterator[tuple[str, list[Rejected]]]:
+        """`rejected` by bucket, in order of the buckets; sorted on disk."""
+        self._database.execute("CREATE TEMP TABLE IF NOT EXISTS bin(bucket TEXT, name TEXT, code TEXT, message TEXT)")
+        self._database.execute("DELETE FROM bin")
+        self._database.executemany(
+            "INSERT INTO bin VALUES (?, ?, ?, ?)", ((bucket_of(each.name), *each) for each in self.rejected())
+        )
+        self._database.execute("CREATE INDEX IF NOT EXISTS bin_by_bucket ON bin(bucket)")
+        buckets = [row[0] for row in self._database.execute("SELECT DISTINCT bucket FROM bin ORDER BY bucket")]
+        for bucket in buckets:
+            found = self._database.execute("SELECT name, code, message FROM bin WHERE bucket = ?", (bucket,))
+            yield bucket, [Rejected(*row) for row in found]
+
+    def totals(self) -> Counter[str]:
+        """How much it holds: files, studies, series, objects that are images."""
+        one = self._database.execute
+        return Counter(
+            file=one("SELECT count(*) FROM file").fetchone()[0],
+            image=one("SELECT count(*) FROM object WHERE common IS NOT NULL").fetchone()[0],
+            study=one("SELECT count(DISTINCT study) FROM common").fetchone()[0],
+            series=one("SELECT count(*) FROM (SELECT DISTINCT study, series FROM common)").fetchone()[0],
+        )
+
+
+# --- opening
+
+
+def temporary() -> Index:
+    """An empty index that is gone with the process; on disk where it outgrows the cache."""
+    database = sqlite3.connect("")
+    _create(database)
+    return Index(database)
+
+
+def open_index(folder: Path) -> Index:
+    """Open an index for reading. RrgError when there is none, or one that this version can not read."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise RrgError(f"--index {folder}: no index there; make it with rrg extract-slices PATH... --index {folder}")
+    database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    _check(database, folder)
+    return Index(database)
+
+
+@functools.lru_cache(maxsize=4)
+def reader(folder: Path) -> Index:
+    """`open_index`, kept open per process; for the steps of workers."""
+    return open_index(folder)
+
+
+def update(folder: Path, paths: Sequence[Path], *, workers: int = 1) -> Changes:
+    """Make or renew the index `folder` of all files under `paths`. RrgError: another process writes it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise RrgError(f"--index {folder}: {error.strerror}; choose another folder", "E_IO") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RrgError(
+                f"--index {folder}: another rrg writes it; wait for it, then give --index without PATH", "E_LOCKED"
+            ) from None
+        path = folder / FILE_NAME
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        database = sqlite3.connect(path)
+        with contextlib.closing(database):
+            if path.stat().st_size == 0:
+                _create(database)
+            _check(database, folder)
+            return scan(database, paths, workers=workers)
+    except sqlite3.Error as error:
+        raise RrgError(f"--index {folder}: {error}; free space, or make it anew", "E_IO") from None
+    finally:
+        os.close(lock)
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.executescript("BEGIN;" + TABLES + f"INSERT INTO meta VALUES ('layout', '{LAYOUT}'); COMMIT;")
+
+
+def _check(database: sqlite3.Connection, folder: Path) -> None:
+    try:
+        found = database.execute("SELECT value FROM meta WHERE key = 'layout'").fetchone()
+    except sqlite3.Error as error:
+        raise RrgError(f"--index {folder}: {FILE_NAME} is no index of rrg ({error}); choose another folder") from None
+    if found is None or found[0] != LAYOUT:
+        raise RrgError(f"--index {folder}: made by another version of rrg; remove it and index again")
+
+
+# --- scanning
+
+
+class _Known(NamedTuple):
+    file: int
+    size: int
+    mtime_ns: int
+
+
+def scan(database: sqlite3.Connection, paths: Sequence[Path], *, workers: int = 1) -> Changes:
+    """Bring the tables in line with the files under `paths`; only new and changed files are opened."""
+    database.execute("CREATE TEMP TABLE seen(id INTEGER PRIMARY KEY)")
+    writer = _Writer(database)
+    known = 0
+
+    def unknown() -> Iterator[Source]:
+        nonlocal known
+        for source in files_under(paths):
+            was = writer.known(source)
+            if was is not None and _identity(source) == (was.size, was.mtime_ns):
+                known += 1
+                writer.see(was.file)
+            else:
+                yield source
+
+    read = 0
+    sources = unknown()
+    first = list(islice(sources, FEW_FILES))  # few files: no processes
+
+    rest = chain(first, sources)
+    tasks = iter(lambda: list(islice(rest, FILES_PER_TASK)), [])
+    few = len(first) < FEW_FILES
+    with tqdm(desc="rrg extract-slices: headers", unit=" files", disable=None) as progress:
+        for batch in ordered_map(_read, tasks, 1 if few else workers):
+            for source, size, mtime_ns, objects in batch:
+                writer.put(source, size, mtime_ns, objects)
+            progress.update(len(batch))
+            read += len(batch)
+            if read % FILES_PER_COMMIT < FILES_PER_TASK:
+                writer.flush()
+                database.commit()
+    writer.flush()
+    gone = writer.drop_gone(paths, anything=bool(known or read))
+    database.commit()
+    database.execute("DROP TABLE seen")
+    database.commit()
+    return Changes(known, read, gone)
+
+
+def _read(sources: Sequence[Source]) -> list[tuple[Source, int, int, list[Header | Rejected]]]:
+    """Identity and objects of files; a unit of work for a process."""
+    return [(source, *_identity(source), read_source(source)) for source in sources]
+
+
+def _identity(source: Source) -> tuple[int, int]:
+    try:
+        return identity(source.path)
+    except OSError:
+        return 0, 0  # gone meanwhile, or behind a closed door: its own record says so
+
+
+class _Writer:
+    """Rows of files and their objects, in large batches."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._commons: dict[bytes, int] = {}
+        self._studies: dict[str, int] = {}
+        self._objects: list[tuple[int, int, int | None, str]] = []
+        self._seen: list[tuple[int]] = []
+        self._folders: dict[bytes, tuple[int, dict[bytes, _Known]]] = {}
+
+    def known(self, source: Source) -> _Known | None:
+        """What the index knows of a file."""
+        place, name = _place(source)
+        return self._folder_of(place, source)[1].get(name)
+
+    def _folder_of(self, place: bytes, source: Source) -> tuple[int, dict[bytes, _Known]]:
+        if place not in self._folders:
+            if len(self._folders) >= OPEN_FOLDERS:
+                del self._folders[next(iter(self._folders))]
+            name = source.name.rpartition("/")[0]
+            self._database.execute("INSERT OR IGNORE INTO folder(path, name) VALUES (?, ?)", (place, name))
+            (row,) = self._database.execute("SELECT id FROM folder WHERE path = ?", (place,)).fetchone()
+            files = self._database.execute("SELECT name, id, size, mtime_ns FROM file WHERE folder = ?", (row,))
+            self._folders[place] = row, {name: _Known(*rest) for name, *rest in files}
+        return self._folders[place]
+
+    def see(self, file: int) -> None:
+        """Remember that a file is still there."""
+        self._seen.append((file,))
+        if len(self._seen) >= FILES_PER_COMMIT:
+            self.flush()
+
+    def put(self, source: Source, size: int, mtime_ns: int, objects: Sequence[Header | Rejected]) -> None:
+        """Add a file, or replace what was known of it."""
+        place, name = _place(source)
+        folder, files = self._folder_of(place, source)
+        if (was := files.get(name)) is not None:
+            self._database.execute("DELETE FROM object WHERE file = ?", (was.file,))
+            self._database.execute("UPDATE file SET size = ?, mtime_ns = ? WHERE id = ?", (size, mtime_ns, was.file))
+            file = was.file
+        else:
+            cursor = self._database.execute(
+                "INSERT INTO file(folder, name, size, mtime_ns) VALUES (?, ?, ?, ?)", (folder, name, size, mtime_ns)
+            )
+            assert cursor.lastrowid is not None
+            file = cursor.lastrowid
+        files[name] = _Known(file, size, mtime_ns)
+        for number, each in enumerate(objects):
+            if isinstance(each, Rejected):
+                body = [each.name[len(source.name) :], each.code, each.message]
+                self._objects.append((file, number, None, _json(body)))
+            else:
+                self._objects.append((file, number, self._common(each), _own(source, each)))
+        self.see(file)
+
+    def _common(self, header: Header) -> int:
+        body = _json([getattr(header, name) for name in COMMON] + [[getattr(header.labels, n) for n in LABELS]])
+        study, series = study_value(header), series_value(header)
+        digest = hashlib.sha256(f"{study}\0{body}".encode("utf-8", "surrogatepass")).digest()[:16]
+        if digest not in self._commons:
+            if len(self._commons) > FILES_PER_COMMIT:
+                self._commons.clear()
+            found = self._database.execute("SELECT id FROM common WHERE digest = ?", (digest,)).fetchone()
+            if found is None:
+                found = (
+                    self._database.execute(
+                        "INSERT INTO common(digest, study, series, patient, accession, body) VALUES (?, ?, ?, ?, ?, ?)",
+                        (digest, self._study(study), series, header.patient_id, header.accession, body),
+                    ).lastrowid,
+                )
+            self._commons[digest] = found[0]
+        return self._commons[digest]
+
+    def _study(self, value: str) -> int:
+        self._database.execute("INSERT OR IGNORE INTO study(value) VALUES (?)", (value,))
+        (row,) = self._database.execute("SELECT id FROM study WHERE value = ?", (value,)).fetchone()
+        return int(row)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?)", self._objects)
+        self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", self._seen)
+        self._objects.clear()
+        self._seen.clear()
+
+    def drop_gone(self, paths: Sequence[Path], *, anything: bool) -> int:
+        """Forget files under `paths` that are not there any more. RrgError when nothing at all is there."""
+        gone = 0
+        for path in paths:
+            root = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - never resolves links
+            if os.path.isdir(root):  # noqa: PTH112
+                low, high = root.rstrip(b"/") + b"/", root.rstrip(b"/") + b"0"  # "0" follows "/"
+                where, values = "(folder.path = ? OR (folder.path >= ? AND folder.path < ?))", (root, low, high)
+                rows = self._database.execute(
+                    f"SELECT file.id FROM file JOIN folder ON folder.id = file.folder WHERE {where} "
+                    "AND file.id NOT IN (SELECT id FROM seen)",
+                    values,
+                ).fetchall()
+                if rows and not anything:
+                    raise RrgError(
+                        f"{path}: no file is there, the index knows {len(rows)}; is it mounted? Nothing was changed",
+                        "E_PATH",
+                    )
+                self._database.executemany("DELETE FROM object WHERE file = ?", rows)
+                self._database.executemany("DELETE FROM file WHERE id = ?", rows)
+                gone += len(rows)
+        # Also what replaced files leave behind: a study must not keep the patient of a file that was corrected.
+        self._database.execute("DELETE FROM common WHERE NOT EXISTS (SELECT 1 FROM object WHERE common = common.id)")
+        return gone
+
+
+def _place(source: Source) -> tuple[bytes, bytes]:
+    """(absolute folder, name in it) of a file."""
+    folder, name = os.path.split(os.path.abspath(source.path))  # noqa: PTH100
+    return os.fsencode(folder), os.fsencode(name)
+
+
+def _name(folder: str, name: bytes) -> str:
+    own = name.decode("utf-8", "backslashreplace")
+    return f"{folder}/{own}" if folder else own
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _own(source: Source, header: Header) -> str:
+    suffixes = [header.path[len(source.path) :], header.name[len(source.name) :]]
+    return _json(suffixes + [getattr(header, name) for name in OWN])
+
+
+def _study_files(value: str, headers: list[Header], shared: frozenset[str]) -> StudyFiles:
+    """A study of its headers. Several Patient IDs under one Study Instance UID: the study is refused."""
+    headers.sort(key=lambda header: (header.name, header.path))
+    patients = {header.patient_id for header in headers}
+    problem = None
+    if len(patients) > 1:
+        problem = Rejected(
+            value,
+            "E_MIXED_PATIENT",
+            f"the study has {len(patients)} different Patient IDs in {len(headers)} files; separate them",
+        )
+    # Without a Patient ID each study counts as a patient of its own: nobody is merged by an empty name.
+    patient = next(iter(patients)) if len(patients) == 1 else None
+    return StudyFiles(value, patient or f"study {value}", tuple(headers), shared, problem)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _header(shared: list[Any], folder: bytes, folder_name: str, name: bytes, body: str) -> Header:
+    *common, labels = shared
+    path_suffix, name_suffix, *own = json.loads(body)
+    return Header(
+        path=os.fsdecode(folder + b"/" + name) + path_suffix,
+        name=_name(folder_name, name) + name_suffix,
+        labels=Labels(*map(_tuples, labels)),
+        **dict(zip(COMMON, map(_tuples, common), strict=True)),
+        **dict(zip(OWN, map(_tuples, own), strict=True)),
+    )

@@ -1,0 +1,219 @@
+"""The header index: what it holds is what the files say, known files are not opened again, one process writes it."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from rrg import index
+from rrg.dicom import Header, read_header
+from rrg.errors import RrgError
+from rrg.files import Source, files_under
+from tests.conftest import Rrg
+from tests.made_dicom import ROOT, image, save, series
+
+
+def headers(folder: Path) -> list[Header]:
+    opened = index.open_index(folder)
+    return [header for row in opened.studies() for header in opened.study(row).headers]
+
+
+def test_it_gives_back_every_field_of_every_header(tmp_path: Path) -> None:
+    series(tmp_path / "in" / "a", range(1, 4), WindowCenter=[40, 300], WindowWidth=[400, 1500])
+    save(
+        image(9, PatientID="Müller\\x", StudyInstanceUID=f"{ROOT}.9", PixelPaddingValue=7),
+        tmp_path / "in" / "ü b" / "-rf",
+    )
+    index.update(tmp_path / "index", [tmp_path / "in"])
+    read = [read_header(source) for source in files_under([tmp_path / "in"])]
+    expected = sorted((each for each in read if isinstance(each, Header)), key=lambda each: each.name)
+    assert len(expected) == 4
+    assert sorted(headers(tmp_path / "index"), key=lambda each: each.name) == expected
+
+
+def test_every_real_header_survives(data: Path, tmp_path: Path) -> None:
+    folders = [data / "dicom-edge-cases", data / "prostatex-0000-mr", data / "totalsegmentator-ct-mr"]
+    index.update(tmp_path / "index", folders)
+    read = [read_header(source) for source in files_under(folders)]
+    expected = [each for each in read if isinstance(each, Header)]
+    found = headers(tmp_path / "index")
+    assert len(expected) > 100
+
+    def identity(header: Header) -> tuple[str, str]:
+        return header.path, header.name
+
+    assert sorted(found, key=identity) == sorted(expected, key=identity)
+
+
+def test_known_files_are_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series(tmp_path / "in", range(1, 6))
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM at all")
+    assert index.update(tmp_path / "index", [tmp_path / "in"]) == (0, 6, 0)
+    opened: list[str] = []
+    real = index.read_source
+
+    def watched(source: Source) -> list[Header | index.Rejected]:
+        opened.append(source.name)
+        return real(source)
+
+    monkeypatch.setattr(index, "read_source", watched)
+    assert index.update(tmp_path / "index", [tmp_path / "in"]) == (6, 0, 0)
+    assert opened == []
+    save(image(7), tmp_path / "in" / "new")
+    os.utime(tmp_path / "in" / "notes.txt", ns=(1, 1))
+    assert index.update(tmp_path / "index", [tmp_path / "in"]) == (5, 2, 0)
+    assert sorted(opened) == ["new", "notes.txt"]
+    assert len(headers(tmp_path / "index")) == 6
+
+
+def test_a_changed_file_replaces_what_was_known(tmp_path: Path) -> None:
+    series(tmp_path / "in", range(1, 3))
+    index.update(tmp_path / "index", [tmp_path / "in"])
+    for number in (1, 2):  # the wrong patient was corrected in the archive
+        path = tmp_path / "in" / f"{900 - number}"
+        save(image(number, PatientID="another"), path)
+        os.utime(path, ns=(5, 5))
+    index.update(tmp_path / "index", [tmp_path / "in"])
+    opened = index.open_index(tmp_path / "index")
+    (row,) = opened.studies()
+    assert row.patients == {"another"}
+    assert opened.study(row).problem is None
+
+
+def test_gone_files_are_forgotten_but_a_dead_mount_is_not_believed(tmp_path: Path) -> None:
+    series(tmp_path / "in" / "a", range(1, 4))
+    series(tmp_path / "in" / "b", range(11, 14), SeriesInstanceUID=f"{ROOT}.33")
+    series(tmp_path / "in-other", range(21, 24), SeriesInstanceUID=f"{ROOT}.44")
+    index.update(tmp_path / "index", [tmp_path / "in", tmp_path / "in-other"])
+    for path in (tmp_path / "in" / "b").iterdir():
+        path.unlink()
+    assert index.update(tmp_path / "index", [tmp_path / "in"]).gone == 3
+    assert len(headers(tmp_path / "index")) == 6  # those of in-other too, whose name begins alike
+    for path in (tmp_path / "in" / "a").iterdir():
+        path.unlink()
+    with pytest.raises(RrgError, match="is it mounted"):
+        index.update(tmp_path / "index", [tmp_path / "in"])
+    assert len(headers(tmp_path / "index")) == 6
+
+
+def test_it_is_for_its_owner_only(tmp_path: Path) -> None:
+    series(tmp_path / "in")
+    index.update(tmp_path / "index", [tmp_path / "in"])
+    assert stat.S_IMODE((tmp_path / "index").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "index" / index.FILE_NAME).stat().st_mode) == 0o600
+
+
+def test_one_process_writes_it(tmp_path: Path) -> None:
+    series(tmp_path / "in")
+    (tmp_path / "index").mkdir()
+    with (tmp_path / "index" / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RrgError, match="another rrg writes it.*E_LOCKED"):
+            index.update(tmp_path / "index", [tmp_path / "in"])
+
+
+def test_what_is_no_index_and_what_is_another_versions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RrgError, match="no index there"):
+        index.open_index(tmp_path)
+    (tmp_path / index.FILE_NAME).write_bytes(b"not a database, but long enough to be looked at" * 30)
+    with pytest.raises(RrgError, match="no index of rrg"):
+        index.open_index(tmp_path)
+    series(tmp_path / "in")
+    index.update(tmp_path / "other", [tmp_path / "in"])
+    with sqlite3.connect(tmp_path / "other" / index.FILE_NAME) as database:
+        database.execute("UPDATE meta SET value = 'older'")
+    with pytest.raises(RrgError, match="another version"):
+        index.open_index(tmp_path / "other")
+
+
+def test_the_layout_names_every_field_once() -> None:
+    names = [*index.OWN, *index.COMMON, "path", "name", "frame", "labels"]
+    assert sorted(names) == sorted(field.name for field in dataclasses.fields(Header))
+
+
+def test_workers_do_not_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "FEW_FILES", 4)
+    monkeypatch.setattr(index, "FILES_PER_TASK", 3)
+    series(tmp_path / "in", range(1, 20))
+    index.update(tmp_path / "one", [tmp_path / "in"])
+    index.update(tmp_path / "two", [tmp_path / "in"], workers=2)
+    assert len(headers(tmp_path / "one")) == 19
+    assert headers(tmp_path / "one") == headers(tmp_path / "two")
+
+
+# --- as a user
+
+
+def lines(raw: bytes, kind: str) -> list[dict[str, object]]:
+    return [each for each in map(json.loads, raw.splitlines()) if each["schema"] == f"rrg.{kind}/1"]
+
+
+def test_index_then_all_is_extraction_without_an_index(rrg: Rrg, tmp_path: Path) -> None:
+    series(tmp_path / "in" / "a")
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM")
+    plain = rrg("extract-slices", "in", "--store", "s1", cwd=tmp_path, code=3).stdout
+    made = rrg("extract-slices", "in", "--index", "index", cwd=tmp_path, code=3)
+    assert [each["code"] for each in lines(made.stdout, "error")] == ["E_NOT_DICOM"]
+    assert lines(made.stdout, "end")[0]["counts"] == {
+        "error.E_NOT_DICOM": 1,
+        "file": 5,
+        "image": 4,
+        "series": 1,
+        "study": 1,
+    }
+    assert b"0 files known, 5 read" in made.stderr
+    again = rrg("extract-slices", "in", "--index", "index", cwd=tmp_path, code=3)
+    assert again.stdout == made.stdout
+    assert b"5 files known, 0 read" in again.stderr
+    assert rrg("extract-slices", "--index", "index", "--all", "--store", "s2", cwd=tmp_path, code=3).stdout == plain
+
+
+def test_shards_read_the_index_and_never_the_files_of_others(rrg: Rrg, tmp_path: Path) -> None:
+    for patient in range(6):
+        numbers = range(10 * patient + 1, 10 * patient + 4)
+        tags = {"PatientID": f"P{patient}", "StudyInstanceUID": f"{ROOT}.5.{patient}"}
+        series(tmp_path / "in" / str(patient), numbers, SeriesInstanceUID=f"{ROOT}.6.{patient}", **tags)
+    rrg("extract-slices", "in", "--index", "index", cwd=tmp_path)
+    whole = rrg("extract-slices", "--index", "index", "--all", "--store", "s", cwd=tmp_path).stdout
+    parts = [
+        rrg(
+            "extract-slices",
+            "--index",
+            "index",
+            "--all",
+            "--store",
+            "s",
+            "--shard",
+            f"{part}/2",
+            cwd=tmp_path,
+            code=None,
+        )
+        for part in (1, 2)
+    ]
+    union = [line for part in parts for line in part.stdout.splitlines() if b"rrg.slice/1" in line]
+    assert sorted(union) == sorted(line for line in whole.splitlines() if b"rrg.slice/1" in line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("in", "--index", "i", "--shard", "1/2"), "an index has one writer"),
+        (("--index", "i"), "say what to extract"),
+        (("in", "--index", "i", "--store", "s"), "say what to extract"),
+        (("in", "--all", "--store", "s"), "--all needs --index"),
+        (("--only-referenced", "--store", "s"), "--only-referenced needs --index"),
+        (("in",), "no place for the pixels"),
+        ((), "no input"),
+        (("in", "--store", "s", "--context", "2"), "--context needs --only-referenced"),
+    ],
+)
+def test_options_that_contradict_each_other(rrg: Rrg, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    series(tmp_path / "in")
+    done = rrg("extract-slices", *arguments, cwd=tmp_path, code=2)
+    assert message in done.stderr.decode()
+    assert done.stdout == b""

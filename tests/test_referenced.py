@@ -1,0 +1,131 @@
+"""--only-referenced: reports choose the slices, by headers alone; what is stored is what a whole extraction stores."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rrg import private, store
+from tests.conftest import Rrg
+
+
+def lines(raw: bytes, kind: str) -> list[dict[str, Any]]:
+    return [each for each in map(json.loads, raw.splitlines()) if each["schema"] == f"rrg.{kind}/1"]
+
+
+@pytest.fixture(scope="module")
+def side(tmp_path_factory: pytest.TempPathFactory, rrg: Rrg) -> Path:
+    """Phantom studies, their index, their whole extraction, and reports resolved on the index."""
+    folder = tmp_path_factory.mktemp("referenced")
+    rrg("phantom", "--out", "demo", "--studies", 6, "--slices", 12, "--size", 64, cwd=folder)
+    rrg("extract-slices", "demo/dicom", "--index", "index", cwd=folder)
+    rrg("extract-slices", "demo/dicom", "--store", "whole", "--out", "slices.jsonl", cwd=folder)
+    rrg("parse-reports", "--reports", "demo/reports", "--index", "index", "--out", "reports.jsonl", cwd=folder)
+    return folder
+
+
+def test_references_resolve_on_headers_as_on_slices(side: Path, rrg: Rrg) -> None:
+    on_slices = rrg("parse-reports", "slices.jsonl", "--reports", "demo/reports", cwd=side).stdout
+    by_index = {each["id"]: each for each in lines((side / "reports.jsonl").read_bytes(), "report")}
+    by_slice = {each["id"]: each for each in lines(on_slices, "report")}
+    assert by_index == by_slice
+    assert any(reference["status"] == "resolved" for each in by_index.values() for reference in each["references"])
+
+
+def extract(rrg: Rrg, side: Path, into: str, *more: object, code: int = 0) -> list[dict[str, Any]]:
+    arguments = ["reports.jsonl", "--index", "index", "--only-referenced", "--store", into, *more]
+    return lines(rrg("extract-slices", *arguments, cwd=side, code=code).stdout, "slice")
+
+
+def cited(side: Path) -> set[str]:
+    reports = lines((side / "reports.jsonl").read_bytes(), "report")
+    return {name for each in reports for reference in each["references"] for name in reference["slices"]}
+
+
+def test_the_cited_slices_and_no_others_with_the_same_records_and_pixels(side: Path, rrg: Rrg) -> None:
+    found = {each["id"]: each for each in extract(rrg, side, "sparse")}
+    whole = {each["id"]: each for each in lines((side / "slices.jsonl").read_bytes(), "slice")}
+    assert set(found) == cited(side)
+    assert 0 < len(found) < len(whole)
+    for name, record in found.items():
+        expected = whole[name]
+        assert {**record, "run": ""} == {**expected, "run": ""}
+        assert np.array_equal(
+            store.read(side / "sparse", record["pixels"]), store.read(side / "whole", record["pixels"])
+        )
+    assert sum(path.is_file() for path in (side / "sparse" / "series").rglob("*")) == 2 * len(
+        {record["series"] for record in found.values()}
+    )
+
+
+def test_context_adds_neighbours_of_the_same_series(side: Path, rrg: Rrg) -> None:
+    found = extract(rrg, side, "context", "--context", 1)
+    places = {(each["series"], each["index"]) for each in found}
+    whole = {each["id"]: each for each in lines((side / "slices.jsonl").read_bytes(), "slice")}
+    expected = set()
+    for name in cited(side):
+        record = whole[name]
+        around = range(max(record["index"] - 1, 0), min(record["index"] + 2, record["count"]))
+        expected |= {(record["series"], index) for index in around}
+    assert places == expected
+
+
+def test_later_reports_add_to_a_series_and_lose_nothing(side: Path, rrg: Rrg) -> None:
+    reports = (side / "reports.jsonl").read_bytes().splitlines(keepends=True)
+    of_report = [line for line in reports if b"rrg.report/1" in line]
+    halves = []
+    for number, keep in enumerate((of_report[::2], of_report[1::2])):
+        part = side / f"half{number}.jsonl"
+        part.write_bytes(b"".join(line for line in reports if line not in of_report or line in keep))
+        arguments = [part.name, "--index", "index", "--only-referenced", "--store", "twice"]
+        halves.append({each["id"]: each for each in lines(rrg("extract-slices", *arguments, cwd=side).stdout, "slice")})
+    for record in (halves[0] | halves[1]).values():
+        expected = store.read(side / "whole", record["pixels"])
+        assert np.array_equal(store.read(side / "twice", record["pixels"]), expected)
+        assert list(private.find(side / "twice", record["id"]))
+    extract(rrg, side, "once")
+    for shard in (side / "once" / "series").rglob("zarr.json"):
+        series = shard.parent.name
+        assert np.array_equal(
+            store.read_volume(side / "once", f"series/{series}"), store.read_volume(side / "twice", f"series/{series}")
+        )
+
+
+def test_no_other_file_is_opened(side: Path, rrg: Rrg, tmp_path: Path) -> None:
+    shutil.copytree(side / "demo" / "dicom", tmp_path / "dicom", copy_function=shutil.copy2)
+    rrg("extract-slices", "dicom", "--index", "index", cwd=tmp_path)
+    whole = lines((side / "slices.jsonl").read_bytes(), "slice")
+    names = {}
+    for study in {each["study"] for each in whole}:
+        for series in (private.study_of(side / "whole", study) or {})["series"].values():
+            names |= {name: entry["file"] for name, entry in series["slices"].items()}
+    wanted = {names[name] for name in cited(side)}
+    for path in (tmp_path / "dicom").rglob("*.dcm"):
+        if str(path.relative_to(tmp_path / "dicom")) not in wanted:
+            path.write_bytes(b"")  # whoever opens it finds nothing
+    shutil.copy(side / "reports.jsonl", tmp_path)
+    arguments = ["reports.jsonl", "--index", "index", "--only-referenced", "--store", "s"]
+    found = lines(rrg("extract-slices", *arguments, cwd=tmp_path).stdout, "slice")
+    assert {each["id"] for each in found} == cited(side)
+
+
+def test_a_cited_slice_that_is_gone_is_an_error(side: Path, rrg: Rrg, tmp_path: Path) -> None:
+    shutil.copytree(side / "demo" / "dicom", tmp_path / "dicom", copy_function=shutil.copy2)
+    for path in sorted((tmp_path / "dicom").iterdir())[:1]:
+        shutil.rmtree(path)
+    rrg("extract-slices", "dicom", "--index", "index", cwd=tmp_path)
+    shutil.copy(side / "reports.jsonl", tmp_path)
+    arguments = ["reports.jsonl", "--index", "index", "--only-referenced", "--store", "s"]
+    done = rrg("extract-slices", *arguments, cwd=tmp_path, code=3)
+    assert [each["code"] for each in lines(done.stdout, "error")] == ["E_REFERENCE"]
+
+
+def test_workers_and_resume_give_the_same_bytes(side: Path, rrg: Rrg) -> None:
+    arguments = ["reports.jsonl", "--index", "index", "--only-referenced", "--context", 2, "--store", "again"]
+    one = rrg("extract-slices", *arguments, cwd=side).stdout
+    assert rrg("extract-slices", *arguments, "--workers", 2, cwd=side).stdout == one
+    rrg("extract-slices", *arguments, "--out", "o.jsonl", "--resume", cwd=side)
+    assert (side / "o.jsonl").read_bytes() == one
