@@ -7,23 +7,21 @@ numbers.
 import dataclasses
 import math
 import os
-import unicodedata
 import warnings
-from collections.abc import Sequence
-from typing import IO, Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
-import pydicom
-from pydicom import config, uid
-from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from rrg import archives, dicom_deflated
+from rrg.charset import decode
 from rrg.errors import RecordError
 from rrg.files import Source, open_file
 from rrg.labels import TAGS, Labels, labels_of
+from rrg.scan import Scanned, keys_of, scan
 
-config.settings.reading_validation_mode = config.IGNORE  # a bad value is ours to judge, and must not reach a log
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = 0x7FE00010
@@ -31,30 +29,17 @@ NIFTI = "nifti"
 """`Header.transfer_syntax` of what `rrg.nifti` reads."""
 Floats = tuple[float, ...]
 
-SINGLE_FRAME = {
-    uid.CTImageStorage,
-    uid.MRImageStorage,
-    uid.PositronEmissionTomographyImageStorage,
-    uid.ComputedRadiographyImageStorage,
-    uid.DigitalXRayImageStorageForPresentation,
-    uid.DigitalXRayImageStorageForProcessing,
-}
-MULTI_FRAME = {
-    uid.EnhancedCTImageStorage,
-    uid.EnhancedMRImageStorage,
-    uid.EnhancedPETImageStorage,
-    uid.LegacyConvertedEnhancedCTImageStorage,
-    uid.LegacyConvertedEnhancedMRImageStorage,
-    uid.LegacyConvertedEnhancedPETImageStorage,
-}
-"""What we read. Everything else (SR, SEG, RTSTRUCT, secondary capture, ...) is E_NOT_IMAGE."""
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+SINGLE_FRAME = {_STORAGE + end for end in ("2", "4", "128", "1", "1.1", "1.1.1", "6.1")}
+"""CT, MR, PET, CR, DX for presentation, DX for processing, ultrasound (DICOM PS3.6, Annex A)."""
+MULTI_FRAME = {_STORAGE + end for end in ("2.1", "4.1", "130", "2.2", "4.4", "128.1")}
+"""Enhanced CT, MR, PET, and the legacy converted ones. Everything else (SR, SEG, RTSTRUCT, ...) is E_NOT_IMAGE."""
 
-LOSSY_SYNTAXES = {
-    uid.JPEGBaseline8Bit,
-    uid.JPEGExtended12Bit,
-    uid.JPEGLSNearLossless,
-}
-"""Always lossy. JPEG 2000 (.91) and HTJ2K (.203) may be; there Lossy Image Compression counts."""
+_SYNTAX = "1.2.840.10008.1.2"
+IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED = _SYNTAX, _SYNTAX + ".1", _SYNTAX + ".2", _SYNTAX + ".1.99"
+LOSSY_SYNTAXES = {_SYNTAX + end for end in (".4.50", ".4.51", ".4.81")}
+"""JPEG baseline and extended, JPEG-LS near-lossless. JPEG 2000 (.91) and HTJ2K (.203) may be lossy; there Lossy Image
+Compression counts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,27 +133,29 @@ class Rejected(NamedTuple):
 
 
 class _Tags:
-    """The tags of one data set as plain values, from raw bytes: pydicom's conversion costs more than the reading."""
+    """The elements of one data set as plain values, from raw bytes."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, values: Mapping[int, bytes], *, little: bool) -> None:
+        self._values, self._little = values, little
+        self._charsets = values.get(_TAGS["charset"], b"").decode("ascii", "replace") or None
+        self.has_raw_text = False
+        """A text could not be decoded: its bytes stand as Latin-1."""
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._values
 
     def raw(self, tag: int) -> bytes | None:
-        if tag not in self.dataset:
-            return None
-        value = self.dataset.get_item(tag).value
-        return value if isinstance(value, bytes) else None
+        """The bytes of an element; None when absent."""
+        return self._values.get(tag)
 
     def texts(self, tag: int) -> tuple[str, ...]:
-        """Multi-valued text. ASCII, else UTF-8, else Latin-1: right for every German character set in use; NFC."""
-        raw = self.raw(tag)
+        """Multi-valued text, NFC."""
+        raw = self._values.get(tag)
         if not raw:
             return ()
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            text = raw.decode("latin-1")
-        return tuple(unicodedata.normalize("NFC", part.strip(" \0\t\r\n")) for part in text.split("\\"))
+        text, is_raw = decode(raw, self._charsets)
+        self.has_raw_text |= is_raw
+        return tuple([part.strip(" \0\t\r\n") for part in text.split("\\")])
 
     def text(self, tag: int) -> str | None:
         parts = self.texts(tag)
@@ -197,14 +184,13 @@ class _Tags:
 
     def binary(self, tag: int, size: int = 2, *, real: bool = False) -> float | None:
         """US (2 bytes) or FD (8 bytes, `real`)."""
-        raw = self.raw(tag)
+        raw = self._values.get(tag)
         if raw is None or len(raw) < size:
             return None
-        little = self.dataset.original_encoding[1]
         if real:
-            value = float(np.frombuffer(raw[:8], "<f8" if little else ">f8")[0])
+            value = float(np.frombuffer(raw[:8], "<f8" if self._little else ">f8")[0])
             return value if math.isfinite(value) else None
-        return int.from_bytes(raw[:size], "little" if little else "big")
+        return int.from_bytes(raw[:size], "little" if self._little else "big")
 
     def short(self, tag: int, default: int = 0) -> int:
         value = self.binary(tag)
@@ -258,8 +244,9 @@ _TAGS = {
     "window_function": 0x00281056,
 }
 """What the header pass reads: names of ours -> tags."""
-_WANTED: list[Any] = [Tag(tag) for tag in {**_TAGS, **TAGS}.values()]
-_FUNCTIONAL_GROUPS: list[Any] = [Tag(0x52009229), Tag(0x52009230)]
+_WANTED = sorted({*_TAGS.values(), *TAGS.values()})
+_KEYS = keys_of(_WANTED)
+_FUNCTIONAL_GROUPS = [0x52009229, 0x52009230]
 
 
 def read_header(source: Source) -> Header | Rejected:
@@ -309,16 +296,14 @@ def _read_header(source: Source) -> Header:
                 from rrg import nifti  # nibabel is loaded only where there is such a file
 
                 return nifti.read_header(source)
-            dataset = parse(file)
-            deflated = _syntax(dataset) == uid.DeflatedExplicitVRLittleEndian
-            offset, length = (None, None) if deflated else _pixel_data_at(file, dataset)
+            found = scan(file, size, _KEYS) or _parsed(file)
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
-    tags = _Tags(dataset)
+    tags = _Tags(found.values, little=found.syntax != BIG_ENDIAN)
     t = _TAGS
-    meta = getattr(dataset, "file_meta", Dataset())
-    sop_class = tags.text(t["sop_class"]) or str(meta.get("MediaStorageSOPClassUID", ""))
-    sop = tags.text(t["sop"]) or str(meta.get("MediaStorageSOPInstanceUID", ""))
+    deflated = found.syntax == DEFLATED
+    sop_class = tags.text(t["sop_class"]) or found.media_class
+    sop = tags.text(t["sop"]) or found.media_sop
     if not sop_class and not sop and not tags.text(t["modality"]):
         raise RecordError("E_NOT_DICOM", "no DICOM data set can be read from it; leave the file out")
     frames = tags.whole(t["frames"])
@@ -364,23 +349,37 @@ def _read_header(source: Source) -> Header:
         slope=tags.number(t["slope"]),
         intercept=tags.number(t["intercept"]),
         rescale_type=tags.text(t["rescale_type"]),
-        modality_lut=t["modality_lut"] in dataset,
+        modality_lut=t["modality_lut"] in tags,
         tilt=tags.number(t["tilt"]) or 0.0,
         burned_in=(tags.text(t["burned_in"]) or "").upper() == "YES",
-        lossy=tags.text(t["lossy"]) == "01" or _syntax(dataset) in LOSSY_SYNTAXES,
+        lossy=tags.text(t["lossy"]) == "01" or found.syntax in LOSSY_SYNTAXES,
         lossy_ratio=tags.number(t["lossy_ratio"]),
         padding=_padding(tags, signed=tags.short(t["signed"]) == 1),
         window=usable_window(tags.floats(t["window_center"]), tags.floats(t["window_width"])),
         window_function=_window_function(tags.text(t["window_function"])),
         labels=labels_of(tags),
-        transfer_syntax=_syntax(dataset),
+        transfer_syntax=found.syntax,
         size=size,
-        pixel_offset=offset,
-        pixel_length=length,
+        pixel_offset=found.pixel_offset,
+        pixel_length=found.pixel_length,
         multi_frame=sop_class in MULTI_FRAME,
     )
+    if tags.has_raw_text:
+        header = dataclasses.replace(header, flags=("charset_raw",))
     _check_image(header, deflated=deflated)
     return header
+
+
+def _parsed(file: IO[bytes]) -> Scanned:
+    """What pydicom reads, of a file that is not ordinary."""
+    file.seek(0)
+    dataset = parse(file)
+    syntax, meta = _syntax(dataset), getattr(dataset, "file_meta", {})
+    at = (None, None) if syntax == DEFLATED else _pixel_data_at(file, dataset)
+    values = {tag: dataset.get_item(tag).value for tag in _WANTED if tag in dataset}
+    values = {tag: value if isinstance(value, bytes) else b"" for tag, value in values.items()}
+    media_class, media_sop = (str(meta.get(f"MediaStorageSOP{what}UID", "")) for what in ("Class", "Instance"))
+    return Scanned(values, syntax, media_class, media_sop, *at)
 
 
 def _check_magic(file: IO[bytes]) -> Literal["dicom", "nifti"]:
@@ -401,12 +400,17 @@ def _check_magic(file: IO[bytes]) -> Literal["dicom", "nifti"]:
     return "dicom"
 
 
-def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -> Dataset:
+def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -> "Dataset":
     """The wanted tags of an open file. Any failure of the parser is E_MALFORMED.
 
     A deflated data set is unpacked here, up to `dicom_deflated.MAX_BYTES` (E_TOO_LARGE): pydicom knows no limit.
     """
-    tags = [*_WANTED, *extra]
+    import pydicom  # a quarter of a second that an ordinary study need not wait for
+    from pydicom import config
+    from pydicom.uid import UID
+
+    config.settings.reading_validation_mode = config.IGNORE  # a bad value is ours to judge, and must not reach a log
+    tags: list[Any] = [*_WANTED, *extra]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -414,9 +418,13 @@ def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -
             if plain is None:
                 return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True, specific_tags=tags)
             found = pydicom.dcmread(plain, stop_before_pixels=not pixels, force=True, specific_tags=tags)
-            found.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+            found.file_meta.TransferSyntaxUID = UID(DEFLATED)
             return found
-    except (OSError, RecordError):
+    except RecordError:
+        raise
+    except OSError as error:
+        if error.errno is None:  # pydicom's own, of sequences that are cut
+            raise RecordError("E_MALFORMED", _not_parsed("header", error)) from None
         raise
     except EOFError:
         raise RecordError("E_TRUNCATED", "file ends inside an element; copy it again from its source") from None
@@ -429,18 +437,18 @@ def _not_parsed(what: str, error: Exception) -> str:
     return f"{what} can not be parsed ({type(error).__name__}); leave the file out"
 
 
-def _syntax(dataset: Dataset) -> str:
+def _syntax(dataset: "Dataset") -> str:
     """Transfer Syntax UID; without file meta the encoding that was found."""
-    named = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    named = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
     if named:
         return str(named)
     implicit, little = dataset.original_encoding
     if implicit:
-        return str(uid.ImplicitVRLittleEndian)
-    return str(uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian)
+        return IMPLICIT
+    return EXPLICIT if little else BIG_ENDIAN
 
 
-def _pixel_data_at(file: IO[bytes], dataset: Dataset) -> tuple[int | None, int | None]:
+def _pixel_data_at(file: IO[bytes], dataset: "Dataset") -> tuple[int | None, int | None]:
     """(offset, length) of the Pixel Data value at the place where the parser stopped; (None, None): there is none."""
     implicit, little = dataset.original_encoding
     order = "little" if little else "big"
@@ -459,6 +467,12 @@ def _check_image(header: Header, *, deflated: bool) -> None:
     if not known and (header.sop_class or header.modality not in ("CT", "MR", "PT")):
         what = uid_name(header.sop_class) or "of an unknown class"
         raise RecordError("E_NOT_IMAGE", f"no CT or MR image: {what}")
+    if not header.photometric:
+        cut = header.pixel_length is None and not deflated
+        raise RecordError(
+            "E_TRUNCATED" if cut else "E_MALFORMED",
+            "an image without Photometric Interpretation; copy it again from its source",
+        )
     if header.samples != 1 or not header.photometric.startswith("MONOCHROME"):
         raise RecordError("E_NOT_IMAGE", f"colour image ({header.samples} samples a pixel); only grey images are read")
     if header.rows < 1 or header.columns < 1 or header.frames < 1:
@@ -521,6 +535,8 @@ def usable_orientation(values: Floats) -> tuple[float, float, float, float, floa
 
 def uid_name(value: str) -> str | None:
     """Name of a UID of the standard; None for any other, which might say more than we may repeat."""
+    from pydicom import uid
+
     return uid.UID(value).name if value.startswith("1.2.840.10008.") and uid.UID(value).name != value else None
 
 
@@ -541,7 +557,7 @@ def frames_of(header: Header) -> list[Header]:
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
     try:
-        shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]))
+        shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or [{}]))
         per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
         if len(per_frame) != header.frames:
             raise RecordError(
@@ -554,7 +570,7 @@ def frames_of(header: Header) -> list[Header]:
         raise RecordError("E_MALFORMED", _not_parsed("functional groups", error)) from None
 
 
-def _frame(header: Header, number: int, shared: Dataset, own: Dataset) -> Header:
+def _frame(header: Header, number: int, shared: "Dataset", own: "Dataset") -> Header:
     def of(group: str, keyword: str) -> Any:
         for place in (own, shared):
             items = place.get(group)
@@ -597,5 +613,8 @@ def _frame(header: Header, number: int, shared: Dataset, own: Dataset) -> Header
         rescale_type=of("PixelValueTransformationSequence", "RescaleType") or header.rescale_type,
         body_part=of("FrameAnatomySequence", "BodyPartExamined") or header.body_part,
         contrast_agent="multi-frame" if agent is not None else header.contrast_agent,
+        labels=dataclasses.replace(
+            header.labels, thickness_mm=first("PixelMeasuresSequence", "SliceThickness", header.labels.thickness_mm)
+        ),
         tilt=first("CTAcquisitionDetailsSequence", "GantryDetectorTilt", header.tilt) or 0.0,
     )

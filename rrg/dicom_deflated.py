@@ -1,6 +1,7 @@
 """Deflated DICOM data sets (PS3.5, A.5), unpacked up to a limit before a parser sees them."""
 
 import io
+import struct
 import zlib
 from typing import IO
 
@@ -11,9 +12,11 @@ MAX_BYTES = 1 << 28
 SYNTAX = b"1.2.840.10008.1.2.1.99"
 EXPLICIT = b"1.2.840.10008.1.2.1\0\0\0"
 """Explicit VR Little Endian, padded to the same length: what the data set is when it is unpacked."""
-NEAR, FAR = 1 << 12, 1 << 20
+NEAR, FAR = 1 << 10, 1 << 20
 """Bytes in which file meta information ends: nearly always, and always."""
 PIECE = 1 << 16
+ELEMENT = struct.Struct("<HH2sH")
+"""Group, element, value representation, short length."""
 LONG = {b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b"UR", b"UT", b"UN", b"SV", b"UV"}
 """Value representations with a length of 4 bytes (PS3.5, 7.1.2)."""
 
@@ -53,20 +56,22 @@ def _meta(head: bytes) -> tuple[int, int | None] | None:
     """
     at, syntax_at = (132 if head[128:132] == b"DICM" else 0), None
     explicit = _is_vr(head[at + 4 : at + 6])
-    while head[at : at + 2] == b"\2\0":
-        vr = head[at + 4 : at + 6]
-        if explicit and not _is_vr(vr):
+    while at + ELEMENT.size <= len(head):
+        group, element, vr, length = ELEMENT.unpack_from(head, at)
+        if group != 2:
+            return at, syntax_at
+        start = at + 8
+        if not explicit:
+            length = int.from_bytes(head[at + 4 : at + 8], "little")
+        elif vr in LONG:
+            start, length = at + 12, int.from_bytes(head[at + 8 : at + 12], "little")
+        elif not _is_vr(vr):
             return None
-        wide = explicit and vr in LONG
-        start, length_at, size = (
-            (at + 12, at + 8, 4) if wide else (at + 8, at + 6, 2) if explicit else (at + 8, at + 4, 4)
-        )
-        end = start + int.from_bytes(head[length_at : length_at + size], "little")
-        if head[at + 2 : at + 4] == b"\x10\0":
-            found = head.find(SYNTAX, start, end)
+        at = start + length
+        if element == 0x10:
+            found = head.find(SYNTAX, start, at)
             syntax_at = found if found >= 0 else None
-        at = end
-    return (at, syntax_at) if at + 2 <= len(head) else None
+    return None
 
 
 def _is_vr(text: bytes) -> bool:

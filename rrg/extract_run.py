@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rrg import extract, index, phi, private, series_rules
+from rrg import extract, index, private, series_rules
 from rrg.errors import UsageError
 from rrg.files import files_under
 from rrg.keys import Dates, fingerprint, load_key
@@ -138,6 +138,8 @@ def _index_only(
 def _say_where(task: Task, table: series_rules.Table) -> tuple[()]:
     if task.store is not None:
         if task.phi_report is not None:
+            from rrg import phi
+
             phi.write_report(task.store, task.phi_report, task.dates)
         talk(COMMAND, f"{task.store}/private says which files and UIDs stand behind the ids: keep it to yourself")
     if task.series is not None or task.list_only:

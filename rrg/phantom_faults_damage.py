@@ -54,17 +54,25 @@ def huge_claim(root: Path, seed: int) -> None:
     put(root, [*good, one, many])
 
 
-def jpeg2000_bomb(root: Path, seed: int) -> None:
-    """A header of 32 x 40 pixels before a code stream that says 60000 x 60000 (14 GB when it is decoded)."""
-    good = study(seed)
-    bomb = another(good[0], "bomb")
-    bomb.compress(uid.JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
-    code = _code(bomb)
-    # SIZ comes first; Xsiz and Ysiz at 8, XTsiz and YTsiz at 24 (ISO/IEC 15444-1, A.5.1).
-    assert code[2:4] == b"\xff\x51"
-    huge = struct.pack(">II", 60_000, 60_000)
-    code = code[:8] + huge + code[16:24] + huge + code[32:]
-    put(root, [*good, encapsulated(bomb, uid.JPEG2000Lossless, code)])
+def _jpeg2000_bomb(*, hidden: bool) -> Make:
+    """A code stream of some hundred bytes that says 60000 x 60000 (14 GB when it is decoded).
+
+    `hidden`: the DICOM header says 32 x 40.
+    """
+
+    def make(root: Path, seed: int) -> None:
+        good = study(seed)
+        bomb = another(good[0], "bomb")
+        bomb.compress(uid.JPEG2000Lossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+        code = _code(bomb)
+        # SIZ comes first; Xsiz and Ysiz at 8, XTsiz and YTsiz at 24 (ISO/IEC 15444-1, A.5.1).
+        assert code[2:4] == b"\xff\x51"
+        huge = struct.pack(">II", 60_000, 60_000)
+        code = code[:8] + huge + code[16:24] + huge + code[32:]
+        size = {} if hidden else {"Rows": 60_000, "Columns": 60_000}
+        put(root, [*good, encapsulated(bomb, uid.JPEG2000Lossless, code, **size)])
+
+    return make
 
 
 def _broken(patch: Callable[[bytes], bytes]) -> Make:
@@ -84,10 +92,9 @@ def _impossible_precision(code: bytes) -> bytes:
     return code[:at] + b"\xff" + code[at + 1 :]
 
 
-def _impossible_sampling(code: bytes) -> bytes:
-    """Sampling factors 0 (SOF3): GDCM 3.2.6 ends in abort()."""
-    at = code.index(b"\xff\xc3") + 11
-    return code[:at] + b"\0" + code[at + 1 :]
+def _no_table(code: bytes) -> bytes:
+    """Rubbish instead of the marker of the Huffman table (DHT): GDCM 3.2.6 ends in abort()."""
+    return code.replace(b"\xff\xc4", b"\x50\xc4", 1)
 
 
 def cut_header(root: Path, seed: int) -> None:
@@ -98,7 +105,6 @@ def cut_header(root: Path, seed: int) -> None:
     put_bytes(root, "input/IM0005.dcm", data[: data.index(b"\x20\0\x37\0DS") + 12])
 
 
-_NOT_DECODED = "The worker dies, the run goes on."
 FAULTS = {
     "truncated": Fault(23, "file ends inside the pixel data", truncated, {"E_TRUNCATED": 1}, ("gap_mm",), 3),
     "wrong-length": Fault(23, "pixel data shorter and longer than rows x columns", wrong_length, {"E_TRUNCATED": 2},
@@ -108,10 +114,13 @@ FAULTS = {
     "cut-header": Fault(23, "file ends inside the header", cut_header, {"E_TRUNCATED": 1}, (), 3),
     "huge-claim": Fault(25, "header claims 65535 x 65535 (x 1000) pixels in 4 kB", huge_claim, {"E_TOO_LARGE": 2},
                         (), 3, "Before any allocation."),
-    "j2k-bomb": Fault(25, "JPEG 2000 stream of 60000 x 60000 behind a small header", jpeg2000_bomb,
+    "j2k-bomb": Fault(25, "header and JPEG 2000 stream of 60000 x 60000 in 4 kB", _jpeg2000_bomb(hidden=False),
                       {"E_TOO_LARGE": 1}, (), 3, "Before any allocation."),
-    "decoder-crash": Fault(26, "lossless JPEG that ends GDCM 3.2.6 with SIGSEGV", _broken(_impossible_precision),
-                           {"E_DECODER_CRASH": 1}, (), 3, _NOT_DECODED),
-    "decoder-abort": Fault(26, "lossless JPEG that ends GDCM 3.2.6 with SIGABRT", _broken(_impossible_sampling),
-                           {"E_DECODER_CRASH": 1}, (), 3, _NOT_DECODED),
+    "j2k-bomb-hidden": Fault(25, "JPEG 2000 stream of 60000 x 60000 behind a header of 32 x 40",
+                             _jpeg2000_bomb(hidden=True), {"E_TOO_LARGE": 1}, (), 3, "Before any allocation."),
+    "decoder-crash": Fault(26, "lossless JPEG that ends GDCM 3.2.6 with SIGABRT", _broken(_no_table),
+                           {"E_DECODER_CRASH": 1}, (), 3, "The worker dies, the run goes on."),
+    "decoder-segfault": Fault(26, "lossless JPEG of 255 bit that ends GDCM 3.2.6 with SIGSEGV",
+                              _broken(_impossible_precision), {"E_MALFORMED": 1}, (), 3,
+                              "Refused before a decoder sees it; E_DECODER_CRASH from a reader that asks one."),
 }  # fmt: skip

@@ -9,10 +9,10 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypedDict, cast
+from typing import Any, Literal, NamedTuple, TypedDict, cast
 
 import pydicom
-from pydicom import config, uid
+from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag
 
 from rrg import private
+from rrg.burned_in import likely_burned_in
 from rrg.errors import RecordError, RrgError, plain_target
 from rrg.files import open_file
 from rrg.keys import Dates
@@ -29,58 +30,6 @@ config.settings.reading_validation_mode = config.IGNORE  # a bad value must not 
 
 MAX_DEPTH = 64
 """Sequences in sequences: nothing a scanner writes is nested deeper than about ten."""
-
-ULTRASOUND = {
-    uid.UltrasoundImageStorage,
-    uid.UltrasoundMultiFrameImageStorage,
-    "1.2.840.10008.5.1.4.1.1.6",  # retired
-    "1.2.840.10008.5.1.4.1.1.3",  # retired
-    uid.IntravascularOpticalCoherenceTomographyImageStorageForPresentation,
-}
-SECONDARY_CAPTURE = {
-    uid.SecondaryCaptureImageStorage,
-    uid.MultiFrameSingleBitSecondaryCaptureImageStorage,
-    uid.MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
-}
-SCREENS = ("SCREEN SAVE", "SCREENSAVE", "SCREEN_SAVE", "SCREEN CAPTURE", "SCREENSHOT", "DOSE_INFO", "CT_SOM5 PROT")
-"""Parts of Image Type that scanners give to pictures of a screen: saved screens, dose tables, patient protocols."""
-SCREEN_MODALITIES = {"US", "IVUS", "OT", "DOC", "SC"}
-
-
-class Told(Protocol):
-    """What `likely_burned_in` looks at; a `rrg.dicom.Header` has it."""
-
-    @property
-    def burned_in(self) -> bool:
-        """Burned In Annotation is YES."""
-
-    @property
-    def sop_class(self) -> str:
-        """SOP Class UID."""
-
-    @property
-    def modality(self) -> str:
-        """Modality, upper case."""
-
-    @property
-    def image_type(self) -> tuple[str, ...]:
-        """Image Type, upper case."""
-
-
-def likely_burned_in(header: Told) -> bool:
-    """Text that may name somebody is likely in the pixels: Burned In Annotation YES, ultrasound, saved screens.
-
-    Nobody can tell from a header that there is none; a Burned In Annotation of NO is a claim and does not clear these.
-    """
-    return (
-        header.burned_in
-        or header.sop_class in ULTRASOUND
-        or header.sop_class in SECONDARY_CAPTURE
-        or header.modality in SCREEN_MODALITIES
-        or any(screen in part for part in header.image_type for screen in SCREENS)
-    )
 
 
 class PhiFacts(TypedDict):

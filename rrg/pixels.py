@@ -14,15 +14,24 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import uid
-from pydicom.tag import Tag
 
 from rrg import jail, pixels_codecs, pixels_fragments
-from rrg.dicom import NIFTI, PIXEL_DATA, UNDEFINED, Header, parse, uid_name
+from rrg.dicom import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    NIFTI,
+    PIXEL_DATA,
+    UNDEFINED,
+    Header,
+    parse,
+    uid_name,
+)
 from rrg.errors import RecordError
 from rrg.files import open_file
 
-NATIVE = {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian}
+NATIVE = {IMPLICIT, EXPLICIT, BIG_ENDIAN}
 """Transfer syntaxes whose pixels lie uncompressed in the file."""
 MEMORY_BYTES, MEMORY_FRAMES, MEMORY_CODES = 128 << 20, 24, 4
 """What a decoder may ask for: so many bytes, decoded frames and code streams. OpenJPEG needs about 8 frames of 16 bit
@@ -286,7 +295,7 @@ def read_native(header: Header, out: NDArray[Any]) -> None:
             if not (got := file.readinto(view)):
                 raise RecordError("E_TRUNCATED", "file ends inside the pixel data; copy it again from its source")
             view = view[got:]
-    if header.transfer_syntax == uid.ExplicitVRBigEndian:
+    if header.transfer_syntax == BIG_ENDIAN:
         out.byteswap(inplace=True)
     clean_bits(header, out)
 
@@ -312,7 +321,7 @@ def is_native(header: Header) -> bool:
 
 def _is_unpacked(header: Header) -> bool:
     """True when pixels are uncompressed behind a header that is none, or in a data set that is deflated as a whole."""
-    return header.transfer_syntax in (NIFTI, uid.DeflatedExplicitVRLittleEndian)
+    return header.transfer_syntax in (NIFTI, DEFLATED)
 
 
 def lossy_ratio(header: Header) -> float | None:
@@ -454,7 +463,7 @@ def _unpacked_frames(path: str, headers: Sequence[Header]) -> Iterator[NDArray[A
         return
     try:
         with open_file(path) as file:
-            dataset = parse(file, [Tag(PIXEL_DATA)], pixels=True)
+            dataset = parse(file, [PIXEL_DATA], pixels=True)
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
     data = dataset.get_item(PIXEL_DATA).value if PIXEL_DATA in dataset else None

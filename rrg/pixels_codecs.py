@@ -27,6 +27,8 @@ SOF = {
     **dict.fromkeys(JPEG_LS, (0xF7,)),
 }
 """Transfer syntax -> frame headers that a stream of it may have (DICOM PS3.5, 8.2.1 and 8.2.3)."""
+BOMB = 16
+"""A code stream of so many times the pixels that the header says is no mistake."""
 SOI, EOI, SOS, DNL = 0xD8, 0xD9, 0xDA, 0xDC
 SOC, SIZ, SOT, SOD, EOC = 0xFF4F, 0xFF51, 0xFF90, 0xFF93, 0xFFD9
 JP2 = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -59,8 +61,9 @@ def checked(data: bytes, syntax: str, rows: int, columns: int, bits_allocated: i
     else:
         raise RecordError("E_CODEC", "pixel data of a transfer syntax that nothing here decodes; convert it first")
     if size != (rows, columns):
+        bomb = size[0] * size[1] > BOMB * rows * columns
         raise RecordError(
-            "E_MALFORMED",
+            "E_TOO_LARGE" if bomb else "E_MALFORMED",
             f"code stream of {size[0]} x {size[1]} pixels, the header says {rows} x {columns}; leave the file out",
         )
     if not 1 <= stream.precision <= bits_allocated:
@@ -247,7 +250,11 @@ def decoders(syntax: str) -> Iterator[tuple[str, Decode]]:
 
 
 def _rle(code: bytes, rows: int, columns: int, bits: int, _precision: int, _syntax: str) -> Any:
-    decoded = importlib.import_module("rle.rle").decode_frame(code, rows * columns, bits, "<")
+    decode_frame = importlib.import_module("rle.rle").decode_frame
+    try:
+        decoded = decode_frame(code, rows * columns, bits, "<")
+    except BaseException as error:  # on some broken frames it panics, which is no Exception
+        raise ValueError("RLE") from error
     return np.frombuffer(decoded, f"<u{bits // 8}").reshape(rows, columns)
 
 

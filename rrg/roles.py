@@ -130,7 +130,7 @@ def _is_bolus(part: Part, hints: set[Hint], series: _Series) -> bool:
     if "bolus" in hints:
         return True
     alone = len(series.longest) == 1 and max(series.longest.values()) == 1
-    return part.headers[0].modality == "CT" and alone and part.places == 1 and series.times[part.family] >= BOLUS_TIMES
+    return part.headers[0].modality == "CT" and alone and series.times[part.family] >= BOLUS_TIMES
 
 
 def _is_phase(part: Part, series: _Series) -> bool:

@@ -1,27 +1,27 @@
 """One DICOM study -> series and slice records, pixels to the store. One series in memory at a time."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from rrg import private, store
-from rrg.dicom import Header, frames_of
+from rrg.burned_in import likely_burned_in
+from rrg.dicom import NIFTI, Header, frames_of
 from rrg.errors import RecordError
 from rrg.geometry import plane_of
 from rrg.keys import Dates, date_fields, pseudonym
-from rrg.nifti import with_modality
-from rrg.phi import facts_of_files, likely_burned_in
 from rrg.pipe import Count, Made, error_record
 from rrg.pixels import check_claim, check_size, is_hu, lossy_ratio, read_slices, rescale_of, same_image
 from rrg.records import Error, Series, Slice
 from rrg.resample import unsheared
+from rrg.series_choice import acquisition_of, reach_of
 from rrg.series_rules import Decision, Rules, StackFacts, choose
 from rrg.stacks import Stack, StudyFiles, layout_of, series_of, stacks_of, without_duplicates
 
 COMMAND = "extract-slices"
-MODALITIES = frozenset({"CT", "MR", "PT", "CR", "DX"})
+MODALITIES = frozenset({"CT", "MR", "PT", "CR", "DX", "US"})
 BODY_PARTS = frozenset(
     re.findall(
         "[A-Z]+",
@@ -120,11 +120,16 @@ class _Study:
             message = "a report points at this slice, and no usable file holds it; index the files again"
             yield error_record(RecordError("E_REFERENCE", message), COMMAND, slice_, study=self.id)
         if self.settings.folder is not None:
-            phi = facts_of_files(sorted({h.path for h in self.files.headers})) if self.settings.phi else None
+            phi = self._phi() if self.settings.phi else None
             uid = next((header.study for header in self.files.headers), None)
             private.remember_study(
                 self.settings.folder, self.id, uid, self.series, self.rejected, phi, patient=self.patient
             )
+
+    def _phi(self) -> Mapping[str, Any]:
+        from rrg.phi import facts_of_files  # a whole header at a time, with pydicom
+
+        return facts_of_files(sorted({header.path for header in self.files.headers}))
 
     def _find(self, found: list[Found]) -> Iterator[Made]:
         """Fill `found` with the stacks of the study, in a stable order; yields errors of files that can not join."""
@@ -323,12 +328,21 @@ def _stacks(
             try:
                 if max_bytes is not None:
                     check_claim(header, max_bytes)
-                frames += frames_of(with_modality(header, modality))
+                frames += frames_of(_told(header, modality))
             except RecordError as error:
                 refused.append((header, error))
         for stack in stacks_of(frames):
             found.append(Found(pseudonym(key, "series", f"{value}#{stack.number}" if stack.number else value), stack))
     return found
+
+
+def _told(header: Header, modality: str | None) -> Header:
+    """A header with the modality that the user tells, where the file has none."""
+    if header.transfer_syntax != NIFTI:
+        return header
+    from rrg.nifti import with_modality
+
+    return with_modality(header, modality)
 
 
 def _facts(found: Found) -> StackFacts:
@@ -345,8 +359,10 @@ def _facts(found: Found) -> StackFacts:
         slice_spacing_mm=layout.spacing_mm,
         labels=first.labels,
         frame_of_reference=first.frame_of_reference,
-        acquisition=first.phase[0],
-        flags=layout.flags,
+        series_number=first.series_number,
+        reach_mm=reach_of(found.stack.headers),
+        acquisition=acquisition_of(found.stack.headers),
+        flags=tuple(sorted({*layout.flags, *(flag for each in found.stack.headers for flag in own_flags(each))})),
     )
 
 

@@ -224,9 +224,7 @@ def picture(
     return _stretched(windowed(pixels, unit, preset, invert=invert, scale=scale, padding=padding), side)
 
 
-def look(
-    image: ImageRef, pixels: NDArray[Any], preset: Preset, side: int | None
-) -> tuple[NDArray[np.uint8], PixelMap]:
+def look(image: ImageRef, pixels: NDArray[Any], preset: Preset, side: int | None) -> tuple[NDArray[np.uint8], PixelMap]:
     """`picture` of an image of a sample: what a model sees, in training and in inference."""
     return picture(pixels, image.unit, preset, side, invert=bool(image.inverted), padding=image.padding)
 

