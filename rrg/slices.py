@@ -200,7 +200,7 @@ class _Study:
             for at, place in enumerate(places):
                 if place in failed:
                     values[at] = 0  # not a slice of air
-        store.write_array(folder, array, values, places if sparse else None, len(headers))
+        hashes = store.write_array(folder, array, values, places if sparse else None, len(headers))
         yield self._series(found, decision, headers, flags)
         entry = private.series_entry(headers[0].series, headers[0].sop_class, headers[0].frame_of_reference)
         layout = layout_of(headers)
@@ -224,7 +224,7 @@ class _Study:
                 frame=header.frame,
                 **date_fields(self.key, self.files.patient_id, header.study_date or "", self.settings.dates),
                 pixels=store.reference(array, place),
-                sha256=store.sha256_pixels(values[at]),
+                sha256=hashes[at],
                 rows=header.rows,
                 columns=header.columns,
                 dtype=cast(Literal["int16", "uint16", "float32"], values.dtype.name),

@@ -16,9 +16,11 @@ import secrets
 import shutil
 import struct
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -27,6 +29,10 @@ from rrg.errors import RecordError, RrgError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+T = TypeVar("T")
+U = TypeVar("U")
+THREADS = 2
+"""That compress slices while others are written."""
 OPEN_ARRAYS = 64
 """Arrays kept open per process."""
 CLEVEL = 1
@@ -64,11 +70,11 @@ def sha256_pixels(pixels: "NDArray[Any]") -> str:
 
 def write_array(
     store: Path, array: str, values: "NDArray[Any]", places: Sequence[int] | None = None, count: int = 0
-) -> None:
-    """Write (slices, ...) `values` as `store`/`array`, whole or not at all; the same values give the same bytes.
+) -> list[str]:
+    """Write (slices, ...) `values` as `store`/`array`, whole or not at all; SHA-256 of each (as `sha256_pixels`).
 
     Write the array first, then emit the record that names it. One writer per array; a second one with other values
-    replaces the array in one step. Chunks that are all zero take no space.
+    replaces the array in one step. The same values give the same bytes; slices that are all zero take no space.
 
     With `places` only some slices of an array of `count` are known, ``values[i]`` is slice ``places[i]``: those that
     the array holds already stay. RecordError(E_GRID) when that array has another shape or dtype.
@@ -85,11 +91,13 @@ def write_array(
         with _temporary(target) as temporary:
             shard = temporary.joinpath("c", *["0"] * values.ndim)
             shard.parent.mkdir(parents=True)
+            hashes: list[str] = []
             own = range(shape[0]) if places is None else places
-            _write_shard(shard, _chunks(values, {place: i for i, place in enumerate(own)}, shape[0], before))
+            _write_shard(shard, _chunks(values, own, shape[0], before, hashes))
             _write_synced(temporary / "zarr.json", _metadata(shape, values.dtype))
             _publish(temporary, target)
         _open.cache_clear()
+        return hashes
     except OSError as error:
         raise RrgError(
             f"store: {error.strerror or error} while writing {array}; see to the folder and its free space",
@@ -117,18 +125,41 @@ def _known_slices(store: Path, array: str, shape: tuple[int, ...], dtype: "np.dt
 
 
 def _chunks(
-    values: "NDArray[Any]", where: Mapping[int, int], count: int, before: "_Shard | None"
+    values: "NDArray[Any]", places: Sequence[int], count: int, before: "_Shard | None", hashes: list[str]
 ) -> Iterator[bytes | None]:
-    """Encoded slices in order, ``values[where[place]]`` or what was there `before`; None for one that is all zero."""
+    """Encoded slices in order: ``values[i]`` at ``places[i]``, elsewhere what was there `before`; None: all zero.
+
+    Fills `hashes`. In threads: compressing and hashing take longer than reading, and let go of the interpreter.
+    """
     from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 
     codec = Blosc(cname="zstd", clevel=CLEVEL, shuffle=Blosc.BITSHUFFLE)
-    for place in range(count):
-        if place in where:
-            little = np.ascontiguousarray(values[where[place]], dtype=values.dtype.newbyteorder("<"))
-            yield codec.encode(little) if little.any() else None
-        else:
-            yield before.encoded(place) if before is not None else None
+
+    def encode(chunk: "NDArray[Any]") -> tuple[bytes | None, str]:
+        little = np.ascontiguousarray(chunk, dtype=values.dtype.newbyteorder("<"))
+        return (codec.encode(little) if little.any() else None), hashlib.sha256(little.data).hexdigest()
+
+    own = frozenset(places)
+    with ThreadPoolExecutor(THREADS) as pool:
+        encoded = _ahead(pool, encode, values)
+        for place in range(count):
+            if place in own:
+                data, digest = next(encoded)
+                hashes.append(digest)
+                yield data
+            else:
+                yield before.encoded(place) if before is not None else None
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
+    """Results in order, a few worked out ahead."""
+    waiting: deque[Future[U]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > 2 * THREADS:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _metadata(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:
