@@ -15,7 +15,8 @@ from rrg.index import Index, StudyRow
 from rrg.keys import pseudonym
 from rrg.pipe import Count, Group, Item, Made, error_record
 from rrg.records import Report, Role
-from rrg.slices import COMMAND, Settings, extract_study, file_id, slice_id, stacks_in
+from rrg.slices import COMMAND, Settings, extract_study, file_id, stacks_in
+from rrg.slices_records import slice_id
 from rrg.stacks import StudyFiles
 
 Has = Callable[[str], bool]

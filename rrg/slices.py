@@ -1,40 +1,23 @@
 """One DICOM study -> series and slice records, pixels to the store. One series in memory at a time."""
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any
 
 from rrg import private, store
-from rrg.burned_in import likely_burned_in
 from rrg.dicom import NIFTI, Header, frames_of
 from rrg.errors import RecordError
-from rrg.geometry import plane_of
-from rrg.keys import Dates, date_fields, pseudonym
+from rrg.keys import Dates, pseudonym
 from rrg.pipe import Count, Made, error_record
-from rrg.pixels import check_claim, check_size, is_hu, lossy_ratio, read_slices, rescale_of, same_image
-from rrg.records import Error, Series, Slice
+from rrg.pixels import check_claim, check_size, read_slices, same_image
+from rrg.records import Error, Series
 from rrg.resample import unsheared
-from rrg.series_choice import acquisition_of, reach_of
-from rrg.series_rules import Decision, Rules, StackFacts, choose
-from rrg.stacks import Stack, StudyFiles, layout_of, series_of, stacks_of, without_duplicates
+from rrg.series_rules import Decision, Rules, choose
+from rrg.slices_records import Described, Found, facts_of, slice_id
+from rrg.stacks import Stack, StudyFiles, series_of, stacks_of, without_duplicates
 
 COMMAND = "extract-slices"
-MODALITIES = frozenset({"CT", "MR", "PT", "CR", "DX", "US"})
-BODY_PARTS = frozenset(
-    re.findall(
-        "[A-Z]+",
-        """
-    ABDOMEN ABDOMENPELVIS ANKLE AORTA ARM BLADDER BRAIN BREAST CALF CERVIX CHEST CHESTABDOMEN CHESTABDPELVIS CLAVICLE
-    COLON CSPINE CTSPINE EAR ELBOW ESOPHAGUS EXTREMITY EYE FEMUR FINGER FOOT FOREARM HAND HEAD HEADNECK HEART HIP JAW
-    KIDNEY KNEE LEG LIVER LSPINE LSSPINE LUNG MEDIASTINUM NECK NECKCHEST NECKCHESTABDOMEN NECKCHESTABDPELV ORBIT
-    OVARY PANCREAS PAROTID PELVIS PROSTATE RECTUM SCAPULA SHOULDER SINUS SKULL SPINE SPLEEN SSPINE STERNUM STOMACH
-    TESTIS THIGH THYROID TLSPINE TOE TSPINE UTERUS WHOLEBODY WRIST
-    """,
-    )
-)
-"""Body Part Examined we pass on (DICOM PS3.16, Annex L, the terms of CT and MR); other text might name a person."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +41,6 @@ class Settings:
     """Remember which identifying attributes the files held."""
     children: int = 1
     """Decoder processes that work side by side."""
-
-
-class Found(NamedTuple):
-    """A stack of a study."""
-
-    id: str
-    """Keyed hash: the id of its series."""
-    stack: Stack
-
-
-def slice_id(key: bytes, header: Header) -> str:
-    """Keyed hash of the SOP Instance UID (and frame number); of the file's name where there is none."""
-    value = header.sop or f"file {header.name}"
-    return pseudonym(key, "sop", value if header.frame is None else f"{value}#{header.frame}")
 
 
 def file_id(key: bytes, name: str) -> str:
@@ -113,7 +82,7 @@ class _Study:
         else:
             found: list[Found] = []
             yield from self._find(found)
-            facts = [_facts(each) for each in found]
+            facts = [facts_of(each) for each in found]
             for each, decision in zip(found, choose(facts, self.settings.rules), strict=True):
                 yield from self._stack(each, decision)
         for slice_ in sorted(self.left):
@@ -178,7 +147,7 @@ class _Study:
         if not places:
             return
         if not decision.taken or self.settings.folder is None:
-            yield self._series(found, decision, found.stack.headers, frozenset())
+            yield self._series(self._described(found, found.stack.headers), decision)
             return
         headers, array = found.stack.headers, f"series/{found.id}"
         folder, sparse = self.settings.folder, self.wanted is not None
@@ -188,10 +157,10 @@ class _Study:
             values, failed = read_slices(headers, places, dtype, children=self.settings.children)
         except RecordError as error:
             for place in places:
-                yield from self._reject(headers[place], error)
+                yield self._error(headers[place], error)
             return
         for place, why in failed.items():
-            yield from self._reject(headers[place], why)
+            yield self._error(headers[place], why)
         if len(failed) == len(places):
             return
         flags: frozenset[str] = frozenset()
@@ -201,111 +170,44 @@ class _Study:
                 if place in failed:
                     values[at] = 0  # not a slice of air
         hashes = store.write_array(folder, array, values, places if sparse else None, len(headers))
-        yield self._series(found, decision, headers, flags)
+        described = self._described(found, headers, flags)
+        yield self._series(described, decision)
         entry = private.series_entry(headers[0].series, headers[0].sop_class, headers[0].frame_of_reference)
-        layout = layout_of(headers)
-        unit: Literal["HU", "stored"] = "HU" if all(map(is_hu, headers)) else "stored"
-        for at, place in enumerate(places):
-            if place in failed:
-                continue
-            header = headers[place]
-            labels = header.labels
-            slope, intercept = rescale_of(header)
-            made = Slice(
-                id=slice_id(self.key, header),
-                patient=self.patient,
-                study=self.id,
-                series=found.id,
-                accession=self._accession(header),
-                index=place,
-                count=len(headers),
-                series_number=header.series_number,
-                instance_number=header.instance_number,
-                frame=header.frame,
-                **date_fields(self.key, self.files.patient_id, header.study_date or "", self.settings.dates),
-                pixels=store.reference(array, place),
-                sha256=hashes[at],
-                rows=header.rows,
-                columns=header.columns,
-                dtype=cast(Literal["int16", "uint16", "float32"], values.dtype.name),
-                unit=unit,
-                modality=modality(header),
-                body_part=body_part(header.body_part),
-                contrast=contrast(header.contrast_agent),
-                plane=plane_of(header.orientation) if header.orientation else None,
-                role=found.stack.role,
-                time_index=found.stack.time_index,
-                thickness_mm=labels.thickness_mm,
-                kernel=labels.kernel,  # type: ignore[arg-type]
-                contrast_phase=labels.contrast_phase,  # type: ignore[arg-type]
-                sequence=labels.sequence,  # type: ignore[arg-type]
-                fat_suppressed=labels.fat_suppressed,
-                scanner=labels.scanner,
-                field_strength_t=labels.field_strength_t,
-                sex=labels.sex,  # type: ignore[arg-type]
-                age_band=labels.age_band,  # type: ignore[arg-type]
-                spacing_mm=header.spacing,
-                slice_spacing_mm=layout.spacing_mm,
-                position_mm=header.position,
-                orientation=header.orientation,
-                gaps_mm=layout.gaps_mm,
-                tilt_degrees=layout.tilt_degrees,
-                padding=None if header.padding is None else header.padding * slope + intercept,
-                window=header.window,
-                window_function=header.window_function if header.window else None,  # type: ignore[arg-type]
-                lossy_ratio=lossy_ratio(header),
-                flags=tuple(sorted({*layout.flags, *own_flags(header), *flags})),
-            )
-            private.add_slice(
-                entry,
-                made,
-                sop=header.sop,
-                frame=header.frame,
-                file=header.name,
-                file_position_mm=found.stack.headers[place].position if "resampled" in flags else None,
-            )
+        good = [at for at, place in enumerate(places) if place not in failed]
+        for made in described.slices([places[at] for at in good], [hashes[at] for at in good], values.dtype):
+            header = found.stack.headers[made.index]
+            moved = header.position if "resampled" in flags else None
+            private.add_slice(entry, made, sop=header.sop, frame=header.frame, file=header.name, file_position_mm=moved)
             yield made
         self.series[found.id] = entry
 
-    def _series(self, found: Found, decision: Decision, headers: Sequence[Header], flags: frozenset[str]) -> Series:
-        header = headers[0]
-        layout, labels = layout_of(headers), header.labels
-        return Series(
-            id=found.id,
+    def _described(self, found: Found, headers: Sequence[Header], flags: frozenset[str] = frozenset()) -> Described:
+        return Described(
+            found=found,
+            headers=headers,
+            key=self.key,
             patient=self.patient,
             study=self.id,
-            accession=self._accession(header),
-            series_number=header.series_number,
-            count=len(headers),
-            rows=header.rows,
-            columns=header.columns,
-            modality=modality(header),
-            role=found.stack.role,
-            plane=plane_of(header.orientation) if header.orientation else None,
-            body_part=body_part(header.body_part),
-            contrast=contrast(header.contrast_agent),
-            contrast_phase=labels.contrast_phase,
-            kernel=labels.kernel,
-            sequence=labels.sequence,
-            thickness_mm=labels.thickness_mm,
-            slice_spacing_mm=layout.spacing_mm,
-            taken=decision.taken,
-            reason=decision.reason if self.wanted is None else "referenced",
-            flags=tuple(sorted({*layout.flags, *flags})),
+            patient_id=self.files.patient_id,
+            dates=self.settings.dates,
+            flags=flags,
         )
 
-    def _accession(self, header: Header) -> str | None:
-        return pseudonym(self.key, "accession", header.accession) if header.accession else None
+    def _series(self, described: Described, decision: Decision) -> Series:
+        return described.series(decision, decision.reason if self.wanted is None else "referenced")
 
     def _reject(self, header: Header, error: RecordError) -> Iterator[Error]:
-        if not self._is_wanted(header):
-            return
+        """The error of a file, if anybody asked for it."""
+        if self._is_wanted(header):
+            yield self._error(header, error)
+
+    def _error(self, header: Header, error: RecordError) -> Error:
         self.left.discard(slice_id(self.key, header))
         source = file_id(self.key, header.name)
         self.rejected[source] = header.name
         if header.frame is not None:
             error = RecordError(error.code, f"frame {header.frame}: {error.message}")
-        yield error_record(error, COMMAND, source, study=self.id, patient=self.patient)
+        return error_record(error, COMMAND, source, study=self.id, patient=self.patient)
 
 
 def stacks_in(files: StudyFiles, key: bytes, modality: str | None = None) -> list[Found]:
@@ -343,55 +245,3 @@ def _told(header: Header, modality: str | None) -> Header:
     from rrg.nifti import with_modality
 
     return with_modality(header, modality)
-
-
-def _facts(found: Found) -> StackFacts:
-    """What rules may look at."""
-    first, layout = found.stack.headers[0], layout_of(found.stack.headers)
-    return StackFacts(
-        id=found.id,
-        role=found.stack.role,
-        modality=modality(first),
-        plane=plane_of(first.orientation) if first.orientation else None,
-        body_part=body_part(first.body_part),
-        contrast=contrast(first.contrast_agent),
-        slices=len(found.stack.headers),
-        slice_spacing_mm=layout.spacing_mm,
-        labels=first.labels,
-        frame_of_reference=first.frame_of_reference,
-        series_number=first.series_number,
-        reach_mm=reach_of(found.stack.headers),
-        acquisition=acquisition_of(found.stack.headers),
-        flags=tuple(sorted({*layout.flags, *(flag for each in found.stack.headers for flag in own_flags(each))})),
-    )
-
-
-def modality(header: Header) -> str:
-    """Modality from the closed list; ``OT`` for anything else."""
-    return header.modality if header.modality in MODALITIES else "OT"
-
-
-def own_flags(header: Header) -> Iterator[str]:
-    """Flags of one image: what is doubtful about it but does not hinder its use."""
-    yield from header.flags
-    if header.lossy:
-        yield "lossy"
-    if likely_burned_in(header):
-        yield "burned_in"
-    if header.photometric == "MONOCHROME1":
-        yield "monochrome1"
-    if not (header.study and header.series and header.sop):
-        yield "no_uid"
-
-
-def body_part(text: str | None) -> str | None:
-    """Body Part Examined from the closed list; None for anything else."""
-    word = re.sub(r"[^A-Z]", "", (text or "").upper())
-    return word if word in BODY_PARTS else None
-
-
-def contrast(agent: str | None) -> bool | None:
-    """True when an agent is named, False when the field says none, None when it says nothing."""
-    if agent is None:
-        return None
-    return agent.strip().upper() not in ("NONE", "NO", "N", "KEIN", "KEINE", "OHNE", "WITHOUT")

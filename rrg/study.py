@@ -12,6 +12,7 @@ from rrg.errors import UsageError
 from rrg.extract import Work, extract
 from rrg.records import Error, Slice
 from rrg.slices import stacks_in
+from rrg.slices_records import slice_id
 from rrg.stacks import Stack, StudyFiles, first_plane
 
 MAX_BYTES = 4 << 30
@@ -89,7 +90,7 @@ def open_study(work: Work, spec: str, key: bytes) -> Held:
         if work.study is None or chosen is None:
             made = list(extract(work, settings=settings))
         else:
-            wanted = {slices.slice_id(key, chosen.stack.headers[index]) for index in chosen.indices}
+            wanted = {slice_id(key, chosen.stack.headers[index]) for index in chosen.indices}
             made = list(slices.extract_study(work.study, settings, wanted))
         kept = sorted((each for each in made if isinstance(each, Slice)), key=lambda slice_: slice_.index)
         pixels = {slice_.pixels: store.read(Path(folder), slice_.pixels) for slice_ in kept}
