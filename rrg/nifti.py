@@ -3,9 +3,11 @@
 The rule of the geometry: the sform when sform_code > 0, else the qform when qform_code > 0, else none (slices without
 millimetres, flag ``no_mm``: pixdim alone says neither where the patient's left is nor which way is up). When both are
 set and put a corner of the volume more than `SAME_MM` apart, the sform counts and the flag ``sform_qform`` is set.
-World coordinates of NIfTI are RAS mm; ours are LPS, so x and y change their signs. Frame k is ``image[:, :, k].T``:
-rows run along the second array axis, columns along the first, as the values lie in the file; so affines of either
-determinant keep the patient's left where it is. A fourth axis is time: one stack per time, by Temporal Position.
+World coordinates of NIfTI are RAS mm; ours are LPS, so x and y change their signs. Frame k is ``image[:, :, k]``,
+turned as radiologists look at it and DICOM images lie: columns grow to the patient's left (sagittal: to the back), rows
+to the back (else to the feet). Only transposed and flipped, the affine with it; so affines of either determinant keep
+the patient's left where it is, and a model sees the same picture as from DICOM. No affine: ``image[:, :, k].T``.
+A fourth axis is time: one stack per time, by Temporal Position.
 
 A NIfTI file names no patient, study or series. The patient is the BIDS ``sub-...`` of its path (with the data set's
 folder), else the file itself; the study is the patient's BIDS session, else the file; each file is one series.
@@ -43,18 +45,32 @@ SAMPLES = 64
 """Pieces of 4 KiB of a file that tell it from others."""
 
 
+class _View(NamedTuple):
+    """How a slice lies in the file: (second axis, first axis) -> (rows, columns)."""
+
+    swap: bool = False
+    flip_columns: bool = False
+    flip_rows: bool = False
+
+    def of(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """(rows, columns) of a slice as it is stored."""
+        turned = stored.T if self.swap else stored
+        return turned[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
+
+
 class _Image(NamedTuple):
     """What the header of a file says."""
 
     shape: tuple[int, int, int, int]
-    """Voxels along i, j, k and time."""
+    """Columns, rows, slices and times."""
+    view: _View
     dtype: "np.dtype[Any]"
     offset: int
     """Byte offset of the values, in the unpacked file."""
     slope: float | None
     intercept: float | None
     affine: NDArray[np.float64] | None
-    """(4, 4) (i, j, k, 1) -> (x, y, z, 1) in mm, LPS."""
+    """(4, 4) (column, row, slice, 1) -> (x, y, z, 1) in mm, LPS."""
     flags: tuple[str, ...]
 
 
@@ -178,10 +194,11 @@ def read_frames(path: str, headers: Sequence[Header]) -> Iterator[NDArray[Any]]:
                     reader.read_at(end, 1)  # so that the checksum behind the values is looked at
                 if len(held) < length:
                     raise RecordError("E_TRUNCATED", "file ends inside the voxels; copy it again from its source")
-                values = np.frombuffer(held, image.dtype).reshape(rows, columns)
+                stored = (columns, rows) if image.view.swap else (rows, columns)
+                values = image.view.of(np.frombuffer(held, image.dtype).reshape(stored))
                 if header.real and not np.isfinite(values).all():
                     raise RecordError("E_RESCALE", "slice holds NaN or infinite values; replace them in the file")
-                yield values.astype(image.dtype.newbyteorder("="))
+                yield values.astype(image.dtype.newbyteorder("="), order="C")
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
 
@@ -215,13 +232,14 @@ def _image(reader: Reader, *, packed: bool) -> _Image:
         if offset < length:
             raise ValueError("values inside the header")
         affine, flags = _affine(header, shape)
+        view, shape, affine = _turned(shape, affine)
     except RecordError:
         raise
     except Exception as error:  # nibabel raises whatever a hostile header provokes
         raise RecordError(
             "E_MALFORMED", f"NIfTI header can not be parsed ({type(error).__name__}); leave the file out"
         ) from None
-    return _Image(shape, dtype, offset, slope, intercept, affine, flags)
+    return _Image(shape, view, dtype, offset, slope, intercept, affine, flags)
 
 
 def _head(reader: Reader, *, packed: bool) -> bytes:
@@ -289,6 +307,27 @@ def _affine(header: Any, shape: Sequence[int]) -> tuple[NDArray[np.float64] | No
         except Exception:  # a quaternion that is none, negative pixdim
             raise RecordError("E_GEOMETRY", "qform is no rotation; repair the header of the file") from None
     return None, ()
+
+
+def _turned(
+    shape: tuple[int, int, int, int], affine: NDArray[np.float64] | None
+) -> tuple[_View, tuple[int, int, int, int], NDArray[np.float64] | None]:
+    """How slices are turned, and shape and affine of the turned image."""
+    if affine is None:
+        return _View(), shape, None
+    made, size = affine.copy(), list(shape)
+    toward = [int(np.abs(made[:3, axis]).argmax()) for axis in (0, 1)]  # 0, 1, 2: x, y, z
+    swap = toward[0] > toward[1]
+    if swap:
+        made[:, :2], size[:2], toward = made[:, [1, 0]], [size[1], size[0]], toward[::-1]
+    flips = []
+    for axis in (0, 1):
+        wanted = -1 if toward[axis] == 2 else 1
+        flips.append(bool(made[toward[axis], axis] * wanted < 0))
+        if flips[axis]:
+            made[:3, 3] += made[:3, axis] * (size[axis] - 1)
+            made[:3, axis] *= -1
+    return _View(swap, *flips), (size[0], size[1], size[2], size[3]), made
 
 
 def _same(chosen: NDArray[np.float64], header: Any, shape: Sequence[int]) -> bool:
