@@ -81,9 +81,11 @@ def _records(path: str) -> list[tuple[str, ...]]:
                 if value and record.get("RecordInUseFlag", 0xFFFF) != 0:
                     found.append((value,) if isinstance(value, str) else tuple(map(str, value)))
             return found
-    except (OSError, RecordError):
+    except RecordError:
         raise
-    except Exception as error:  # pydicom raises whatever a hostile file provokes
+    except Exception as error:  # pydicom raises whatever a hostile file provokes, an OSError without a number too
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise RecordError(
             "E_MALFORMED", f"DICOMDIR can not be parsed ({type(error).__name__}); give its folder instead"
         ) from None

@@ -114,6 +114,8 @@ class Header:
     """What reading found doubtful: ``charset_raw``, ``sform_qform``."""
     real: bool = False
     """Stored values are floats (NIfTI)."""
+    shared: bool = False
+    """Its Series Instance UID is in use in another study too: then UIDs alone do not tell images apart."""
 
     @property
     def frame_bytes(self) -> int:

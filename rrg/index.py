@@ -25,7 +25,7 @@ from rrg.errors import RrgError
 from rrg.files import Source, files_under, identity
 from rrg.labels import Labels
 from rrg.parallel import ordered_map
-from rrg.stacks import StudyFiles, series_value, study_value
+from rrg.stacks import StudyFiles, series_value, study_files, study_value
 
 FILE_NAME = "headers.sqlite"
 FILES_PER_TASK = 256
@@ -50,9 +50,8 @@ OWN = (
     "pixel_length",
 )
 """Fields that differ from file to file; the others are the same for most of a series and stored once."""
-COMMON = tuple(
-    field.name for field in dataclasses.fields(Header) if field.name not in (*OWN, "path", "name", "frame", "labels")
-)
+_ELSEWHERE = ("path", "name", "frame", "shared", "labels")
+COMMON = tuple(each.name for each in dataclasses.fields(Header) if each.name not in (*OWN, *_ELSEWHERE))
 LABELS = tuple(field.name for field in dataclasses.fields(Labels))
 LAYOUT = hashlib.sha256(repr((1, OWN, COMMON, LABELS)).encode()).hexdigest()[:16]
 """What the rows mean: an index of another layout is refused."""
@@ -147,7 +146,8 @@ class Index:
                 "SELECT 1 FROM common WHERE series = ? AND study != ? LIMIT 1", (name, row.row)
             ).fetchone()
         }
-        return _study_files(row.value, headers, frozenset(elsewhere))
+        told = (dataclasses.replace(each, shared=True) if series_value(each) in elsewhere else each for each in headers)
+        return study_files(row.value, told)
 
     def rejected(self) -> Iterator[Rejected]:
         """Every file or object that is no image."""
@@ -442,22 +442,6 @@ def _json(value: Any) -> str:
 def _own(source: Source, header: Header) -> str:
     suffixes = [header.path[len(source.path) :], header.name[len(source.name) :]]
     return _json(suffixes + [getattr(header, name) for name in OWN])
-
-
-def _study_files(value: str, headers: list[Header], shared: frozenset[str]) -> StudyFiles:
-    """A study of its headers. Several Patient IDs under one Study Instance UID: the study is refused."""
-    headers.sort(key=lambda header: (header.name, header.path))
-    patients = {header.patient_id for header in headers}
-    problem = None
-    if len(patients) > 1:
-        problem = Rejected(
-            value,
-            "E_MIXED_PATIENT",
-            f"the study has {len(patients)} different Patient IDs in {len(headers)} files; separate them",
-        )
-    # Without a Patient ID each study counts as a patient of its own: nobody is merged by an empty name.
-    patient = next(iter(patients)) if len(patients) == 1 else None
-    return StudyFiles(value, patient or f"study {value}", tuple(headers), shared, problem)
 
 
 def _tuples(value: Any) -> Any:

@@ -16,8 +16,9 @@ from rrg.pixels import is_hu, lossy_ratio, rescale_of
 from rrg.records import Series, Slice
 from rrg.series_choice import acquisition_of, reach_of
 from rrg.series_rules import Decision, StackFacts
-from rrg.stacks import Stack, layout_of
+from rrg.stacks import Stack, layout_of, study_value
 
+UID = re.compile(r"[0-9.]{1,64}")
 MODALITIES = frozenset({"CT", "MR", "PT", "CR", "DX", "US"})
 BODY_PARTS = frozenset(
     re.findall(
@@ -43,8 +44,14 @@ class Found(NamedTuple):
 
 
 def slice_id(key: bytes, header: Header) -> str:
-    """Keyed hash of the SOP Instance UID (and frame number); of the file's name where there is none."""
+    """Keyed hash of the SOP Instance UID (and frame number); of the file's name where there is none.
+
+    Where UIDs do not tell images of the world apart (another study uses the same Series Instance UID, one of the three
+    is missing or no UID), the study counts too.
+    """
     value = header.sop or f"file {header.name}"
+    if header.shared or not (header.study and header.series and UID.fullmatch(header.sop)):
+        value = f"{value}@{study_value(header)}"
     return pseudonym(key, "sop", value if header.frame is None else f"{value}#{header.frame}")
 
 

@@ -38,14 +38,12 @@ class StudyFiles:
     uid: str
     patient_id: str
     headers: tuple[Header, ...]
-    shared_series: frozenset[str]
-    """Series Instance UIDs that another study of the input uses too."""
     problem: Rejected | None = None
     """Why no file of it may be used."""
 
     def digest(self) -> str:
         """Changes when a header or a file's size or place changes: the work to do is another."""
-        digest = hashlib.sha256(repr(sorted(self.shared_series)).encode())
+        digest = hashlib.sha256()
         for header in self.headers:
             digest.update(repr(dataclasses.replace(header, path="")).encode())
         return digest.hexdigest()
@@ -92,28 +90,20 @@ def series_value(header: Header) -> str:
     return header.series or f"{study_value(header)} series {header.series_number} {header.modality}"
 
 
-def studies_of(headers: Iterable[Header]) -> Iterator[StudyFiles]:
-    """Group headers by study. Several Patient IDs under one Study Instance UID: the study is refused."""
-    groups: dict[str, list[Header]] = defaultdict(list)
-    homes: dict[str, set[str]] = defaultdict(set)
-    for header in headers:
-        study = study_value(header)
-        groups[study].append(header)
-        homes[series_value(header)].add(study)
-    for study, members in groups.items():
-        members.sort(key=lambda header: header.name)
-        patients = {header.patient_id for header in members}
-        problem = None
-        if len(patients) > 1:
-            problem = Rejected(
-                study,
-                "E_MIXED_PATIENT",
-                f"the study has {len(patients)} different Patient IDs in {len(members)} files; separate them",
-            )
-        shared = frozenset(series_value(h) for h in members if len(homes[series_value(h)]) > 1)
-        # Without a Patient ID each study counts as a patient of its own: nobody is merged by an empty name.
-        patient = next(iter(patients)) if not problem else None
-        yield StudyFiles(study, patient or f"study {study}", tuple(members), shared, problem)
+def study_files(value: str, headers: Iterable[Header]) -> StudyFiles:
+    """A study of its headers. Several Patient IDs under one Study Instance UID: the study is refused."""
+    members = sorted(headers, key=lambda header: (header.name, header.path))
+    patients = {header.patient_id for header in members}
+    problem = None
+    if len(patients) > 1:
+        problem = Rejected(
+            value,
+            "E_MIXED_PATIENT",
+            f"the study has {len(patients)} different Patient IDs in {len(members)} files; separate them",
+        )
+    # Without a Patient ID each study counts as a patient of its own: nobody is merged by an empty name.
+    patient = next(iter(patients)) if len(patients) == 1 else None
+    return StudyFiles(value, patient or f"study {value}", tuple(members), problem)
 
 
 def series_of(study: StudyFiles) -> Iterator[tuple[str, tuple[Header, ...]]]:
@@ -121,7 +111,7 @@ def series_of(study: StudyFiles) -> Iterator[tuple[str, tuple[Header, ...]]]:
     groups: dict[str, list[Header]] = defaultdict(list)
     for header in study.headers:
         value = series_value(header)
-        groups[f"{value}@{study.uid}" if value in study.shared_series else value].append(header)
+        groups[f"{value}@{study.uid}" if header.shared else value].append(header)
     for value in sorted(groups):
         yield value, tuple(groups[value])
 

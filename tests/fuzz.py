@@ -256,7 +256,10 @@ class _Runs:
         while True:
             done, status, usage = os.wait4(process.pid, os.WNOHANG)
             if done:
-                self.peak = max(self.peak, usage.ru_maxrss << 10)  # its own, and of the children it waited for
+                held = (
+                    usage.ru_maxrss << 10
+                )  # its own, and of the children it waited for; inherited from us at its start
+                self.peak = max(self.peak, held if held > _peak_of(os.getpid()) else 0)
                 break
             family |= _below(process.pid)
             self.peak = max([self.peak, *map(_peak_of, (process.pid, *family))])

@@ -26,7 +26,9 @@ def headers(folder: Path) -> list[Header]:
 def test_it_gives_back_every_field_of_every_header(tmp_path: Path) -> None:
     series(tmp_path / "in" / "a", range(1, 4), WindowCenter=[40, 300], WindowWidth=[400, 1500])
     save(
-        image(9, PatientID="Müller\\x", StudyInstanceUID=f"{ROOT}.9", PixelPaddingValue=7),
+        image(
+            9, PatientID="Müller\\x", StudyInstanceUID=f"{ROOT}.9", SeriesInstanceUID=f"{ROOT}.8", PixelPaddingValue=7
+        ),
         tmp_path / "in" / "ü b" / "-rf",
     )
     index.update(tmp_path / "index", [tmp_path / "in"])
@@ -132,7 +134,7 @@ def test_what_is_no_index_and_what_is_another_versions_are_refused(tmp_path: Pat
 
 
 def test_the_layout_names_every_field_once() -> None:
-    names = [*index.OWN, *index.COMMON, "path", "name", "frame", "labels"]
+    names = [*index.OWN, *index.COMMON, "path", "name", "frame", "shared", "labels"]
     assert sorted(names) == sorted(field.name for field in dataclasses.fields(Header))
 
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from rrg import archives_inflate, nifti
 from rrg.dicom import Header, Rejected, frames_of, read_source
 from rrg.errors import RecordError
+from rrg.extract import indexed
 from rrg.files import Source
 from rrg.nifti import with_modality
 from rrg.pixels import is_hu, read_volume
-from rrg.stacks import layout_of, series_of, stacks_of, studies_of
+from rrg.stacks import layout_of, series_of, stacks_of
 
 nib: Any = nibabel
 sitk: Any = SimpleITK
@@ -438,7 +439,8 @@ def test_files_never_share_a_patient_unless_bids_says_so(tmp_path: Path) -> None
     assert len(set(patients)) == 5
     assert patients[0]
     assert patients[0].startswith("ct ")
-    studies = list(studies_of(headers))
+    opened = indexed(paths)
+    studies = [opened.study(row) for row in opened.studies()]
     assert sorted(len(study.headers) for study in studies) == [1, 1, 1, 1, 1, 2]
     assert not any(study.problem for study in studies)
     assert sum(len(list(series_of(study))) for study in studies) == len(names)
