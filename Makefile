@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas bench bench-extract clean
+.PHONY: demo test proofs chaos lint venv schemas bench bench-extract fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -34,6 +34,9 @@ bench: bench-extract  ## everything measured side by side: bench-out/, and the t
 bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
 	$(BIN)/python -m tests.bench.extract
 
+fuzz: venv  ## ten minutes of damaged files into extract-slices
+	$(BIN)/python -m tests.fuzz --minutes 10 --seed $${SEED:-1} --keep fuzz-out
+
 lint: venv
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -43,4 +46,4 @@ schemas: venv  ## write rrg/schemas/ from the record types
 	$(BIN)/python -c 'import pathlib, rrg.codec as c; [pathlib.Path("rrg/schemas", n).write_text(t) for n, t in c.schema_files()]'
 
 clean:
-	rm -rf demo-out bench-out real-out
+	rm -rf demo-out bench-out real-out fuzz-out

@@ -70,7 +70,7 @@ def rejected_items(opened: Index, key: bytes) -> Iterator[Item]:
 def study_items(opened: Index, key: bytes, has: Has = lambda _: True, *, workers: int = 1) -> Iterator[Item]:
     """An item per study of this shard, its headers loaded when its turn comes. Idle workers decode for the others."""
     own = [each for each in studies(opened, key) if has(each.patient)]
-    children = max(1, workers // max(1, len(own)))
+    children = max(min(workers, 2), workers // max(1, len(own)))  # two: the last studies have cores to themselves
     for patient, study, row in own:
         files = opened.study(row)
         yield Item(f"{study}:{_digest(files.digest())}", patient, Work(study=files, children=children))

@@ -157,7 +157,7 @@ def picture_peer(level: int) -> str:
 
 def study_claims(inputs: Inputs) -> dict[str, Claim]:
     """Study to training-ready slices."""
-    names = {"study_raw": 6, "study_raw_fastest_png": 1, "study_j2k_2_workers": 6}
+    names = {"study_raw": 6, "study_raw_fastest_png": 1, "study_j2k_2_workers": 6, "study_j2k_both_in_2_processes": 6}
     goals = {"study_raw": 5.0, "study_j2k_2_workers": 1.5}
     if (missing := missing_peer()) is not None:
         peer = "dcm2niix + nibabel + Pillow"
@@ -177,16 +177,19 @@ def study_claims(inputs: Inputs) -> dict[str, Claim]:
     j2k = in_turn(
         {
             "rrg": lambda: extracted(inputs, inputs.j2k, "--workers", 2),
-            "peer": lambda: pictured(inputs, halves, 6),
+            "peer": lambda: pictured(inputs, [inputs.j2k], 6),
+            "halves": lambda: pictured(inputs, halves, 6),
         }
     )
     one = f"{SLICES} slices 512 x 512, uncompressed"
     notes = (
         f"{one}; level 6 is Pillow's default",
         one,
-        f"4 studies, {files_in(inputs.j2k)} slices; the peer, too, has 2 processes at a time",
+        f"4 studies, {files_in(inputs.j2k)} slices; the peer as it is, one process",
+        "the same; the peer started twice, on half of the studies each",
     )
-    pairs = ((raw["rrg"], raw["default"]), (raw["rrg"], raw["fastest"]), (j2k["rrg"], j2k["peer"]))
+    pairs = [(raw["rrg"], raw[peer]) for peer in ("default", "fastest")]
+    pairs += [(j2k["rrg"], j2k[peer]) for peer in ("peer", "halves")]
     return {
         name: compared(*pair, replace(claim, note=note))
         for (name, claim), pair, note in zip(claims.items(), pairs, notes, strict=True)
