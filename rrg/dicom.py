@@ -537,9 +537,12 @@ def usable_orientation(values: Floats) -> tuple[float, float, float, float, floa
 
 def uid_name(value: str) -> str | None:
     """Name of a UID of the standard; None for any other, which might say more than we may repeat."""
-    from pydicom import uid
+    from pydicom import config, uid
 
-    return uid.UID(value).name if value.startswith("1.2.840.10008.") and uid.UID(value).name != value else None
+    if not value.startswith("1.2.840.10008."):
+        return None
+    name = uid.UID(value, config.IGNORE).name
+    return name if name != value else None
 
 
 # --- multi-frame objects

@@ -86,7 +86,7 @@ CONTROLS = {
     ),
     "code E_MODEL": PLANT.format("raise RecordError('E_MODEL', 'planted by a test')"),
     "forgotten": ALWAYS.format("files", "_walk", "(each for each in good(*given) if each.name != 'file 3')"),
-    "pixels": ALWAYS.format("store", "sha256_pixels", "'0' * 64"),
+    "pixels": ALWAYS.format("store", "write_array", "['0' * 64 for _ in good(*given)]"),
     "store": ALWAYS.format("private", "folder", "given[0] / 'public'"),
 }
 """Start of the kind of problem -> what Python runs before the command."""

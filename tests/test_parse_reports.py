@@ -196,7 +196,7 @@ def test_no_report_at_all_fails(rrg: Rrg, stream: bytes, tmp_path: Path) -> None
 
 def test_another_key_finds_no_study(rrg: Rrg, stream: bytes, reports: Path, tmp_path: Path) -> None:
     other = tmp_path / "key"
-    other.write_bytes(bytes(range(60, 92)))
+    other.write_bytes(bytes(range(130, 162)))
     other.chmod(0o600)
     out = rrg("parse-reports", "--reports", reports, "--key-file", other, stdin=stream, code=1).stdout
     assert records(out, "rrg.report/1") == []
