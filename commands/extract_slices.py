@@ -39,6 +39,9 @@ def command(
     index: Annotated[
         Path | None, typer.Option(help="Header index: made or renewed from PATH, and read instead of the files.")
     ] = None,
+    forget: Annotated[
+        list[Path] | None, typer.Option(help="Take what lay under this path out of the --index; may be repeated.")
+    ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Extract every study of the --index.")] = False,
     only_referenced: Annotated[
         bool, typer.Option("--only-referenced", help="Extract the slices that report records point at.")
@@ -74,6 +77,7 @@ def command(
         Task(
             store=store,
             index=index,
+            forget=tuple(forget or ()),
             everything=all_,
             only_referenced=only_referenced,
             context=context,

@@ -4,11 +4,12 @@ Every parser error of a hostile file becomes a RecordError with a stable code; m
 numbers.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from rrg import archives, dicom_deflated
 from rrg.charset import decode
 from rrg.errors import RecordError
-from rrg.files import Source, open_file
+from rrg.files import Source, identity, open_file
 from rrg.labels import TAGS, Labels, labels_of
 from rrg.scan import Scanned, keys_of, scan
 
@@ -114,6 +115,8 @@ class Header:
     """What reading found doubtful: ``charset_raw``, ``sform_qform``."""
     real: bool = False
     """Stored values are floats (NIfTI)."""
+    disk: tuple[int, int] | None = None
+    """`rrg.files.identity` of the file (of its archive) when it was indexed."""
     shared: bool = False
     """Its Series Instance UID is in use in another study too: then UIDs alone do not tell images apart."""
 
@@ -374,6 +377,11 @@ def _read_header(source: Source) -> Header:
 
 def _parsed(file: IO[bytes]) -> Scanned:
     """What pydicom reads, of a file that is not ordinary."""
+    with _quiet():
+        return _converted(file)
+
+
+def _converted(file: IO[bytes]) -> Scanned:
     file.seek(0)
     dataset = parse(file)
     syntax, meta = _syntax(dataset), getattr(dataset, "file_meta", {})
@@ -414,8 +422,7 @@ def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -
     config.settings.reading_validation_mode = config.IGNORE  # a bad value is ours to judge, and must not reach a log
     tags: list[Any] = [*_WANTED, *extra]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             plain = dicom_deflated.unpacked(file)
             if plain is None:
                 return pydicom.dcmread(file, stop_before_pixels=not pixels, force=True, specific_tags=tags)
@@ -432,6 +439,14 @@ def parse(file: IO[bytes], extra: Sequence[Any] = (), *, pixels: bool = False) -
         raise RecordError("E_TRUNCATED", "file ends inside an element; copy it again from its source") from None
     except Exception as error:  # pydicom raises whatever a hostile header provokes, RecursionError too
         raise RecordError("E_MALFORMED", _not_parsed("header", error)) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warning of pydicom reaches stderr: it may quote values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _not_parsed(what: str, error: Exception) -> str:
@@ -535,6 +550,18 @@ def usable_orientation(values: Floats) -> tuple[float, float, float, float, floa
     return (x0, y0, z0, x1, y1, z1) if all(abs(n - 1) < 0.01 for n in lengths) and abs(dot) < 0.01 else None
 
 
+def check_unchanged(header: Header) -> None:
+    """Raise E_PATH when the file is not the one that was indexed: its header would not belong to its pixels."""
+    if header.disk is None:
+        return
+    try:
+        found = identity(header.path)
+    except OSError as error:
+        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; index the files again") from None
+    if found != header.disk:
+        raise RecordError("E_PATH", "file has changed since it was indexed; index the files again")
+
+
 def uid_name(value: str) -> str | None:
     """Name of a UID of the standard; None for any other, which might say more than we may repeat."""
     from pydicom import config, uid
@@ -552,6 +579,7 @@ def frames_of(header: Header) -> list[Header]:
     """One header per frame of an enhanced object, from its functional groups (shared, then per frame)."""
     if not header.multi_frame:
         return [header]
+    check_unchanged(header)
     try:
         if header.transfer_syntax == NIFTI:
             from rrg import nifti
@@ -562,17 +590,22 @@ def frames_of(header: Header) -> list[Header]:
     except OSError as error:
         raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
     try:
-        shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or [{}]))
-        per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
-        if len(per_frame) != header.frames:
-            raise RecordError(
-                "E_GEOMETRY", f"{header.frames} frames, but functional groups for {len(per_frame)}; convert it anew"
-            )
-        return [_frame(header, number, shared, own) for number, own in enumerate(per_frame, 1)]
+        with _quiet():
+            return _frames(header, dataset)
     except RecordError:
         raise
     except Exception as error:
         raise RecordError("E_MALFORMED", _not_parsed("functional groups", error)) from None
+
+
+def _frames(header: Header, dataset: "Dataset") -> list[Header]:
+    shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or [{}]))
+    per_frame = list(dataset.get("PerFrameFunctionalGroupsSequence") or ())
+    if len(per_frame) != header.frames:
+        raise RecordError(
+            "E_GEOMETRY", f"{header.frames} frames, but functional groups for {len(per_frame)}; convert it anew"
+        )
+    return [_frame(header, number, shared, own) for number, own in enumerate(per_frame, 1)]
 
 
 def _frame(header: Header, number: int, shared: "Dataset", own: "Dataset") -> Header:

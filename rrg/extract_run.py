@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ class Task:
     modality: str | None
     dates: Dates
     phi_report: Path | None
+    forget: tuple[Path, ...]
     max_mb: int
     key_file: Path | None
 
@@ -53,7 +53,7 @@ def check(task: Task, io: Io) -> None:
             raise UsageError(
                 "an index has one writer: first rrg extract-slices PATH... --index DIR, then each --shard without PATH"
             )
-        if not io.inputs and not (task.everything or task.list_only):
+        if not io.inputs and not (task.everything or task.list_only or task.forget):
             raise UsageError("--index without PATH: say what to extract, --all or --only-referenced (or --list)")
         if task.store is not None and not task.everything:
             raise UsageError("--index and --store: say what to extract, --all or --only-referenced")
@@ -61,6 +61,10 @@ def check(task: Task, io: Io) -> None:
         raise UsageError("no place for the pixels: give --store FOLDER, or --list for series records only")
     if task.phi_report is not None and task.store is None:
         raise UsageError("--phi-report tells what the store's source files held: give --store")
+    if task.phi_report is not None and not task.phi_report.absolute().parent.is_dir():
+        raise UsageError(f"--phi-report {task.phi_report}: no such folder")
+    if task.forget and (task.index is None or task.only_referenced or io.shard):
+        raise UsageError("--forget takes files out of an --index: give that, and neither --shard nor --only-referenced")
 
 
 def run_extraction(task: Task, io: Io) -> None:
@@ -94,43 +98,63 @@ def run_extraction(task: Task, io: Io) -> None:
         run_groups(step, kinds=(Report,), run=run, io=io, tail=tail, made=table.add)
         return
     run = make_run(COMMAND, options, inputs=inputs)
-    if task.index is None:
-        items = _passing_items(io, key)
-    else:
-        if io.inputs:
-            changes = index.update(task.index, io.inputs, workers=io.workers)
-            talk(COMMAND, f"index: {changes.known} files known, {changes.read} read, {changes.gone} gone")
-        if not (task.everything or task.list_only):
-            _index_only(task.index, key, settings, replace(io, inputs=()), options, inputs)
-            return
-        opened = index.open_index(task.index)
-        items = chain(extract.rejected_items(opened, key), extract.study_items(opened, key, io.has, workers=io.workers))
+    if task.index is not None and not (task.everything or task.list_only):
+        _index_only(task, key, settings, io, options, inputs)
+        return
+    items = _passing_items(task, io, key) if task.index is None else _indexed_items(task, task.index, io, key)
     run_items(functools.partial(extract.extract, settings=settings), items, run=run, io=io, tail=tail, made=table.add)
 
 
-def _passing_items(io: Io, key: bytes) -> Iterator[Item]:
-    opened = extract.indexed(io.inputs, workers=io.workers)
+def _outputs(task: Task) -> list[Path]:
+    """Folders of ours that may lie below an input."""
+    return [each for each in (task.store, task.index) if each is not None]
+
+
+def _passing_items(task: Task, io: Io, key: bytes) -> Iterator[Item]:
+    opened = index.temporary()
+    opened.scan(io.inputs, workers=io.workers, skip=_outputs(task))
+    yield from extract.rejected_items(opened, key)
+    yield from extract.study_items(opened, key, io.has, workers=io.workers)
+
+
+def _renew(task: Task, folder: Path, io: Io) -> None:
+    """Take out what is to be forgotten, take in what lies under the paths. In the loop, so that signals are told."""
+    if task.forget:
+        talk(COMMAND, f"index: {index.forget(folder, task.forget)} files forgotten")
+    if io.inputs:
+        changes = index.update(folder, io.inputs, workers=io.workers, skip=_outputs(task))
+        talk(COMMAND, f"index: {changes.known} files known, {changes.read} read, {changes.gone} gone")
+
+
+def _indexed_items(task: Task, folder: Path, io: Io, key: bytes) -> Iterator[Item]:
+    _renew(task, folder, io)
+    opened = index.open_index(folder)
     yield from extract.rejected_items(opened, key)
     yield from extract.study_items(opened, key, io.has, workers=io.workers)
 
 
 def _index_only(
-    folder: Path, key: bytes, settings: Settings, io: Io, options: Mapping[str, Any], inputs: dict[str, str]
+    task: Task, key: bytes, settings: Settings, io: Io, options: Mapping[str, Any], inputs: dict[str, str]
 ) -> None:
     """Tell what the index holds: error records of the files that give no image, and counts."""
-    opened = index.open_index(folder)
+    assert task.index is not None
+    folder = task.index
+
+    def items() -> Iterator[Item]:
+        _renew(task, folder, io)
+        yield from extract.rejected_items(index.open_index(folder), key)
 
     def totals() -> Iterator[Made]:
-        counts = opened.totals()
+        counts = index.open_index(folder).totals()
         yield Count("file", counts["image"])
         for name in ("image", "study", "series"):
             yield Count(name, counts[name])
 
     run_items(
         functools.partial(extract.extract, settings=settings),
-        extract.rejected_items(opened, key),
+        items(),
         run=make_run(COMMAND, {**options, "index": True}, inputs=inputs),
-        io=io,
+        io=replace(io, inputs=()),
         tail=totals,
     )
 

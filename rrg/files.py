@@ -67,22 +67,22 @@ def identity(path: str) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def files_under(paths: Sequence[Path]) -> Iterator[Source]:
+def files_under(paths: Sequence[Path], skip: Sequence[Path] = ()) -> Iterator[Source]:
     """Every file at or under the paths, by name; links to folders are followed, once. UsageError: no such path.
 
     A path that is a DICOMDIR stands for the files it refers to, below its own folder. An archive is one file here:
-    `rrg.dicom.read_source` gives what it holds.
+    `rrg.dicom.read_source` gives what it holds. Folders `skip` are left out.
     """
     for path in paths:
         try:
             path.stat()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}; give DICOM files or folders") from None
-    return _walk_all(paths)
+    return _walk_all(paths, skip)
 
 
-def _walk_all(paths: Sequence[Path]) -> Iterator[Source]:
-    seen: set[tuple[int, int]] = set()
+def _walk_all(paths: Sequence[Path], skip: Sequence[Path]) -> Iterator[Source]:
+    seen = {(found.st_dev, found.st_ino) for found in (each.stat() for each in skip if each.exists())}
     for path in paths:
         if path.is_dir():
             yield from _walk(str(path), "", seen)
@@ -110,7 +110,11 @@ def _referenced(path: str, name: str) -> Iterator[Source]:
 
 
 def _walk(folder: str, name: str, seen: set[tuple[int, int]]) -> Iterator[Source]:
-    found = os.stat(folder)  # noqa: PTH116 - names need not be UTF-8 and are many
+    try:
+        found = os.stat(folder)  # noqa: PTH116 - names need not be UTF-8 and are many
+    except OSError:
+        yield Source(folder, name)
+        return
     if (found.st_dev, found.st_ino) in seen:
         return
     seen.add((found.st_dev, found.st_ino))
@@ -122,7 +126,11 @@ def _walk(folder: str, name: str, seen: set[tuple[int, int]]) -> Iterator[Source
         return
     for entry in listed:
         inner = f"{name}/{printable(entry.name)}" if name else printable(entry.name)
-        if entry.is_dir():
+        try:
+            is_folder = entry.is_dir()
+        except OSError:  # a link that leads nowhere, or behind a closed door
+            is_folder = False
+        if is_folder:
             yield from _walk(entry.path, inner, seen)
         else:
             yield Source(entry.path, inner)

@@ -50,7 +50,7 @@ OWN = (
     "pixel_length",
 )
 """Fields that differ from file to file; the others are the same for most of a series and stored once."""
-_ELSEWHERE = ("path", "name", "frame", "shared", "labels")
+_ELSEWHERE = ("path", "name", "frame", "disk", "shared", "labels")
 COMMON = tuple(each.name for each in dataclasses.fields(Header) if each.name not in (*OWN, *_ELSEWHERE))
 LABELS = tuple(field.name for field in dataclasses.fields(Labels))
 LAYOUT = hashlib.sha256(repr((1, OWN, COMMON, LABELS)).encode()).hexdigest()[:16]
@@ -99,9 +99,9 @@ class Index:
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
 
-    def scan(self, paths: Sequence[Path], *, workers: int = 1) -> "Changes":
-        """Take in the files under `paths`."""
-        return scan(self._database, paths, workers=workers)
+    def scan(self, paths: Sequence[Path], *, workers: int = 1, skip: Sequence[Path] = ()) -> "Changes":
+        """Take in the files under `paths` but `skip`."""
+        return scan(self._database, paths, workers=workers, skip=skip)
 
     def close(self) -> None:
         """Close the file."""
@@ -109,6 +109,10 @@ class Index:
 
     def studies(self) -> Iterator[StudyRow]:
         """All studies that have images, in no order that means anything."""
+        with _intact():
+            yield from self._studies()
+
+    def _studies(self) -> Iterator[StudyRow]:
         rows = self._database.execute(
             "SELECT common.study, value, patient, accession FROM common JOIN study ON study.id = common.study "
             "GROUP BY common.study, patient, accession ORDER BY common.study"
@@ -128,12 +132,16 @@ class Index:
 
     def study(self, row: StudyRow) -> StudyFiles:
         """The headers of one study."""
+        with _intact():
+            return self._study(row)
+
+    def _study(self, row: StudyRow) -> StudyFiles:
         headers: list[Header] = []
         commons = self._database.execute("SELECT id, series, body FROM common WHERE study = ?", (row.row,)).fetchall()
         for common, _series, text in commons:
             shared = json.loads(text)
             found = self._database.execute(
-                "SELECT folder.path, folder.name, file.name, object.body FROM object "
+                "SELECT folder.path, folder.name, file.name, file.size, file.mtime_ns, object.body FROM object "
                 "JOIN file ON file.id = object.file JOIN folder ON folder.id = file.folder WHERE common = ?",
                 (common,),
             )
@@ -161,12 +169,17 @@ class Index:
 
     def rejected_in(self, bucket_of: Callable[[str], str]) -> Iterator[tuple[str, list[Rejected]]]:
         """`rejected` by bucket, in order of the buckets; sorted on disk."""
+        with _intact():
+            yield from self._rejected_in(bucket_of)
+
+    def _rejected_in(self, bucket_of: Callable[[str], str]) -> Iterator[tuple[str, list[Rejected]]]:
         self._database.execute("CREATE TEMP TABLE IF NOT EXISTS bin(bucket TEXT, name TEXT, code TEXT, message TEXT)")
         self._database.execute("DELETE FROM bin")
         self._database.executemany(
             "INSERT INTO bin VALUES (?, ?, ?, ?)", ((bucket_of(each.name), *each) for each in self.rejected())
         )
         self._database.execute("CREATE INDEX IF NOT EXISTS bin_by_bucket ON bin(bucket)")
+        self._database.commit()  # or the index would stay locked for its writer as long as we read
         buckets = [row[0] for row in self._database.execute("SELECT DISTINCT bucket FROM bin ORDER BY bucket")]
         for bucket in buckets:
             found = self._database.execute("SELECT name, code, message FROM bin WHERE bucket = ?", (bucket,))
@@ -174,6 +187,10 @@ class Index:
 
     def totals(self) -> Counter[str]:
         """How much it holds: files, studies, series, objects that are images."""
+        with _intact():
+            return self._totals()
+
+    def _totals(self) -> Counter[str]:
         one = self._database.execute
         return Counter(
             file=one("SELECT count(*) FROM file").fetchone()[0],
@@ -198,6 +215,10 @@ def open_index(folder: Path) -> Index:
     path = folder / FILE_NAME
     if not path.is_file():
         raise RrgError(f"--index {folder}: no index there; make it with rrg extract-slices PATH... --index {folder}")
+    journal = path.with_name(f"{path.name}-journal")
+    if journal.exists() and journal.stat().st_size:  # its writer works, or was killed: then only a writer can repair it
+        with _writing(folder):
+            pass
     database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _check(database, folder)
@@ -210,8 +231,28 @@ def reader(folder: Path) -> Index:
     return open_index(folder)
 
 
-def update(folder: Path, paths: Sequence[Path], *, workers: int = 1) -> Changes:
-    """Make or renew the index `folder` of all files under `paths`. RrgError: another process writes it."""
+def update(folder: Path, paths: Sequence[Path], *, workers: int = 1, skip: Sequence[Path] = ()) -> Changes:
+    """Make or renew the index `folder` of all files under `paths`, but for those in it and under `skip`."""
+    with _writing(folder) as database:
+        return scan(database, paths, workers=workers, skip=[folder, *skip])
+
+
+def forget(folder: Path, paths: Sequence[Path]) -> int:
+    """Take the files under `paths` out of an index; how many they were."""
+    with _writing(folder) as database:
+        gone = 0
+        for path in paths:
+            rows = database.execute(f"SELECT file.id FROM {_FILES} WHERE {_UNDER}", _bounds(path)).fetchall()
+            _drop(database, rows)
+            gone += len(rows)
+        _tidy(database)
+        database.commit()
+        return gone
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
+    """The database of an index, for its one writer. RrgError: another process writes it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -228,12 +269,13 @@ def update(folder: Path, paths: Sequence[Path], *, workers: int = 1) -> Changes:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         database = sqlite3.connect(path)
         with contextlib.closing(database):
-            if path.stat().st_size == 0:
+            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            if not database.execute("SELECT 1 FROM sqlite_master").fetchone():  # new, or never finished
                 _create(database)
             _check(database, folder)
-            return scan(database, paths, workers=workers)
+            yield database
     except sqlite3.Error as error:
-        raise RrgError(f"--index {folder}: {error}; free space, or make it anew", "E_IO") from None
+        raise _damaged(error, folder) from None
     finally:
         os.close(lock)
 
@@ -260,15 +302,20 @@ class _Known(NamedTuple):
     mtime_ns: int
 
 
-def scan(database: sqlite3.Connection, paths: Sequence[Path], *, workers: int = 1) -> Changes:
-    """Bring the tables in line with the files under `paths`; only new and changed files are opened."""
+def scan(
+    database: sqlite3.Connection, paths: Sequence[Path], *, workers: int = 1, skip: Sequence[Path] = ()
+) -> Changes:
+    """Bring the tables in line with the files under `paths` but `skip`; only new and changed files are opened."""
     database.execute("CREATE TEMP TABLE seen(id INTEGER PRIMARY KEY)")
     writer = _Writer(database)
     known = 0
+    closed: list[str] = []
 
     def unknown() -> Iterator[Source]:
         nonlocal known
-        for source in files_under(paths):
+        for source in files_under(paths, skip):
+            if os.path.isdir(source.path):  # noqa: PTH112 - a folder that can not be looked into
+                closed.append(source.path)
             was = writer.known(source)
             if was is not None and _identity(source) == (was.size, was.mtime_ns):
                 known += 1
@@ -284,19 +331,24 @@ def scan(database: sqlite3.Connection, paths: Sequence[Path], *, workers: int = 
     tasks = iter(lambda: list(islice(rest, FILES_PER_TASK)), [])
     few = len(first) < FEW_FILES
     with tqdm(desc="rrg extract-slices: headers", unit=" files", disable=None) as progress:
-        for batch in ordered_map(_read, tasks, 1 if few else workers):
-            for source, size, mtime_ns, objects in batch:
-                writer.put(source, size, mtime_ns, objects)
-            progress.update(len(batch))
-            read += len(batch)
-            if read % FILES_PER_COMMIT < FILES_PER_TASK:
-                writer.flush()
-                database.commit()
-    writer.flush()
-    gone = writer.drop_gone(paths, anything=bool(known or read))
+        try:
+            for batch in ordered_map(_read, tasks, 1 if few else workers):
+                for source, size, mtime_ns, objects in batch:
+                    writer.put(source, size, mtime_ns, objects)
+                progress.update(len(batch))
+                read += len(batch)
+                if read % FILES_PER_COMMIT < FILES_PER_TASK:
+                    writer.flush()
+                    database.commit()
+        finally:  # a signal too: what was read is kept
+            writer.flush()
+            database.commit()
+    gone, dead = writer.drop_gone(paths, closed)
     database.commit()
     database.execute("DROP TABLE seen")
     database.commit()
+    if dead is not None:
+        raise RrgError(f"{dead}: no file is there, the index knows some; is it mounted? They are kept", "E_PATH")
     return Changes(known, read, gone)
 
 
@@ -350,6 +402,8 @@ class _Writer:
         place, name = _place(source)
         folder, files = self._folder_of(place, source)
         if (was := files.get(name)) is not None:
+            if (was.size, was.mtime_ns) == (size, mtime_ns):
+                return  # the same file a second time
             self._database.execute("DELETE FROM object WHERE file = ?", (was.file,))
             self._database.execute("UPDATE file SET size = ?, mtime_ns = ? WHERE id = ?", (size, mtime_ns, was.file))
             file = was.file
@@ -398,30 +452,70 @@ class _Writer:
         self._objects.clear()
         self._seen.clear()
 
-    def drop_gone(self, paths: Sequence[Path], *, anything: bool) -> int:
-        """Forget files under `paths` that are not there any more. RrgError when nothing at all is there."""
-        gone = 0
+    def drop_gone(self, paths: Sequence[Path], closed: Sequence[str]) -> tuple[int, Path | None]:
+        """Forget files under `paths` that are not there any more: how many.
+
+        Nothing is forgotten below folders that could not be looked into (`closed`), and of a path where nothing at all
+        is left: that path is the second answer.
+        """
+        gone, dead = 0, None
+        kept = [_bounds(Path(each)) for each in closed]
         for path in paths:
-            root = os.fsencode(os.path.abspath(path))  # noqa: PTH100 - never resolves links
-            if os.path.isdir(root):  # noqa: PTH112
-                low, high = root.rstrip(b"/") + b"/", root.rstrip(b"/") + b"0"  # "0" follows "/"
-                where, values = "(folder.path = ? OR (folder.path >= ? AND folder.path < ?))", (root, low, high)
-                rows = self._database.execute(
-                    f"SELECT file.id FROM file JOIN folder ON folder.id = file.folder WHERE {where} "
-                    "AND file.id NOT IN (SELECT id FROM seen)",
-                    values,
-                ).fetchall()
-                if rows and not anything:
-                    raise RrgError(
-                        f"{path}: no file is there, the index knows {len(rows)}; is it mounted? Nothing was changed",
-                        "E_PATH",
-                    )
-                self._database.executemany("DELETE FROM object WHERE file = ?", rows)
-                self._database.executemany("DELETE FROM file WHERE id = ?", rows)
-                gone += len(rows)
-        # Also what replaced files leave behind: a study must not keep the patient of a file that was corrected.
-        self._database.execute("DELETE FROM common WHERE NOT EXISTS (SELECT 1 FROM object WHERE common = common.id)")
-        return gone
+            if not path.is_dir():
+                continue
+            bounds = _bounds(path)
+            seen = self._database.execute(
+                f"SELECT 1 FROM {_FILES} WHERE {_UNDER} AND file.id IN (SELECT id FROM seen) LIMIT 1", bounds
+            ).fetchone()
+            rows = self._database.execute(
+                f"SELECT file.id, folder.path FROM {_FILES} WHERE {_UNDER} AND file.id NOT IN (SELECT id FROM seen)",
+                bounds,
+            ).fetchall()
+            rows = [(row,) for row, place in rows if not any(place == k[0] or k[1] <= place < k[2] for k in kept)]
+            if rows and seen is None:
+                dead = path
+                continue
+            _drop(self._database, rows)
+            gone += len(rows)
+        _tidy(self._database)
+        return gone, dead
+
+
+_FILES = "file JOIN folder ON folder.id = file.folder"
+_UNDER = "(folder.path = ? OR (folder.path >= ? AND folder.path < ?))"
+
+
+def _bounds(path: Path) -> tuple[bytes, bytes, bytes]:
+    """What `_UNDER` asks for: a folder, and the first and last path below it."""
+    root = os.fsencode(os.path.abspath(path)).rstrip(b"/")  # noqa: PTH100 - never resolves links
+    return root, root + b"/", root + b"0"  # "0" follows "/"
+
+
+def _drop(database: sqlite3.Connection, rows: Sequence[tuple[int]]) -> None:
+    database.executemany("DELETE FROM object WHERE file = ?", rows)
+    database.executemany("DELETE FROM file WHERE id = ?", rows)
+
+
+def _tidy(database: sqlite3.Connection) -> None:
+    """Also after changed files: a study must not keep the patient of a file that was corrected."""
+    database.execute("DELETE FROM common WHERE NOT EXISTS (SELECT 1 FROM object WHERE common = common.id)")
+
+
+def _damaged(error: sqlite3.Error, folder: Path | None) -> RrgError:
+    name = f"--index {folder}" if folder is not None else "index"
+    if "locked" in str(error):
+        return RrgError(f"{name}: in use by another rrg ({error}); wait for it", "E_LOCKED")
+    if "full" in str(error):
+        return RrgError(f"{name}: {error}; free space and run again", "E_IO")
+    return RrgError(f"{name}: damaged ({error}); remove it and index again", "E_IO")
+
+
+@contextlib.contextmanager
+def _intact() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _damaged(error, None) from None
 
 
 def _place(source: Source) -> tuple[bytes, bytes]:
@@ -448,12 +542,15 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _header(shared: list[Any], folder: bytes, folder_name: str, name: bytes, body: str) -> Header:
+def _header(
+    shared: list[Any], folder: bytes, folder_name: str, name: bytes, size: int, mtime_ns: int, body: str
+) -> Header:
     *common, labels = shared
     path_suffix, name_suffix, *own = json.loads(body)
     return Header(
         path=os.fsdecode(folder + b"/" + name) + path_suffix,
         name=_name(folder_name, name) + name_suffix,
+        disk=(size, mtime_ns),
         labels=Labels(*map(_tuples, labels)),
         **dict(zip(COMMON, map(_tuples, common), strict=True)),
         **dict(zip(OWN, map(_tuples, own), strict=True)),

@@ -25,6 +25,7 @@ from rrg.dicom import (
     PIXEL_DATA,
     UNDEFINED,
     Header,
+    check_unchanged,
     parse,
     uid_name,
 )
@@ -109,6 +110,32 @@ def _dtypes(headers: Sequence[Header]) -> Iterator["np.dtype[Any]"]:
     yield np.dtype(np.float32)
 
 
+def dtype_of(headers: Sequence[Header]) -> "np.dtype[Any]":
+    """A dtype for a stack of which only some slices are read, by its headers alone: whichever they are, it is the same.
+
+    The first of int16, uint16, float32 that holds all that the headers allow. CT of whole numbers is int16: HU beyond
+    it are of no tissue or metal, and a slice that has them fails.
+    """
+    if all(map(_is_whole, headers)):
+        if all(header.modality == "CT" for header in headers):
+            return np.dtype(np.int16)
+        for dtype in (np.dtype(np.int16), np.dtype(np.uint16)):
+            if all(_fits(_widest(header), dtype, *rescale_of(header)) for header in headers):
+                return dtype
+    return np.dtype(np.float32)
+
+
+def _widest(header: Header) -> tuple[int, int]:
+    """Smallest and largest stored value that the header allows."""
+    bits = header.bits_stored
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if header.signed else (0, 2**bits - 1)
+
+
+def _fits(ends: tuple[int, int], dtype: "np.dtype[Any]", slope: float, intercept: float) -> bool:
+    limits = np.iinfo(dtype)
+    return all(limits.min <= end * slope + intercept <= limits.max for end in ends)
+
+
 def _is_whole(header: Header) -> bool:
     return not header.real and all(float(number or 0).is_integer() for number in (header.slope, header.intercept))
 
@@ -137,8 +164,12 @@ def _read(
             values[place] = 0
 
     compressed: list[int] = []
+    for place, header in enumerate(headers):
+        attempt(place, partial(check_unchanged, header))
     unpacked = _Unpacked()
     for place, header in enumerate(headers):
+        if place in failed:
+            continue
         if is_native(header):
             attempt(place, partial(_read_slice, header, values[place]))
         elif _is_unpacked(header):
@@ -191,13 +222,9 @@ def _rescale(header: Header, stored: NDArray[Any], out: NDArray[Any], *, in_plac
 
 def _check_range(header: Header, stored: NDArray[Any], dtype: "np.dtype[Any]", slope: float, intercept: float) -> None:
     """Raise _DoesNotFitError unless all values fit: by the header when that is enough, else by the pixels."""
-    bits, limits = header.bits_stored, np.iinfo(dtype)
-    widest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if header.signed else (0, 2**bits - 1)
-
-    def fit(ends: tuple[int, int]) -> bool:
-        return all(limits.min <= end * slope + intercept <= limits.max for end in ends)
-
-    if not fit(widest) and not fit((int(stored.min()), int(stored.max()))):
+    if _fits(_widest(header), dtype, slope, intercept):
+        return
+    if not _fits((int(stored.min()), int(stored.max())), dtype, slope, intercept):
         raise _DoesNotFitError
 
 
@@ -288,13 +315,16 @@ def read_native(header: Header, out: NDArray[Any]) -> None:
     """Read uncompressed stored values of one frame straight into `out`, (rows, columns) of the stored dtype."""
     assert header.pixel_offset is not None
     start = header.pixel_offset + ((header.frame or 1) - 1) * header.frame_bytes
-    with open_file(header.path) as file:
-        file.seek(start)
-        view = memoryview(out.view(np.uint8).reshape(-1).data)
-        while view:
-            if not (got := file.readinto(view)):
-                raise RecordError("E_TRUNCATED", "file ends inside the pixel data; copy it again from its source")
-            view = view[got:]
+    try:
+        with open_file(header.path) as file:
+            file.seek(start)
+            view = memoryview(out.view(np.uint8).reshape(-1).data)
+            while view:
+                if not (got := file.readinto(view)):
+                    raise RecordError("E_TRUNCATED", "file ends inside the pixel data; copy it again from its source")
+                view = view[got:]
+    except OSError as error:
+        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check it and its rights") from None
     if header.transfer_syntax == BIG_ENDIAN:
         out.byteswap(inplace=True)
     clean_bits(header, out)

@@ -1,5 +1,6 @@
 """One DICOM study -> series and slice records, pixels to the store. One series in memory at a time."""
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from rrg.dicom import NIFTI, Header, frames_of
 from rrg.errors import RecordError
 from rrg.keys import Dates, pseudonym
 from rrg.pipe import Count, Made, error_record
-from rrg.pixels import check_claim, check_size, read_slices, same_image
+from rrg.pixels import check_claim, check_size, dtype_of, read_slices, same_image
 from rrg.records import Error, Series
 from rrg.resample import unsheared
 from rrg.series_rules import Decision, Rules, choose
@@ -149,11 +150,18 @@ class _Study:
         if not decision.taken or self.settings.folder is None:
             yield self._series(self._described(found, found.stack.headers), decision)
             return
+        if self.wanted is None:
+            yield from self._extracted(found, decision, places, self.settings.folder)
+            return
+        with store.locked(self.settings.folder, f"series/{found.id}"):
+            yield from self._extracted(found, decision, places, self.settings.folder)
+
+    def _extracted(self, found: Found, decision: Decision, places: list[int], folder: Path) -> Iterator[Made]:
         headers, array = found.stack.headers, f"series/{found.id}"
-        folder, sparse = self.settings.folder, self.wanted is not None
+        sparse = self.wanted is not None
         try:
             check_size([headers[place] for place in places], self.settings.max_bytes)
-            dtype = store.dtype_of(folder, array) if sparse else None
+            dtype = (store.dtype_of(folder, array) or dtype_of(headers)) if sparse else None
             values, failed = read_slices(headers, places, dtype, children=self.settings.children)
         except RecordError as error:
             for place in places:
@@ -169,7 +177,16 @@ class _Study:
             for at, place in enumerate(places):
                 if place in failed:
                     values[at] = 0  # not a slice of air
-        hashes = store.write_array(folder, array, values, places if sparse else None, len(headers))
+        members = hashlib.sha256(
+            " ".join(slice_id(self.key, each) for each in found.stack.headers).encode()
+        ).hexdigest()
+        members += "-resampled" * ("resampled" in flags)
+        try:
+            hashes = store.write_array(folder, array, values, places if sparse else None, len(headers), members)
+        except RecordError as error:
+            for place in places:
+                yield self._error(headers[place], error)
+            return
         described = self._described(found, headers, flags)
         yield self._series(described, decision)
         entry = private.series_entry(headers[0].series, headers[0].sop_class, headers[0].frame_of_reference)

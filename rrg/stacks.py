@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from itertools import count
@@ -16,6 +17,8 @@ from rrg.labels import type_hints
 from rrg.records import Role
 from rrg.roles import Part, plane_at, roles_of
 
+FOLDER = "folder "
+"""Begins what stands for a Study Instance UID where files name none."""
 SAME_POSITION_MM = 0.01
 """Slices nearer than this along the normal lie at one position."""
 SAME_DIRECTION = 1e-3
@@ -45,7 +48,7 @@ class StudyFiles:
         """Changes when a header or a file's size or place changes: the work to do is another."""
         digest = hashlib.sha256()
         for header in self.headers:
-            digest.update(repr(dataclasses.replace(header, path="")).encode())
+            digest.update(repr(dataclasses.replace(header, path="", disk=None)).encode())
         return digest.hexdigest()
 
 
@@ -82,7 +85,7 @@ def study_value(header: Header) -> str:
         return header.study
     if header.frame_of_reference:
         return f"frame-of-reference {header.frame_of_reference}"
-    return f"folder {header.name.rpartition('/')[0]}"
+    return f"{FOLDER}{header.name.rpartition('/')[0]}"
 
 
 def series_value(header: Header) -> str:
@@ -100,6 +103,13 @@ def study_files(value: str, headers: Iterable[Header]) -> StudyFiles:
             value,
             "E_MIXED_PATIENT",
             f"the study has {len(patients)} different Patient IDs in {len(members)} files; separate them",
+        )
+    folders = {os.path.dirname(header.path.partition("\0")[0]) for header in members}  # noqa: PTH120
+    if problem is None and value.startswith(FOLDER) and len(folders) > 1:
+        problem = Rejected(
+            value,
+            "E_MIXED_PATIENT",
+            f"{len(members)} files without UIDs lie in {len(folders)} folders of one name; give one PATH above both",
         )
     # Without a Patient ID each study counts as a patient of its own: nobody is merged by an empty name.
     patient = next(iter(patients)) if len(patients) == 1 else None

@@ -69,7 +69,12 @@ def sha256_pixels(pixels: "NDArray[Any]") -> str:
 
 
 def write_array(
-    store: Path, array: str, values: "NDArray[Any]", places: Sequence[int] | None = None, count: int = 0
+    store: Path,
+    array: str,
+    values: "NDArray[Any]",
+    places: Sequence[int] | None = None,
+    count: int = 0,
+    members: str | None = None,
 ) -> list[str]:
     """Write (slices, ...) `values` as `store`/`array`, whole or not at all; SHA-256 of each (as `sha256_pixels`).
 
@@ -77,7 +82,8 @@ def write_array(
     replaces the array in one step. The same values give the same bytes; slices that are all zero take no space.
 
     With `places` only some slices of an array of `count` are known, ``values[i]`` is slice ``places[i]``: those that
-    the array holds already stay. RecordError(E_GRID) when that array has another shape or dtype.
+    the array holds already stay; hold `locked` around it. `members` says which slices of the world these are, in which
+    form. RecordError(E_GRID) when the array that is there has another shape, dtype or other `members`.
     """
     if not _ARRAY.fullmatch(array):
         raise RecordError("E_PATH", f"array name {array[:80]!r} is not of the form series/<id>")
@@ -87,14 +93,14 @@ def write_array(
     target = store / array
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        before = None if places is None else _known_slices(store, array, shape, values.dtype)
+        before = None if places is None else _known_slices(store, array, shape, values.dtype, members)
         with _temporary(target) as temporary:
             shard = temporary.joinpath("c", *["0"] * values.ndim)
             shard.parent.mkdir(parents=True)
             hashes: list[str] = []
             own = range(shape[0]) if places is None else places
             _write_shard(shard, _chunks(values, own, shape[0], before, hashes))
-            _write_synced(temporary / "zarr.json", _metadata(shape, values.dtype))
+            _write_synced(temporary / "zarr.json", _metadata(shape, values.dtype, members))
             _publish(temporary, target)
         _open.cache_clear()
         return hashes
@@ -110,7 +116,26 @@ def dtype_of(store: Path, array: str) -> "np.dtype[Any] | None":
     return _open(str(store), array).dtype.newbyteorder("=") if (store / array / "zarr.json").exists() else None
 
 
-def _known_slices(store: Path, array: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> "_Shard | None":
+@contextlib.contextmanager
+def locked(store: Path, array: str) -> Iterator[None]:
+    """One process at a time adds slices to an array; others wait. One lock file a group, one byte of it an array."""
+    group = (store / array).parent
+    try:
+        group.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(group / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise RrgError(f"store: {error.strerror} while locking {array}", "E_IO") from None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, int.from_bytes(hashlib.sha256(array.encode()).digest()[:6], "big"))
+        _open.cache_clear()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _known_slices(
+    store: Path, array: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", members: str | None
+) -> "_Shard | None":
     """The array that is there, if any; E_GRID when slices of this shape and dtype can not join it."""
     if not (store / array / "zarr.json").exists():
         return None
@@ -120,6 +145,11 @@ def _known_slices(store: Path, array: str, shape: tuple[int, ...], dtype: "np.dt
             "E_GRID",
             f"the store holds this series as {opened.shape} {opened.dtype}, its files now give {shape} {dtype}; "
             "extract it into a new store",
+        )
+    if opened.members != members:
+        raise RecordError(
+            "E_GRID",
+            "the store holds this series with other slices, or resampled otherwise; extract it into a new store",
         )
     return opened
 
@@ -162,7 +192,7 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable
         yield waiting.popleft().result()
 
 
-def _metadata(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:
+def _metadata(shape: tuple[int, ...], dtype: "np.dtype[Any]", members: str | None) -> bytes:
     """zarr.json of the array (Zarr v3 core specification; sharding codec ZEP 2)."""
     size = dtype.itemsize
     plain: dict[str, Any] = {"name": "bytes"}
@@ -184,7 +214,7 @@ def _metadata(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> bytes:
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": 0,
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-        "attributes": {},
+        "attributes": {} if members is None else {"rrg_members": members},
     }
     return json.dumps(body, indent=1).encode() + b"\n"
 
@@ -286,6 +316,7 @@ class _Shard:
 
         self.shape: tuple[int, ...] = tuple(meta["shape"])
         self.dtype = np.dtype(meta["data_type"]).newbyteorder("<")
+        self.members: str | None = meta.get("attributes", {}).get("rrg_members")
         path = folder.joinpath("c", *["0"] * len(self.shape))
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)

@@ -825,3 +825,36 @@ def test_the_digest_of_a_study_does_not_depend_on_where_it_lies(tmp_path: Path) 
         shorter = tuple(dataclasses.replace(header, size=header.size - 1) for header in study.headers)
         assert dataclasses.replace(study, headers=shorter).digest() != digests[-1]
     assert digests[0] == digests[1]
+
+
+def test_files_without_uids_in_folders_of_one_name_are_not_merged(extract: Extract, tmp_path: Path) -> None:
+    bare = {"StudyInstanceUID": None, "SeriesInstanceUID": None, "FrameOfReferenceUID": None, "PatientID": None}
+    for place, shift in (("q1", 0), ("q2", 1000)):
+        for number in (1, 2):
+            made = image(number, ImagePositionPatient=[0, 0, shift + 5.0 * number], **bare)
+            made.SOPInstanceUID = ""
+            path = tmp_path / place / "scan" / f"{number}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pydicom.dcmwrite(path, made, implicit_vr=False, little_endian=True)
+    assert set(extract(tmp_path / "q1", tmp_path / "q2", code=1).codes) == {"E_MIXED_PATIENT"}
+    apart = extract(tmp_path, into="apart", code=None)  # the first store lies there too
+    assert len({slice_.study for slice_ in apart.slices}) == 2
+
+
+def test_one_unreadable_file_costs_one_record(
+    extract_here: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = series(tmp_path / "in")
+    from rrg import pixels
+
+    real = pixels.open_file
+
+    def refused(path: str) -> Any:
+        if path.endswith("898"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(pixels, "open_file", refused)
+    out = extract_here(folder)
+    assert out.codes == ["E_PATH"]
+    assert [slice_.index for slice_ in out.slices] == [0, 2, 3]

@@ -6,6 +6,9 @@ import json
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,14 +16,16 @@ import pytest
 from rrg import index
 from rrg.dicom import Header, read_header
 from rrg.errors import RrgError
-from rrg.files import Source, files_under
+from rrg.files import Source, files_under, identity
 from tests.conftest import Rrg
 from tests.made_dicom import ROOT, image, save, series
 
 
 def headers(folder: Path) -> list[Header]:
     opened = index.open_index(folder)
-    return [header for row in opened.studies() for header in opened.study(row).headers]
+    found = [header for row in opened.studies() for header in opened.study(row).headers]
+    assert all(header.disk == identity(header.path) for header in found if Path(header.path).exists())
+    return [dataclasses.replace(header, disk=None) for header in found]
 
 
 def test_it_gives_back_every_field_of_every_header(tmp_path: Path) -> None:
@@ -134,7 +139,7 @@ def test_what_is_no_index_and_what_is_another_versions_are_refused(tmp_path: Pat
 
 
 def test_the_layout_names_every_field_once() -> None:
-    names = [*index.OWN, *index.COMMON, "path", "name", "frame", "shared", "labels"]
+    names = [*index.OWN, *index.COMMON, "path", "name", "frame", "disk", "shared", "labels"]
     assert sorted(names) == sorted(field.name for field in dataclasses.fields(Header))
 
 
@@ -146,6 +151,94 @@ def test_workers_do_not_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     index.update(tmp_path / "two", [tmp_path / "in"], workers=2)
     assert len(headers(tmp_path / "one")) == 19
     assert headers(tmp_path / "one") == headers(tmp_path / "two")
+
+
+def test_one_dead_path_of_several_keeps_its_files(tmp_path: Path) -> None:
+    for place in ("a", "b"):
+        series(tmp_path / place, SeriesInstanceUID=f"{ROOT}.{ord(place)}.7")
+    paths = [tmp_path / "a", tmp_path / "b"]
+    index.update(tmp_path / "index", paths)
+    (tmp_path / "a").rename(tmp_path / "gone")
+    (tmp_path / "a").mkdir()
+    with pytest.raises(RrgError, match="is it mounted"):
+        index.update(tmp_path / "index", paths)
+    assert len(headers_known(tmp_path / "index")) == 8
+    assert index.forget(tmp_path / "index", [tmp_path / "a"]) == 4
+    assert len(headers_known(tmp_path / "index")) == 4
+
+
+def headers_known(folder: Path) -> list[str]:
+    opened = index.open_index(folder)
+    return [header.path for row in opened.studies() for header in opened.study(row).headers]
+
+
+def test_the_same_file_twice_is_one(tmp_path: Path) -> None:
+    folder = series(tmp_path / "in")
+    index.update(tmp_path / "index", [folder, folder / "897", folder / "897"])
+    assert len(headers(tmp_path / "index")) == 4
+
+
+def test_links_that_lead_nowhere_and_our_own_folders_are_no_input(tmp_path: Path) -> None:
+    folder = series(tmp_path / "in")
+    (folder / "loop").symlink_to("loop")
+    index.update(folder / "index", [folder])
+    assert index.update(folder / "index", [folder]) == (5, 0, 0)
+    assert [each.code for each in index.open_index(folder / "index").rejected()] == ["E_PATH"]
+
+
+def test_an_interrupted_writer_leaves_a_readable_index(tmp_path: Path) -> None:
+    """A hot journal: a reader that may not write could not roll it back."""
+    series(tmp_path / "in")
+    index.update(tmp_path / "index", [tmp_path / "in"])
+    kill = (
+        "import os, sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('PRAGMA cache_size = 1');"
+        "d.execute('BEGIN'); d.execute('DELETE FROM object');"
+        "d.executemany('INSERT INTO study(value) VALUES (?)', ((str(n) * 300,) for n in range(3000))); os._exit(9)"
+    )
+    path = tmp_path / "index" / index.FILE_NAME
+    assert subprocess.run([sys.executable, "-c", kill, path], check=False).returncode == 9
+    assert path.with_name(f"{path.name}-journal").stat().st_size > 0
+    assert len(headers(tmp_path / "index")) == 4
+
+
+def test_a_damaged_index_is_one_line(rrg: Rrg, tmp_path: Path) -> None:
+    series(tmp_path / "in", range(1, 200))
+    rrg("extract-slices", "in", "--index", "index", cwd=tmp_path)
+    path = tmp_path / "index" / index.FILE_NAME
+    raw = bytearray(path.read_bytes())
+    raw[4096 * 3 :] = b"\xff" * (len(raw) - 4096 * 3)
+    path.write_bytes(raw)
+    done = rrg("extract-slices", "--index", "index", "--list", cwd=tmp_path, code=1)
+    assert b"damaged" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_signal_keeps_what_was_read(tmp_path: Path, key_file: Path) -> None:
+    for number in range(60):
+        series(tmp_path / "in" / str(number), range(100), SeriesInstanceUID=f"{ROOT}.9.{number}")
+    command = [sys.executable, "-m", "rrg", "extract-slices", "in", "--index", "index"]
+    env = {**os.environ, "RRG_KEY_FILE": str(key_file)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not (tmp_path / "index" / index.FILE_NAME).exists():
+        time.sleep(0.01)
+    time.sleep(0.4)
+    process.terminate()
+    said = process.communicate()[1]
+    assert process.returncode in (75, 0), said
+    assert b"Traceback" not in said
+    known = len(headers_known(tmp_path / "index"))
+    assert index.update(tmp_path / "index", [tmp_path / "in"]) == (known, 6000 - known, 0)
+
+
+def test_a_reader_does_not_keep_the_writer_out(tmp_path: Path) -> None:
+    series(tmp_path / "in")
+    (tmp_path / "in" / "note").write_text("no DICOM")
+    index.update(tmp_path / "index", [tmp_path / "in"])
+    opened = index.open_index(tmp_path / "index")
+    reading = opened.rejected_in(lambda _: "x")
+    next(reading)
+    save(image(9), tmp_path / "in" / "new")
+    assert index.update(tmp_path / "index", [tmp_path / "in"]).read == 1
 
 
 # --- as a user

@@ -1,11 +1,15 @@
 """--only-referenced: reports choose the slices, by headers alone; what is stored is what a whole extraction stores."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from rrg import private, store
@@ -56,7 +60,7 @@ def test_the_cited_slices_and_no_others_with_the_same_records_and_pixels(side: P
         assert np.array_equal(
             store.read(side / "sparse", record["pixels"]), store.read(side / "whole", record["pixels"])
         )
-    assert sum(path.is_file() for path in (side / "sparse" / "series").rglob("*")) == 2 * len(
+    assert sum(path.is_file() for path in (side / "sparse" / "series").glob("*/**/*")) == 2 * len(
         {record["series"] for record in found.values()}
     )
 
@@ -129,3 +133,73 @@ def test_workers_and_resume_give_the_same_bytes(side: Path, rrg: Rrg) -> None:
     assert rrg("extract-slices", *arguments, "--workers", 2, cwd=side).stdout == one
     rrg("extract-slices", *arguments, "--out", "o.jsonl", "--resume", cwd=side)
     assert (side / "o.jsonl").read_bytes() == one
+
+
+def copied(side: Path, into: Path, rrg: Rrg) -> list[Path]:
+    """The studies and their index elsewhere; the files that reports point at."""
+    shutil.copytree(side / "demo" / "dicom", into / "dicom", copy_function=shutil.copy2)
+    rrg("extract-slices", "dicom", "--index", "index", cwd=into)
+    shutil.copy(side / "reports.jsonl", into)
+    found = []
+    for study in {each["study"] for each in lines((side / "slices.jsonl").read_bytes(), "slice")}:
+        for series in (private.study_of(side / "whole", study) or {})["series"].values():
+            found += [into / "dicom" / each["file"] for id_, each in series["slices"].items() if id_ in cited(side)]
+    return sorted(found)
+
+
+def test_a_file_that_was_replaced_gives_no_wrong_pixels(side: Path, rrg: Rrg, tmp_path: Path) -> None:
+    one, other, gone, *_ = copied(side, tmp_path, rrg)
+    swapped = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(swapped)
+    gone.unlink()
+    arguments = ["reports.jsonl", "--index", "index", "--only-referenced", "--store", "s"]
+    done = rrg("extract-slices", *arguments, cwd=tmp_path, code=3)
+    assert [each["code"] for each in lines(done.stdout, "error")] == ["E_PATH"] * 3
+    assert len(lines(done.stdout, "slice")) == len(cited(side)) - 3
+
+
+def test_two_processes_add_to_one_series_and_lose_nothing(side: Path, rrg: Rrg, key_file: Path) -> None:
+    reports = (side / "reports.jsonl").read_bytes().splitlines(keepends=True)
+    for number in (0, 1):
+        kept = []
+        for line in reports:
+            record = json.loads(line)
+            for reference in record.get("references", ()):
+                reference["slices"] = [id_ for id_ in reference["slices"] if int(id_, 16) % 2 == number]
+            kept.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        (side / f"part{number}.jsonl").write_bytes(b"".join(kept))
+    for attempt in range(3):
+        command = [sys.executable, "-m", "rrg", "extract-slices", "--index", "index", "--only-referenced", "--store"]
+        env = {**os.environ, "RRG_KEY_FILE": str(key_file)}
+        running = [
+            subprocess.Popen(
+                [*command, f"both{attempt}", f"part{number}.jsonl"],
+                cwd=side,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            for number in (0, 1)
+        ]
+        found = [record for process in running for record in lines(process.communicate()[0], "slice")]
+        assert {record["id"] for record in found} == cited(side)
+        for record in found:
+            assert store.sha256_pixels(store.read(side / f"both{attempt}", record["pixels"])) == record["sha256"]
+
+
+def test_another_membership_of_the_series_is_refused(side: Path, rrg: Rrg, tmp_path: Path) -> None:
+    """Indices would shift under slices that are stored already."""
+    copied(side, tmp_path, rrg)
+    arguments = ["reports.jsonl", "--index", "index", "--only-referenced", "--store", "s"]
+    rrg("extract-slices", *arguments, cwd=tmp_path)
+    primary = sorted((tmp_path / "dicom").glob("*/*primary"))
+    for folder in primary:
+        paths = sorted(folder.iterdir())[:2]
+        one, other = map(pydicom.dcmread, paths)
+        one.ImagePositionPatient, other.ImagePositionPatient = other.ImagePositionPatient, one.ImagePositionPatient
+        one.save_as(paths[0])
+        other.save_as(paths[1])
+    rrg("extract-slices", "dicom", "--index", "index", cwd=tmp_path)
+    done = rrg("extract-slices", *arguments, cwd=tmp_path, code=None)
+    assert "E_GRID" in {each["code"] for each in lines(done.stdout, "error")}
