@@ -18,6 +18,7 @@ import hashlib
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -214,6 +215,12 @@ def _reader(file: Opened) -> tuple[Reader, bool]:
 
 
 def _image(reader: Reader, *, packed: bool) -> _Image:
+    with warnings.catch_warnings():  # of nibabel and numpy, about numbers that are none: they are refused
+        warnings.simplefilter("ignore")
+        return _told(reader, packed=packed)
+
+
+def _told(reader: Reader, *, packed: bool) -> _Image:
     head = _head(reader, packed=packed)
     try:
         one = head[0] in (0x5C, 0) and head[344:347] == b"n+1"
