@@ -59,11 +59,13 @@ def command(
     from rrg.provenance import make_run
     from rrg.records import Slice
     from rrg.reports.lexicon import lexicon_version
+    from rrg.reports.settings import Settings
     from rrg.reports.sources import Where, digest
     from rrg.reports.steps import Unmatched, indexed_items, parse_indexed, parse_study
 
     where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
-    left = Unmatched(where, io, keep=unmatched is UnmatchedChoice.KEEP)
+    settings = Settings(where=where)
+    left = Unmatched(settings, io, keep=unmatched is UnmatchedChoice.KEEP)
     run = make_run(
         "parse-reports",
         {"unmatched": unmatched.value, "text_column": text_column, "id_column": id_column},
@@ -74,6 +76,6 @@ def command(
         if io.inputs:
             raise UsageError("--index takes the place of slice records: give no FILE")
         items = indexed_items(open_index(index), where, left, io.has)
-        run_items(functools.partial(parse_indexed, where=where), items, run=run, io=io, tail=tail)
-    step = functools.partial(parse_study, where=where)
+        run_items(functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail)
+    step = functools.partial(parse_study, settings=settings)
     run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail)

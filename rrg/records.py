@@ -261,6 +261,8 @@ class Sentence:
     lang: Lang
     prior: bool = False
     """Speaks of an earlier study only."""
+    disputed: tuple[str, ...] = ()
+    """Where a language model and the rules disagree on this sentence, by name of the fact: ``negation``, ``side``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,6 +280,11 @@ class Anatomy:
     """In a clause on an earlier study."""
     absent: bool = False
     """Resected, or not on the images."""
+    absent_why: Literal["resected", "not_imaged"] | None = None
+    """Of an absent structure, where the text tells."""
+    levels: tuple[str, ...] = ()
+    """Numbered vertebrae and ribs that the phrase names: ``C1``..``C7``, ``T1``..``T12``, ``L1``..``L5``, ``S1``,
+    ``R1``..``R12``. "L4/5" (a disc) has both its neighbours, L4 and L5."""
     rule: str = ""
     """Which rule of the lexicon fired."""
 
@@ -289,6 +296,10 @@ class Measurement:
     span: Span
     value_mm: tuple[float, ...]
     """One to three dimensions, in mm, in text order."""
+    sentence: int | None = None
+    """Index into ``Report.sentences``."""
+    prior: bool = False
+    """Of an earlier study ("zuvor 9 mm")."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,6 +313,14 @@ class Finding:
     state: Literal["present", "absent"]
     certainty: Literal["certain", "uncertain"] = "certain"
     time: Literal["current", "prior", "history"] = "current"
+    change: Literal["new", "unchanged", "larger", "smaller", "resolved"] | None = None
+    """Against the earlier study, where the text compares."""
+    experiencer: Literal["patient", "other"] = "patient"
+    """``other``: someone else has or had it ("Mutter mit Mammakarzinom")."""
+    count: int | None = None
+    """How many, where the text gives a number ("zwei Zysten")."""
+    multiple: bool = False
+    """More than one, by a number or a word ("multiple", "mehrere", "several")."""
     side: Side | None = None
     anatomy: tuple[int, ...] = ()
     """Indices into ``Report.anatomy``: where the finding is."""
@@ -331,6 +350,29 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """Another wording of a sentence, with the same numbers, units, sides, negations and levels."""
+
+    sentence: int
+    """Index into ``Report.sentences``."""
+    kind: Literal["static", "translation"]
+    """``static``: without what only an earlier study can show; ``translation``: in the other language."""
+    lang: Lang
+    text: str
+    """Empty: the sentence only compares, so that nothing is left of it."""
+    anatomy: tuple[Anatomy, ...] = ()
+    """Mentions of structures; their spans refer to `text` of this rewrite."""
+    rules: tuple[str, ...] = ()
+    """What made it: rules by name, ``given`` (a translation from outside), or ``llm:`` and the model."""
+
+    def __post_init__(self) -> None:
+        """Refuse spans outside of the text."""
+        for mention in self.anatomy:
+            if not 0 <= mention.span[0] < mention.span[1] <= len(self.text):
+                raise ValueError(f"span {mention.span} is outside of a text of {len(self.text)} characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A report: its stored text and what the text says, each fact with its span."""
 
@@ -351,7 +393,16 @@ class Report:
     sentences: tuple[Sentence, ...] = ()
     anatomy: tuple[Anatomy, ...] = ()
     findings: tuple[Finding, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    """Every size in the text; those of findings stand there too."""
     references: tuple[Reference, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+    status: Literal["preliminary", "final", "corrected"] | None = None
+    """As the source says (HL7 OBR-25, FHIR status); None where it does not."""
+    phi: Mapping[str, int] | None = None
+    """What was masked: rule -> number of places. None: masking was off."""
+    engine: str = "rules"
+    """``rules``, or ``rules+llm:`` and the model."""
     lexicon: str = ""
     """Version and checksum of the rules."""
     extra: Mapping[str, Json] | None = None
@@ -360,13 +411,13 @@ class Report:
         """Refuse spans outside of the text and links to nothing."""
         facts: tuple[Anatomy | Finding | Reference, ...] = (*self.anatomy, *self.findings, *self.references)
         parts: tuple[Section | Sentence, ...] = (*self.sections, *self.sentences)
-        spans = [part.span for part in parts] + [fact.span for fact in facts]
+        spans = [part.span for part in parts] + [fact.span for fact in (*facts, *self.measurements)]
         for start, end in spans:
             if not 0 <= start <= end <= len(self.text):
                 raise ValueError(f"span ({start}, {end}) is outside of a text of {len(self.text)} characters")
-        for fact in facts:
-            if not 0 <= fact.sentence < len(self.sentences):
-                raise ValueError(f"sentence {fact.sentence} of {len(self.sentences)}")
+        for number in [fact.sentence for fact in facts] + [each.sentence for each in self.rewrites]:
+            if not 0 <= number < len(self.sentences):
+                raise ValueError(f"sentence {number} of {len(self.sentences)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

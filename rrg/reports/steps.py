@@ -14,6 +14,7 @@ from rrg.records import Report, Slice
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import resolve_all
 from rrg.reports.parse import parse
+from rrg.reports.settings import Settings
 from rrg.reports.sources import Entry, Where, index, read
 from rrg.reports.text import clean
 from rrg.stacks import StudyFiles
@@ -26,18 +27,19 @@ NO_STUDY = (
 )
 
 
-def parse_study(group: Group, *, where: Where) -> Iterator[Made]:
+def parse_study(group: Group, *, settings: Settings) -> Iterator[Made]:
     """Report records of one study, in the order of the sources; unusable reports become E_REPORT."""
     slices = group.of(Slice)
     names = dict.fromkeys([each.study for each in slices] + [each.accession for each in slices if each.accession])
-    table = index(where)
+    table = index(settings.where)
     found = dict.fromkeys(at for name in names for at in table.by_name.get(name, ()))
     for at in sorted(found):
-        yield from parse_entry(table.entries[at], slices, where=where)
+        yield from parse_entry(table.entries[at], slices, settings)
 
 
-def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], *, where: Where) -> Iterator[Made]:
+def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], settings: Settings) -> Iterator[Made]:
     """The record of one report; with slices its references are looked up, without they stay ``unresolved``."""
+    where = settings.where
     study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
     try:
         written, sha256 = read(entry, where)
@@ -73,8 +75,8 @@ def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], *, where: Where)
         yield Count(f"references.{status}", n)
 
 
-def _all_of(task: tuple[Entry, Where]) -> list[Made]:
-    return list(parse_entry(task[0], (), where=task[1]))
+def _all_of(task: tuple[Entry, Settings]) -> list[Made]:
+    return list(parse_entry(task[0], (), task[1]))
 
 
 def indexed_items(opened: Index, where: Where, left: "Unmatched", has: Callable[[str], bool]) -> Iterator[Item]:
@@ -91,19 +93,20 @@ def indexed_items(opened: Index, where: Where, left: "Unmatched", has: Callable[
             yield Item(f"{study}:{key}", patient, (files, found))
 
 
-def parse_indexed(work: tuple[StudyFiles, tuple[int, ...]], *, where: Where) -> Iterator[Made]:
+def parse_indexed(work: tuple[StudyFiles, tuple[int, ...]], *, settings: Settings) -> Iterator[Made]:
     """Report records of one study of a header index; references are resolved by the headers."""
     files, found = work
-    slices = listed(files, where.key)
+    slices = listed(files, settings.where.key)
     for at in found:
-        yield from parse_entry(index(where).entries[at], slices, where=where)
+        yield from parse_entry(index(settings.where).entries[at], slices, settings)
 
 
 class Unmatched:
     """Remembers which reports belong to a study of the stream; what is left comes at the end."""
 
-    def __init__(self, where: Where, io: Io, *, keep: bool) -> None:
-        self._where = where
+    def __init__(self, settings: Settings, io: Io, *, keep: bool) -> None:
+        self._settings = settings
+        self._where = settings.where
         self._io = io
         self._keep = keep
         self._left = dict.fromkeys(range(len(index(where).entries)))
@@ -130,7 +133,7 @@ class Unmatched:
         entries = index(self._where).entries
         left = [entries[at] for at in self._left if self._io.has(entries[at].id)]
         if self._keep:
-            tasks = ((entry, self._where) for entry in left)
+            tasks = ((entry, self._settings) for entry in left)
             for made in ordered_map(_all_of, tasks, self._io.workers):
                 yield from made
             return

@@ -1,0 +1,13 @@
+"""What `rrg parse-reports` was told to do, beyond the texts themselves."""
+
+from dataclasses import dataclass
+
+from rrg.reports.sources import Where
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Handed to every worker: plain values only. A part that is off is None."""
+
+    where: Where
+    """The reports, and the key of the pseudonyms."""
