@@ -1,8 +1,10 @@
 """What ``rrg parse-reports`` does with a study: its reports, parsed and linked to its slices."""
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from rrg.errors import RecordError
 from rrg.extract import Listed, listed, studies
@@ -38,40 +40,76 @@ def parse_study(group: Group, *, settings: Settings) -> Iterator[Made]:
 
 
 def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], settings: Settings) -> Iterator[Made]:
-    """The record of one report; with slices its references are looked up, without they stay ``unresolved``."""
-    where = settings.where
+    """The record of one report; with slices its references are looked up, without they stay ``unresolved``.
+
+    Text first (read, clean, mask), then ``Report -> Report``, one small function a step.
+    """
     study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
     try:
-        written, sha256 = read(entry, where)
-        text = clean(written)
-        if not any(letter.isalnum() for letter in text):
-            raise RecordError("E_REPORT", "the report holds no text; export it again, or remove it")
+        source = _written(entry, settings)
+        report = _draft(entry, source, settings, study, patient)
+        report = _resolved(report, slices)
     except RecordError as error:
         yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
         return
-    facts = parse(text, entry.lang)
-    references = resolve_all(facts.references, slices) if slices else facts.references
-    own = f"{entry.id}\0{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}\0{study or ''}"
-    yield Report(
-        id=pseudonym(where.key, "report text", own),
-        from_=tuple(dict.fromkeys(name for reference in references for name in reference.slices)),
+    yield report
+    yield from _counts(report)
+
+
+class _Source(NamedTuple):
+    """A report before it is parsed."""
+
+    text: str
+    """Clean, and masked where that is on: all spans refer to it."""
+    sha256: str
+    """Of the report as given."""
+
+
+def _written(entry: Entry, settings: Settings) -> _Source:
+    """The text of a report. Raises RecordError(E_REPORT) when there is none."""
+    written, sha256 = read(entry, settings.where)
+    text = clean(written)
+    if not any(letter.isalnum() for letter in text):
+        raise RecordError("E_REPORT", "the report holds no text; export it again, or remove it")
+    return _Source(text, sha256)
+
+
+def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None, patient: str | None) -> Report:
+    """What the rules find in the text."""
+    facts = parse(source.text, entry.lang)
+    own = f"{entry.id}\0{hashlib.sha256(source.text.encode('utf-8', 'surrogatepass')).hexdigest()}\0{study or ''}"
+    return Report(
+        id=pseudonym(settings.where.key, "report text", own),
         patient=patient,
         study=study,
-        text=text,
+        text=source.text,
         lang=facts.lang,
-        source_sha256=sha256,
+        source_sha256=source.sha256,
         sections=facts.sections,
         sentences=facts.sentences,
         anatomy=facts.anatomy,
         findings=facts.findings,
-        references=references,
+        references=facts.references,
         lexicon=lexicon_version(),
     )
-    yield Count("sentences", len(facts.sentences))
-    yield Count("mentions", len(facts.anatomy))
-    yield Count("findings", len(facts.findings))
-    yield Count("references", len(references))
-    for status, n in sorted(Counter(reference.status for reference in references).items()):
+
+
+def _resolved(report: Report, slices: Sequence[Slice | Listed]) -> Report:
+    """With the slices that its references mean; without slices as it is."""
+    if not slices:
+        return report
+    references = resolve_all(report.references, slices)
+    names = dict.fromkeys(name for reference in references for name in reference.slices)
+    return dataclasses.replace(report, references=references, from_=tuple(names))
+
+
+def _counts(report: Report) -> Iterator[Count]:
+    """What goes into the funnel."""
+    yield Count("sentences", len(report.sentences))
+    yield Count("mentions", len(report.anatomy))
+    yield Count("findings", len(report.findings))
+    yield Count("references", len(report.references))
+    for status, n in sorted(Counter(reference.status for reference in report.references).items()):
         yield Count(f"references.{status}", n)
 
 
