@@ -10,6 +10,7 @@ import typer
 from rrg.pipe import Io, run_groups, run_items
 
 from . import _options as opt
+from . import _report_options as rules
 
 
 class UnmatchedChoice(enum.StrEnum):
@@ -24,12 +25,12 @@ class UnmatchedChoice(enum.StrEnum):
 def command(
     inputs: opt.Inputs = None,
     reports: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             help="Report file (.txt .rtf .html .csv .json .jsonl), or a folder of them; may be repeated. A text "
             "file is named by accession number, Study Instance UID or study id, then .de or .en if it is known."
         ),
-    ] = ...,  # type: ignore[assignment]
+    ] = None,
     text_column: Annotated[str, typer.Option(help="Column or JSON field of the text.")] = "text",
     id_column: Annotated[
         str, typer.Option(help="Column or JSON field of the accession number or Study Instance UID.")
@@ -43,6 +44,10 @@ def command(
         typer.Option(help="Header index of extract-slices: references are resolved on it, no slice records are read."),
     ] = None,
     key_file: opt.KeyFile = None,
+    evaluate: rules.Evaluate = None,
+    at_least: rules.AtLeast = None,
+    errors: rules.Errors = False,
+    format: rules.Format = rules.EvaluationFormat.TABLE,
     *,
     io: Io,
 ) -> None:
@@ -63,6 +68,15 @@ def command(
     from rrg.reports.sources import Where, digest
     from rrg.reports.steps import Unmatched, indexed_items, parse_indexed, parse_study
 
+    if evaluate:
+        from rrg.reports.scoreboard import run_evaluation
+
+        as_json = format is rules.EvaluationFormat.JSON
+        raise SystemExit(
+            run_evaluation((*evaluate, *io.inputs), at_least=at_least or (), errors=errors, as_json=as_json, out=io.out)
+        )
+    if not reports:
+        raise UsageError("--reports is missing: name the reports, or with --evaluate the gold files")
     where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
     settings = Settings(where=where)
     left = Unmatched(settings, io, keep=unmatched is UnmatchedChoice.KEEP)

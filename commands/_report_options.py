@@ -1,0 +1,28 @@
+"""Options of `rrg parse-reports` around its rules: scoring them, adding to them, finding what they do not know."""
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class EvaluationFormat(enum.StrEnum):
+    """How scores are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Evaluate = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="GOLD", help="Score the rules on gold files (docs/gold.md) instead; more may follow as FILE."),
+]
+AtLeast = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FACT=VALUE", help="With --evaluate: exit 1 when a score is lower; or a TOML file of them. [f1]"
+    ),
+]
+Errors = Annotated[bool, typer.Option("--errors", help="With --evaluate: list every false positive and negative.")]
+Format = Annotated[EvaluationFormat, typer.Option(help="With --evaluate: what stdout gets; --out gets JSON.")]
