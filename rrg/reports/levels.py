@@ -72,6 +72,8 @@ class Level(NamedTuple):
     classes: tuple[str, ...]
     """Vertebrae, discs, or ribs of both sides (named ``rib_*``: the side is found later)."""
     rule: str
+    levels: tuple[str, ...] = ()
+    """``L4``, ``R5``: as named, a disc by both its neighbours."""
 
 
 def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
@@ -83,21 +85,37 @@ def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
             span = match.span()
             if any(span[0] < last and first < span[1] for first, last in taken):
                 continue
+            named: tuple[str, ...]
             if rule == "rib":
                 classes = _ribs(next(part for part in match.groups() if part))
-            elif rule == "vertebra-spelled":
-                classes = _spelled(match)
-            elif rule == "level":
-                if not _is_level(match, text, start, end, lang):
-                    continue
-                classes = _bare_classes(match["list"], disc)
+                named = tuple(dict.fromkeys(f"R{name.rpartition('_')[2]}" for name in classes))
             else:
-                classes = _vertebrae(match["region"][0].upper(), match["list"])
-                if disc and len(classes) == 2 and "/" in match["list"]:
-                    classes = ("intervertebral_discs",)
+                named = _named(match, rule, text, start, end, lang)
+                discs = len(named) >= 2 and rule in ("vertebra", "level") and _means_discs(match["list"], disc, rule)
+                classes = ("intervertebral_discs",) if discs else tuple(f"vertebrae_{each}" for each in named)
             if classes:
                 taken.append(span)
-                yield Level(span, classes, rule)
+                yield Level(span, classes, rule, named)
+
+
+def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lang: Lang) -> tuple[str, ...]:
+    """The levels that a match names, from above; none when one of them does not exist."""
+    if rule == "vertebra-spelled":
+        return _spelled(match)
+    if rule == "level":
+        return tuple(_walk(None, match["list"])) if _is_level(match, text, start, end, lang) else ()
+    return tuple(_walk(_REGION[match["region"][0].upper()], match["list"]))
+
+
+def _means_discs(listed: str, disc: bool, rule: str) -> bool:
+    """ "L4/5" is the disc between; "BWK 11/12" and "L1-L3" are vertebrae, unless the sentence speaks of discs."""
+    pair = "/" in listed and len(_NUMBER.findall(listed)) == PAIR
+    return (pair and (disc or rule == "level")) or (disc and rule == "level")
+
+
+PAIR = 2
+"""The vertebrae that a disc lies between."""
+_NUMBER = re.compile(r"\d+")
 
 
 _PATTERNS = (
@@ -113,10 +131,10 @@ def _spelled(match: re.Match[str]) -> tuple[str, ...]:
     """ "Erster Lendenwirbelkörper", "first lumbar vertebra"."""
     if match["number"]:
         number, region = _GERMAN.index(match["number"].lower().replace("siebent", "siebt")) + 1, match["region"]
-        return _vertebrae(region[0].upper(), str(number))
+        return tuple(_walk(_REGION[region[0].upper()], str(number)))
     number = _SPELLED.index(re.sub(r"(?:st|d|th)\Z", "", match["number2"].lower())) + 1
     region = {"c": "C", "t": "B", "l": "L"}[match["region2"][0]]
-    return _vertebrae(region, str(number))
+    return tuple(_walk(_REGION[region], str(number)))
 
 
 def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang) -> bool:
@@ -138,27 +156,15 @@ def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang)
     return bool(_VERTEBRAL.search(before) or _AFTER.match(after))
 
 
-def _vertebrae(region: str, listed: str) -> tuple[str, ...]:
-    return tuple(f"vertebrae_{level}" for level in _walk(_REGION[region], listed)[0])
-
-
-def _bare_classes(listed: str, disc: bool) -> tuple[str, ...]:
-    """ "L4/5" is the disc between; "L4" and "L1-L3" are vertebrae, unless the sentence speaks of discs."""
-    levels, slashed = _walk(None, listed)
-    if (slashed and len(levels) == 2) or (disc and len(levels) >= 2):
-        return ("intervertebral_discs",) if levels else ()
-    return tuple(f"vertebrae_{level}" for level in levels)
-
-
-def _walk(region: str | None, listed: str) -> tuple[list[str], bool]:
-    """Levels of a list; True when a slash stands between them. Empty when one of them does not exist."""
+def _walk(region: str | None, listed: str) -> list[str]:
+    """Levels of a list. Empty when one of them does not exist."""
     found: list[str] = []
-    ranged = slashed = False
+    ranged = False
     for part in _LEVEL.finditer(listed):
         if part["range"]:
             ranged = True
         elif part["slash"]:
-            slashed = True
+            continue
         elif part["named"]:
             region = _REGION[part["named"]]
         else:
@@ -167,13 +173,13 @@ def _walk(region: str | None, listed: str) -> tuple[list[str], bool]:
             if level not in _ORDER and found and part["region"] is None:  # L5/1 stands for L5/S1
                 level = {"L": "S", "C": "T", "T": "L"}.get(region or "", "") + str(int(part["number"]))
             if level not in _ORDER:
-                return [], False
+                return []
             if ranged and found:
                 first, last = _ORDER.index(found[-1]), _ORDER.index(level)
                 found.extend(_ORDER[first + 1 : last])
             ranged = False
             found.append(level)
-    return list(dict.fromkeys(found)), slashed
+    return list(dict.fromkeys(found))
 
 
 def _ribs(listed: str) -> tuple[str, ...]:

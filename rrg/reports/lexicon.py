@@ -16,6 +16,7 @@ VERSION = "rrg-lexicon/1"
 FILES = (
     "abbreviations.tsv",
     "anatomy.tsv",
+    "changes.tsv",
     "context.de.tsv",
     "context.en.tsv",
     "findings.de.tsv",
@@ -56,6 +57,8 @@ class Lexicon(NamedTuple):
     structures: Trie
     findings: Trie
     context: Trie
+    changes: Trie
+    """Words of change and of number: "größenprogredient", "multiple"."""
     stems: dict[str, Meaning]
     """First parts of compounds."""
     heads: frozenset[str]
@@ -144,25 +147,31 @@ def longest(trie: Trie, words: Words, at: int) -> tuple[int, list[Any]] | None:
 
     A full stop after a short word and a hyphen do not count: "Z. n.", "Z.n." and "Zn" differ in the list only.
     """
-    raw, keys, n = words.raw, words.keys, len(words.raw)
+    word = words.raw[at]
     best: tuple[int, list[Any]] | None = None
+    if (node := trie.get(words.keys[at])) is not None:
+        best = _deeper(node, words, at + 1, None)
+    if len(word) <= _EXACT and word.isupper() and (node := trie.get("=" + word)) is not None:
+        best = _deeper(node, words, at + 1, best)
+    return best
 
-    def walk(node: Trie, i: int) -> None:
-        nonlocal best
-        if (found := node.get("")) is not None and (best is None or i > best[0]):
-            best = i, found
-        j = i
-        if j < n and i > at and (raw[j] == "-" or (raw[j] == "." and len(raw[j - 1]) <= _EXACT)):
-            j += 1
-        if j >= n:
-            return
-        if (after := node.get(keys[j])) is not None:
-            walk(after, j + 1)
-        word = raw[j]
-        if len(word) <= _EXACT and word.isupper() and (after := node.get("=" + word)) is not None:
-            walk(after, j + 1)
 
-    walk(trie, at)
+def _deeper(node: Trie, words: Words, i: int, best: tuple[int, list[Any]] | None) -> tuple[int, list[Any]] | None:
+    """The longest phrase below `node`, which stands for the words before `i`, when it is longer than `best`."""
+    if (found := node.get("")) is not None and (best is None or i > best[0]):
+        best = i, found
+        if len(node) == 1:
+            return best
+    raw = words.raw
+    if i < len(raw) and (raw[i] == "-" or (raw[i] == "." and len(raw[i - 1]) <= _EXACT)):
+        i += 1
+    if i >= len(raw):
+        return best
+    if (after := node.get(words.keys[i])) is not None:
+        best = _deeper(after, words, i + 1, best)
+    word = raw[i]
+    if len(word) <= _EXACT and word.isupper() and (after := node.get("=" + word)) is not None:
+        best = _deeper(after, words, i + 1, best)
     return best
 
 
@@ -201,9 +210,23 @@ def lexicon(lang: Lang) -> Lexicon:
         for written in forms(field):
             for form in expand(written):
                 _add(context, form, Trigger(kind, scope, form), exact_from=1)
+    changes: Trie = {}
+    for kind, language, field in rows("changes.tsv"):
+        if language == lang:
+            for form in itertools.chain.from_iterable(map(expand, forms(field))):
+                _add(changes, form, kind)
     abbreviations = {
         word: kind for language, kind, field in rows("abbreviations.tsv") if language == lang for word in forms(field)
     }
     return Lexicon(
-        structures, findings, context, stems, frozenset(heads), tails, single, frozenset(denied), abbreviations
+        structures,
+        findings,
+        context,
+        changes,
+        stems,
+        frozenset(heads),
+        tails,
+        single,
+        frozenset(denied),
+        abbreviations,
     )

@@ -31,6 +31,8 @@ class Mention(NamedTuple):
     side: Side | None
     gone: bool
     rule: str
+    levels: tuple[str, ...] = ()
+    """Numbered vertebrae and ribs that it names."""
 
 
 class Part(NamedTuple):
@@ -98,7 +100,8 @@ def mentions_of(
             last = i
             while last < n and words.starts[last] < level.span[1]:
                 last += 1
-            found.append(_sided(words, lang, level.span, i, last, Meaning(level.classes), level.rule, sides))
+            one = _sided(words, lang, level.span, i, last, Meaning(level.classes), level.rule, sides)
+            found.append(one._replace(levels=level.levels))
             i = max(last, i + 1)
             continue
         if atoms[i] or not words.raw[i][0].isalpha():

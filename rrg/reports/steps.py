@@ -90,6 +90,7 @@ def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None,
         anatomy=facts.anatomy,
         findings=facts.findings,
         references=facts.references,
+        measurements=facts.measurements,
         lexicon=lexicon_version(),
     )
 

@@ -1,5 +1,6 @@
 """Words of a sentence, with their places, in a spelling that compares."""
 
+import bisect
 import re
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,3 +58,8 @@ def unfolded(raw: str, length: int) -> int:
             return count
         made += len(fold(letter))
     return len(raw)
+
+
+def within(words: Words, span: tuple[int, int]) -> range:
+    """The words that begin inside of a span of the text."""
+    return range(bisect.bisect_left(words.starts, span[0]), bisect.bisect_left(words.starts, span[1]))

@@ -1,0 +1,200 @@
+"""How a finding compares with the earlier study ("größenprogredient", "stable"), and how many there are."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
+
+from rrg.records import Lang
+from rrg.reports.findings import Stated
+from rrg.reports.lexicon import lexicon, longest
+from rrg.reports.words import MASK, Words, word_set
+
+Change = Literal["new", "unchanged", "larger", "smaller", "resolved"]
+MOST = 200
+"""A larger number in front of a finding is no count."""
+_NUMBERS = {
+    **{"zwei": 2, "zweier": 2, "drei": 3, "dreier": 3, "vier": 4, "fuenf": 5, "sechs": 6, "sieben": 7, "acht": 8},
+    **{"neun": 9, "zehn": 10, "elf": 11, "zwoelf": 12, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6},
+    **{"seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12},
+}
+_ENDINGS = ("e", "er", "es", "en", "em")
+_TIES = word_set("der des von vom of in the dem den im beider both known bekannten eines einer this these dieser")
+"""Words between a noun of change and its finding: "Größenzunahme der Zyste", "increase in size of the cyst"."""
+_NO_ADJECTIVE = word_set(
+    """in im an am auf zu zur zum der die das des dem den von vom bei mit ohne nach the of on at with without to from
+    for by is are was were has have had been ist sind war waren hat haben wird werden zeigt zeigen shows sich und and
+    oder or sowie but aber as than als since"""
+)
+_AND = frozenset(("und", "and", "sowie", "or", "oder", "bzw"))
+_ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
+_NO_COUNT = frozenset(("grad", "typ", "stadium", "grade", "type", "stage", "segment", "nr", "no"))
+_BUT = frozenset(("aber", "jedoch", "but", "however"))
+FAR = 6
+"""Words between a describing word and its finding, at most."""
+
+
+class Count(NamedTuple):
+    """How many."""
+
+    number: int | None
+    multiple: bool
+
+
+class _Hit(NamedTuple):
+    first: int
+    last: int
+    kind: str
+
+
+def hits_of(words: Words, lang: Lang, atoms: bytearray) -> list[_Hit]:
+    """Words of change and of number in a sentence, longest match."""
+    trie = lexicon(lang).changes
+    found: list[_Hit] = []
+    i, n = 0, len(words.raw)
+    while i < n:
+        match = None if atoms[i] else longest(trie, words, i)
+        if match is None:
+            i += 1
+            continue
+        found.append(_Hit(i, match[0], match[1][0]))
+        i = match[0]
+    return found
+
+
+def changes_of(
+    words: Words, lang: Lang, hits: Sequence[_Hit], stated: Sequence[Stated], denied: Sequence[bool]
+) -> list[Change | None]:
+    """The change of each finding. `denied`: findings in the scope of a negation ("kein Erguss mehr": resolved)."""
+    found: list[Change | None] = [None] * len(stated)
+    if not stated:
+        return found
+    for hit in hits:
+        if hit.kind == "multiple":
+            continue
+        change = cast(Change, hit.kind)
+        targets = [i for i in _targets(words, lang, hit, stated) if found[i] is None]
+        if change == "larger" and any(stated[i].first <= hit.first < stated[i].last for i in targets):
+            continue  # "progression" is the finding itself
+        for i in targets:
+            found[i] = change
+    if lang == "de":
+        for i, one in enumerate(stated):
+            if found[i] is None and denied[i] and "mehr" in words.keys[one.last : one.last + 3]:
+                found[i] = "resolved"
+    return found
+
+
+def _targets(words: Words, lang: Lang, hit: _Hit, stated: Sequence[Stated]) -> list[int]:
+    """Indices of the findings that a word of change speaks of."""
+    following = next((i for i, one in enumerate(stated) if one.first >= hit.last), None)
+    preceding = [i for i, one in enumerate(stated) if one.last <= hit.first]
+    predicate = lang == "de" and not words.keys[hit.last - 1].endswith(_ENDINGS)
+    behind = _behind(words, hit, stated, preceding)
+    if following is not None:
+        at = stated[following].first
+        if _describes(words, hit.last, at) and not (predicate and behind):
+            return _listed(words, stated, following)
+        if _tied(words, hit.last, at):
+            return _listed(words, stated, following)
+    if behind:
+        return behind
+    if following is not None and not _wall(words, hit.last, stated[following].first):
+        return _listed(words, stated, following)
+    return []
+
+
+def _describes(words: Words, start: int, end: int) -> bool:
+    """Only describing words and sizes stand between."""
+    return end - start <= FAR and all(
+        (words.keys[i] not in _NO_ADJECTIVE and words.raw[i] not in ";:.()") for i in range(start, end)
+    )
+
+
+def _tied(words: Words, start: int, end: int) -> bool:
+    return start < end <= start + FAR + 2 and words.keys[start] in _TIES and not _wall(words, start, end)
+
+
+def _wall(words: Words, start: int, end: int) -> bool:
+    return any(
+        words.raw[i] in ",;:" or words.keys[i] in ("aber", "jedoch", "but", "however") for i in range(start, end)
+    )
+
+
+def _behind(words: Words, hit: _Hit, stated: Sequence[Stated], preceding: list[int]) -> list[int]:
+    """Findings in front of the word of change: those of its clause, else of the one before."""
+    if not preceding:
+        return []
+    last = stated[preceding[-1]]
+    crossed = 0
+    for i in range(last.last, hit.first):
+        if words.raw[i] == ";":
+            return []
+        crossed += words.raw[i] in ",:"
+    found = [preceding[-1]]
+    while found[0] > 0:
+        left, right = stated[found[0] - 1], stated[found[0]]
+        between = range(left.last, right.first)
+        if not any(words.keys[i] in _AND for i in between) or any(words.raw[i] in ";:." for i in between):
+            break
+        found.insert(0, found[0] - 1)
+    return found
+
+
+def _listed(words: Words, stated: Sequence[Stated], first: int) -> list[int]:
+    """The finding and those that "und" joins to it without a word between: "neue Rundherde und Ergüsse"."""
+    found = [first]
+    for i in range(first + 1, len(stated)):
+        between = words.keys[stated[i - 1].last : stated[i].first]
+        if not between or between[0] not in _AND or len(between) > 1:
+            break
+        found.append(i)
+    return found
+
+
+def counts_of(words: Words, hits: Sequence[_Hit], stated: Sequence[Stated]) -> list[Count]:
+    """How many of each finding: a number or a word in front of it, with nothing but describing words between."""
+    several = {hit.last - 1: hit for hit in hits if hit.kind == "multiple"}
+    return [_count(words, several, one, stated[at - 1].last if at else 0) for at, one in enumerate(stated)]
+
+
+def _count(words: Words, several: dict[int, _Hit], one: Stated, start: int) -> Count:
+    i = one.first - 1
+    passed = 0
+    while i >= start and passed <= FAR:
+        raw, key = words.raw[i], words.keys[i]
+        if (hit := several.get(i)) is not None:
+            alone = hit.first > 0 and words.keys[hit.first - 1] in _ARTICLES
+            return Count(None, multiple=not alone)
+        number = _NUMBERS.get(key) or (int(raw) if raw.isdecimal() and _counts(words, i) else None)
+        if number is not None:
+            return Count(number, multiple=number > 1) if number <= MOST else Count(None, multiple=False)
+        if raw in ";:.()" or raw == MASK or (key in _NO_ADJECTIVE and key not in _AND) or key in _ARTICLES:
+            break
+        passed += raw[0].isalpha()
+        i -= 1
+    behind = several_behind(words, several, one)
+    return Count(None, multiple=behind)
+
+
+def several_behind(words: Words, several: dict[int, _Hit], one: Stated) -> bool:
+    """ "Zysten, multipel", "metastases, multiple": right behind the finding, at the end of a clause."""
+    i = one.last
+    if i < len(words.raw) and words.raw[i] == ",":
+        i += 1
+    closed = i + 1 >= len(words.raw) or words.raw[i + 1] in ".,;)"
+    return i in several and closed and words.keys[i] in ("multipel", "multiple", "mehrfach", "mult")
+
+
+def _counts(words: Words, i: int) -> bool:
+    """A bare number that stands for a count: no unit, ordinal, level or grade around it."""
+    if words.raw[i].startswith("0"):
+        return False
+    if i + 1 < len(words.raw):
+        after = words.raw[i + 1]
+        glued = words.starts[i + 1] == words.ends[i]
+        if not after[0].isalpha() or glued or words.keys[i + 1] in ("mm", "cm", "ml", "x"):
+            return False
+    if i > 0:
+        before, key = words.raw[i - 1], words.keys[i - 1]
+        if key in _NO_COUNT or before in "-/–.×" or (before.isupper() and len(before) <= 3):
+            return False
+    return True

@@ -1,0 +1,70 @@
+"""The records of a sentence's slice references: their series, and whether they point at an earlier study."""
+
+from rrg.records import Reference
+from rrg.reports.context import Context
+from rrg.reports.references import Found
+from rrg.reports.words import MASK, Words, within, word_set
+
+_DATING = word_set(
+    """ct mrt mr mri pet vom von der die dem from of dated on dort there then damals study scan exam in auf am
+    januar februar maerz april mai juni juli august september oktober november dezember january february march may
+    june july october december"""
+)
+"""What may stand between a comparison and the reference into the earlier study."""
+
+
+class Carry:
+    """The series that a bare "(Bild 47)" takes: of the sentence, else of the section."""
+
+    def __init__(self) -> None:
+        self.series: int | None = None
+        self.section = -1
+
+
+def reference_of(
+    found: Found,
+    section: int,
+    sentence: int,
+    words: Words,
+    context: Context,
+    carry: Carry,
+    earlier_section: bool,
+) -> list[Reference]:
+    """The record of a reference; none for a series alone, which is only carried on."""
+    inside = within(words, found.span)
+    prior = earlier_section or found.dated or any(context.prior[i] for i in inside) or _compared(words, context, inside)
+    series = found.series
+    if carry.section != section:
+        carry.series, carry.section = None, section
+    rule = found.rule
+    if series is None and not prior:
+        series = carry.series
+        rule += "+carried" if series is not None else ""
+    elif series is not None and not prior:
+        carry.series = series
+    if not found.images:
+        return []
+    return [
+        Reference(
+            span=found.span,
+            sentence=sentence,
+            series_number=series,
+            image_numbers=found.images,
+            prior=prior,
+            open_end=found.open_end,
+            status="prior" if prior else "unresolved",
+            rule=rule,
+        )
+    ]
+
+
+def _compared(words: Words, context: Context, inside: range) -> bool:
+    """ "im Vergleich zur VU vom 12.03.2021, Serie 3, Bild 40": only a date stands between."""
+    return any(
+        last <= inside[0]
+        and all(
+            words.raw[i] in ",.:(-/" or words.raw[i] == MASK or words.raw[i][0].isdigit() or words.keys[i] in _DATING
+            for i in range(last, inside[0])
+        )
+        for last in context.compared
+    )

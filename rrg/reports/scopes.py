@@ -1,0 +1,227 @@
+"""How far the words of the context reach: where a scope ends in a sentence.
+
+Walls end a scope: ";", ":", "aber", "but" always; a comma or an "und" only when a new statement begins behind it.
+"""
+
+from typing import NamedTuple
+
+from rrg.reports.lexicon import Trigger
+from rrg.reports.words import MASK, Words, word_set
+
+NEAR = 3
+"""A bare "nicht" or "not" reaches this many words at most, and only the first that is no adverb."""
+_ADVERBS = word_set(
+    """wesentlich signifikant relevant pathologisch eindeutig sicher mehr deutlich ganz weiter path nennenswert
+    wirklich so sehr wieder noch further"""
+)
+_CAUSES = word_set("bei nach wegen aufgrund da weil because due secondary since despite")
+_OR = frozenset(("oder", "or", "nor", "noch", "bzw", "beziehungsweise", "respektive", "od"))
+_GONE = ("absent", "resected", "not_imaged")
+
+
+class Hit(NamedTuple):
+    """A trigger in a sentence: words [first, last)."""
+
+    first: int
+    last: int
+    trigger: Trigger
+
+
+class Walls(NamedTuple):
+    """What may end a scope, per word."""
+
+    hard: bytearray
+    """1 always ends: ";", ":", "aber", "but", "außer". 2 ends what comes from its left: "bei", "nach"."""
+    soft: bytearray
+    """1 a comma, 2 "und", 3 "oder": ends when a new statement begins behind it."""
+    affirm: bytearray
+    """1 a word of a new statement, 2 a predicate."""
+    current: bytearray
+    """A word that leads back to the present study."""
+    self_: bytearray
+    """A word that leads back to the patient."""
+    starts: dict[int, str]
+    """Word -> kind of the forward trigger that begins there."""
+
+
+def walls_of(words: Words, hits: list[Hit], atoms: bytearray) -> Walls | None:
+    """What ends scopes in a sentence; None when no trigger has a scope."""
+    n = len(words.raw)
+    walls = Walls(bytearray(n), bytearray(n), bytearray(n), bytearray(n), bytearray(n), {})
+    any_scope = False
+    for first, last, trigger in hits:
+        kind = trigger.kind
+        if trigger.scope != "none" or kind == "comparison":
+            any_scope = True
+            if trigger.scope in ("after", "near"):
+                walls.starts.setdefault(first, kind)
+        if kind in ("end", "exception"):
+            walls.hard[first] = 2 if words.keys[first] in _CAUSES else 1
+        elif kind == "self":
+            walls.self_[first] = 1
+        elif kind == "affirm":
+            walls.affirm[first:last] = b"\1" * (last - first)
+        elif kind == "predicate":
+            walls.affirm[first:last] = b"\2" * (last - first)
+        elif kind == "current":
+            walls.current[first] = 1
+            walls.affirm[first] = walls.affirm[first] or 1
+        elif kind == "join":
+            walls.soft[first] = 3 if words.keys[first] in _OR else 2
+    if not any_scope:
+        return None
+    for i, raw in enumerate(words.raw):
+        if atoms[i]:
+            continue
+        if raw == ",":
+            walls.soft[i] = 1
+        elif raw in ";:" or (raw in "-–—" and _spaced(words, i)):
+            walls.hard[i] = 1
+    return walls
+
+
+def _spaced(words: Words, i: int) -> bool:
+    """A dash between spaces, not a hyphen."""
+    return 0 < i < len(words.raw) - 1 and words.ends[i - 1] < words.starts[i] and words.ends[i] < words.starts[i + 1]
+
+
+def _segment_end(at: int, words: Words, walls: Walls) -> int:
+    """First wall behind `at`."""
+    i = at
+    while i < len(words.raw) and not walls.hard[i] and not walls.soft[i]:
+        i += 1
+    return i
+
+
+def _new_statement(at: int, words: Words, walls: Walls) -> bool:
+    """True when the segment behind the soft wall `at` says something of its own."""
+    end = _segment_end(at + 1, words, walls)
+    listed_on = end < len(words.raw) and walls.soft[end] == 3
+    if walls.soft[at] == 3:
+        return False
+    for i in range(at + 1, end):
+        if walls.affirm[i] == 1 and not listed_on:
+            return True
+        if walls.affirm[i] == 2 and walls.soft[at] == 1 and not listed_on:
+            return True
+    return False
+
+
+def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
+    """One past the last word that a forward trigger reaches."""
+    depth = 0
+    kind = hit.trigger.kind
+    for i in range(hit.last, len(words.raw)):
+        raw = words.raw[i]
+        if raw == "(":
+            depth += 1
+        elif raw == ")":
+            depth -= 1
+            if depth < 0:
+                return i
+        if walls.hard[i]:
+            return i
+        begins = walls.starts.get(i)
+        if begins is not None and begins != kind and kind in ("history", "uncertain", *_GONE) and begins not in _GONE:
+            return i
+        if begins == "history" and kind == "negation":
+            return i
+        if walls.soft[i] and (walls.soft[i] != 1 or listed):
+            if _new_statement(i, words, walls):
+                return i
+        elif walls.soft[i] == 1:
+            return i
+        if kind in ("history", *_GONE) and words.keys[i] in ("mit", "with"):
+            return i
+    return len(words.raw)
+
+
+def near_end(hit: Hit, words: Words, walls: Walls) -> int:
+    """One past the last word that a bare "nicht" or "not" reaches."""
+    end = hit.last
+    counted = 0
+    while end < len(words.raw) and counted < NEAR:
+        if walls.hard[end] or walls.soft[end] == 1 or words.raw[end] in "()":
+            break
+        word = words.keys[end]
+        counted += word[0].isalnum()
+        end += 1
+        if word[0].isalpha() and word not in _ADVERBS and not word.endswith("ly"):
+            break
+    return end
+
+
+def left_end(hit: Hit, words: Words, walls: Walls) -> int:
+    """The first word that a backward trigger reaches."""
+    joined = False
+    depth = 0
+    i = hit.first - 1
+    if i >= 1 and words.raw[i] == ":" and hit.first - i == 1:
+        i -= 1  # "Pleuraerguss: nein"
+    while i >= 0:
+        raw = words.raw[i]
+        if raw == ")":
+            depth += 1
+        elif raw == "(":
+            depth -= 1
+            if depth < 0:
+                return i + 1
+        if walls.hard[i] == 1:
+            return i + 1
+        soft = walls.soft[i] if i < hit.first - 1 else 0  # "ist leer und nicht abgrenzbar" has one subject
+        if soft == 1 and not joined:
+            return i + 1
+        if soft == 1 and _says_own(i, words, walls):
+            return i + 1
+        if soft >= 2:
+            joined = True
+            if soft == 2 and _says_own(i, words, walls):
+                return i + 1
+        i -= 1
+    return 0
+
+
+def _says_own(wall: int, words: Words, walls: Walls) -> bool:
+    """True when the segment left of a wall has a verb of its own."""
+    i = wall - 1
+    while i >= 0 and not walls.hard[i] and not walls.soft[i]:
+        if walls.affirm[i] == 1:
+            return True
+        i -= 1
+    return False
+
+
+def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
+    """One past the last word that stands under an earlier study."""
+    depth = 0
+    for i in range(hit.last, len(words.raw)):
+        raw = words.raw[i]
+        if raw == "(":
+            depth += 1
+        elif raw == ")":
+            depth -= 1
+            if depth < 0:
+                return i
+        if walls.current[i] or raw == ";" or (walls.hard[i] and raw.isalpha() and words.keys[i] in _TURNS):
+            return i
+        following = words.raw[i + 1] if i + 1 < len(words.raw) else ""
+        if walls.soft[i] == 1 and following and following != MASK and not following[0].isdigit():
+            return i
+    return len(words.raw)
+
+
+_TURNS = word_set("aber jedoch allerdings hingegen but however whereas while now jetzt nun")
+
+
+def other_end(hit: Hit, words: Words, walls: Walls) -> tuple[int, int]:
+    """Words [first, last) that speak of someone else: from the last wall to the next that leads back."""
+    last = hit.last
+    while last < len(words.raw) and not walls.self_[last] and walls.hard[last] != 1:
+        last += 1
+    if last < len(words.raw) and walls.self_[last]:
+        while last > hit.last and words.raw[last - 1] != ",":
+            last -= 1
+    first = hit.first
+    while first > 0 and words.raw[first - 1] not in ",;" and not walls.self_[first - 1]:
+        first -= 1
+    return first, last
