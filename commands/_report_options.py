@@ -14,6 +14,10 @@ class EvaluationFormat(enum.StrEnum):
     JSON = "json"
 
 
+Rules = Annotated[
+    Path | None,
+    typer.Option(help="TOML file of the clinic's own headings, abbreviations, words and reference patterns."),
+]
 Evaluate = Annotated[
     list[Path] | None,
     typer.Option(metavar="GOLD", help="Score the rules on gold files (docs/gold.md) instead; more may follow as FILE."),

@@ -10,7 +10,7 @@ import typer
 from rrg.pipe import Io, run_groups, run_items
 
 from . import _options as opt
-from . import _report_options as rules
+from . import _report_options as more
 
 
 class UnmatchedChoice(enum.StrEnum):
@@ -44,10 +44,11 @@ def command(
         typer.Option(help="Header index of extract-slices: references are resolved on it, no slice records are read."),
     ] = None,
     key_file: opt.KeyFile = None,
-    evaluate: rules.Evaluate = None,
-    at_least: rules.AtLeast = None,
-    errors: rules.Errors = False,
-    format: rules.Format = rules.EvaluationFormat.TABLE,
+    rules: more.Rules = None,
+    evaluate: more.Evaluate = None,
+    at_least: more.AtLeast = None,
+    errors: more.Errors = False,
+    format: more.Format = more.EvaluationFormat.TABLE,
     *,
     io: Io,
 ) -> None:
@@ -63,22 +64,25 @@ def command(
     from rrg.keys import fingerprint, load_key
     from rrg.provenance import make_run
     from rrg.records import Slice
+    from rrg.reports.clinic import read_rules, use_rules
     from rrg.reports.lexicon import lexicon_version
     from rrg.reports.settings import Settings
     from rrg.reports.sources import Where, digest
     from rrg.reports.steps import Unmatched, indexed_items, parse_indexed, parse_study
 
+    clinic = read_rules(rules) if rules else None
+    use_rules(clinic)
     if evaluate:
         from rrg.reports.scoreboard import run_evaluation
 
-        as_json = format is rules.EvaluationFormat.JSON
+        as_json = format is more.EvaluationFormat.JSON
         raise SystemExit(
             run_evaluation((*evaluate, *io.inputs), at_least=at_least or (), errors=errors, as_json=as_json, out=io.out)
         )
     if not reports:
         raise UsageError("--reports is missing: name the reports, or with --evaluate the gold files")
     where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
-    settings = Settings(where=where)
+    settings = Settings(where=where, rules=clinic)
     left = Unmatched(settings, io, keep=unmatched is UnmatchedChoice.KEEP)
     run = make_run(
         "parse-reports",

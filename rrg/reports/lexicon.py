@@ -73,9 +73,22 @@ class Lexicon(NamedTuple):
     """Word before a full stop -> kind."""
 
 
+_ADDED: dict[str, list[list[str]]] = {}
+_ADDED_DIGEST = [""]
+
+
+def add_rows(added: dict[str, list[list[str]]], digest: str) -> None:
+    """Further rows of the word lists, checked by `rrg.reports.clinic`; they take the place of earlier ones."""
+    _ADDED.clear()
+    _ADDED.update(added)
+    _ADDED_DIGEST[0] = digest
+    lexicon.cache_clear()
+
+
 def lexicon_version() -> str:
-    """``rrg-lexicon/1:`` and 12 hex digits of the SHA-256 over all word lists."""
-    return f"{VERSION}:{_checksum()[:12]}"
+    """``rrg-lexicon/1:`` and 12 hex digits of the SHA-256 over all word lists; with added rows also of these."""
+    added = f"+{_ADDED_DIGEST[0][:12]}" if _ADDED_DIGEST[0] else ""
+    return f"{VERSION}:{_checksum()[:12]}{added}"
 
 
 @cache
@@ -88,7 +101,13 @@ def _checksum() -> str:
 
 
 def rows(name: str) -> Iterator[list[str]]:
-    """Rows of a word list, without comments and the head line."""
+    """Rows of a word list, first those that a clinic added, then our own."""
+    yield from _ADDED.get(name, ())
+    yield from shipped(name)
+
+
+def shipped(name: str) -> Iterator[list[str]]:
+    """Our own rows of a word list, without comments and the head line."""
     lines = files("rrg").joinpath("lexicon", name).read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if line and not line.startswith("#")]
     for line in kept[1:]:

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rrg.records import Span
@@ -31,28 +31,28 @@ _NEXT = (
 )
 _SEP = r"\s*(?:,?\s*(?:und|and|u\.|oder|or|sowie|&)|,|/|;)\s*"
 _TO = r"\s*(?:-|–|bis|to|through)\s*"
-_LIST = rf"{_NUM}(?:\s?ff?\b\.?)?{_NEXT}(?:(?:{_TO}|{_SEP}){_NUM}(?:\s?ff?\b\.?)?{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
+LIST = rf"{_NUM}(?:\s?ff?\b\.?)?{_NEXT}(?:(?:{_TO}|{_SEP}){_NUM}(?:\s?ff?\b\.?)?{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
 _ORDINAL_AHEAD = r"(?!\.\s+\w)"
 _WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
 
 _SERIES_IMAGE = re.compile(
     rf"(?<![\w.])(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)(?P<when>{_WHEN})"
-    rf"\s*(?:[,;:/(\-–]|:\s*)?\s*{_PLANE}(?:(?P<image_word>{_IMAGE})\s*[:#]?\s*)(?P<images>{_LIST}){_ORDINAL_AHEAD}",
+    rf"\s*(?:[,;:/(\-–]|:\s*)?\s*{_PLANE}(?:(?P<image_word>{_IMAGE})\s*[:#]?\s*)(?P<images>{LIST}){_ORDINAL_AHEAD}",
     re.IGNORECASE,
 )
 _IMAGE_SERIES = re.compile(
-    rf"(?<![\w.])(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{_LIST})\s*[,;:/(\-–]?\s*"
+    rf"(?<![\w.])(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{LIST})\s*[,;:/(\-–]?\s*"
     rf"(?:(?:of|in|der|in der|von|aus|aus der|on|auf|from|auf der)\s+)?(?:(?:the|der)\s+)?{_PLANE}"
     rf"(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)",
     re.IGNORECASE,
 )
 _COMPACT = re.compile(r"(?<![\w.])S\s?(?P<series>\d{1,3})\s?[/,;]?\s?[BI]\s?(?P<images>\d{1,4})(?!\w|[.,]\d)")
 _IMAGE_ONLY = re.compile(
-    rf"(?<![\w.])(?P<image_word>{_CLEAR_IMAGE})\s*[:#]?\s*(?P<images>{_LIST}){_ORDINAL_AHEAD}", re.IGNORECASE
+    rf"(?<![\w.])(?P<image_word>{_CLEAR_IMAGE})\s*[:#]?\s*(?P<images>{LIST}){_ORDINAL_AHEAD}", re.IGNORECASE
 )
 _IMAGE_BRACKET = re.compile(
     rf"(?<=[(\[])\s*(?:(?:s\.|siehe|see|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|exemplarisch)\s*)?"
-    rf"(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{_LIST})(?=\s*[)\],;])",
+    rf"(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{LIST})(?=\s*[)\],;])",
     re.IGNORECASE,
 )
 _SERIES_ONLY = re.compile(
@@ -94,7 +94,7 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
         return []
     found: list[Found] = []
     taken: list[Span] = []
-    for rule, matches in _RULES:
+    for rule, matches in (*_ADDED, *_RULES):
         for one in matches(text, start, end):
             first, last = one.span
             if not any(first < b and a < last for a, b in taken):
@@ -225,3 +225,33 @@ _RULES: tuple[tuple[str, _Matches], ...] = (
     ("bare", _bare),
     ("series", _series_only),
 )
+WINDOW = 160
+"""Characters that an added pattern sees at once: what a reference needs, and what bounds its time."""
+_ADDED: list[tuple[str, _Matches]] = []
+
+
+def add_patterns(patterns: Sequence[str]) -> None:
+    """A clinic's own patterns, checked by `rrg.reports.patterns`; they take the place of earlier ones and go first."""
+    _ADDED[:] = [
+        (f"added-{number}", functools.partial(_windowed, re.compile(pattern, re.IGNORECASE)))
+        for number, pattern in enumerate(patterns, 1)
+    ]
+
+
+def _windowed(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Found]:
+    at = start
+    while at < end:
+        stop = min(at + WINDOW, end)
+        match = pattern.search(text, at, stop)
+        if match is None or match.end() == match.start():
+            at = stop if stop == end else at + WINDOW // 2
+        elif match.end() == stop < end and match.start() > at:
+            at = match.start()  # it may go on behind the window
+        else:
+            images, open_end = numbers(match["images"] or "")
+            series = match.groupdict().get("series") or ""
+            if images and (series.isdecimal() or not series):
+                dated = bool(_DATED.match(text, match.end(), end))
+                first = _skip_space(text, match.start())
+                yield Found((first, match.end()), int(series) if series else None, images, open_end, dated, "")
+            at = match.end()

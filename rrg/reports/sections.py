@@ -14,7 +14,8 @@ LEAST_EVIDENCE = 3
 
 
 @cache
-def _headings() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
+def headings() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
+    """The pattern of a heading, and form -> (kind, language)."""
     table: dict[str, tuple[str, str]] = {}
     for kind, lang, field in rows("sections.tsv"):
         for form in forms(field):
@@ -41,7 +42,7 @@ def _is_heading(match: re.Match[str]) -> bool:
 
 def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
     """The sections in order. Text before the first heading, or without any heading, is a ``body``."""
-    pattern, table = _headings()
+    pattern, table = headings()
     marks: list[tuple[Span, str]] = []
     for match in pattern.finditer(text):
         if _is_heading(match):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rrg.reports.clinic import Clinic
 from rrg.reports.sources import Where
 
 
@@ -11,3 +12,5 @@ class Settings:
 
     where: Where
     """The reports, and the key of the pseudonyms."""
+    rules: Clinic | None = None
+    """A clinic's own words and patterns."""

@@ -13,6 +13,7 @@ from rrg.keys import pseudonym
 from rrg.parallel import ordered_map
 from rrg.pipe import Count, Group, Io, Item, Made, error_record
 from rrg.records import Report, Slice
+from rrg.reports.clinic import use_rules
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import resolve_all
 from rrg.reports.parse import parse
@@ -76,6 +77,7 @@ def _written(entry: Entry, settings: Settings) -> _Source:
 
 def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None, patient: str | None) -> Report:
     """What the rules find in the text."""
+    use_rules(settings.rules)
     facts = parse(source.text, entry.lang)
     own = f"{entry.id}\0{hashlib.sha256(source.text.encode('utf-8', 'surrogatepass')).hexdigest()}\0{study or ''}"
     return Report(
@@ -148,7 +150,7 @@ class Unmatched:
         self._where = settings.where
         self._io = io
         self._keep = keep
-        self._left = dict.fromkeys(range(len(index(where).entries)))
+        self._left = dict.fromkeys(range(len(index(settings.where).entries)))
 
     def seen(self, lines: Sequence[Line]) -> None:
         """Take the lines of one study."""
