@@ -7,6 +7,13 @@ from typing import Annotated
 import typer
 
 
+class Engine(enum.StrEnum):
+    """Who reads the text."""
+
+    RULES = "rules"
+    LLM = "llm"
+
+
 class EvaluationFormat(enum.StrEnum):
     """How scores are printed."""
 
@@ -17,6 +24,15 @@ class EvaluationFormat(enum.StrEnum):
 Rules = Annotated[
     Path | None,
     typer.Option(help="TOML file of the clinic's own headings, abbreviations, words and reference patterns."),
+]
+Coverage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Table of frequent headings, abbreviations, references and words not known; - is stderr."
+    ),
+]
+EngineOption = Annotated[
+    Engine, typer.Option(help="llm: a language model (--llm) reads each sentence too, may doubt and add, never change.")
 ]
 Evaluate = Annotated[
     list[Path] | None,

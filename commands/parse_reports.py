@@ -45,6 +45,7 @@ def command(
     ] = None,
     key_file: opt.KeyFile = None,
     rules: more.Rules = None,
+    coverage: more.Coverage = None,
     evaluate: more.Evaluate = None,
     at_least: more.AtLeast = None,
     errors: more.Errors = False,
@@ -65,6 +66,7 @@ def command(
     from rrg.provenance import make_run
     from rrg.records import Slice
     from rrg.reports.clinic import read_rules, use_rules
+    from rrg.reports.coverage import Gathering
     from rrg.reports.lexicon import lexicon_version
     from rrg.reports.settings import Settings
     from rrg.reports.sources import Where, digest
@@ -82,7 +84,8 @@ def command(
     if not reports:
         raise UsageError("--reports is missing: name the reports, or with --evaluate the gold files")
     where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
-    settings = Settings(where=where, rules=clinic)
+    gathered = Gathering(coverage, resume=io.resume)
+    settings = Settings(where=where, rules=clinic, coverage=gathered.folder)
     left = Unmatched(settings, io, keep=unmatched is UnmatchedChoice.KEEP)
     run = make_run(
         "parse-reports",
@@ -94,6 +97,8 @@ def command(
         if io.inputs:
             raise UsageError("--index takes the place of slice records: give no FILE")
         items = indexed_items(open_index(index), where, left, io.has)
-        run_items(functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail)
+        with gathered:
+            run_items(functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail)
     step = functools.partial(parse_study, settings=settings)
-    run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail)
+    with gathered:
+        run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail)

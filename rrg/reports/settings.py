@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from rrg.llm_settings import LlmSettings
 from rrg.reports.clinic import Clinic
 from rrg.reports.sources import Where
 
@@ -14,3 +15,7 @@ class Settings:
     """The reports, and the key of the pseudonyms."""
     rules: Clinic | None = None
     """A clinic's own words and patterns."""
+    llm: LlmSettings | None = None
+    """The language model that reads every sentence again."""
+    coverage: str | None = None
+    """Folder in which `rrg.reports.coverage` gathers what the rules do not know."""
