@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from rrg.llm_options import LlmOptions
 from rrg.pipe import Io, run_groups, run_items
 
+from . import _llm
 from . import _options as opt
 from . import _report_options as more
 
@@ -22,6 +24,7 @@ class UnmatchedChoice(enum.StrEnum):
 
 
 @opt.streaming
+@_llm.with_llm
 def command(
     inputs: opt.Inputs = None,
     reports: Annotated[
@@ -44,6 +47,7 @@ def command(
         typer.Option(help="Header index of extract-slices: references are resolved on it, no slice records are read."),
     ] = None,
     key_file: opt.KeyFile = None,
+    engine: more.EngineOption = more.Engine.RULES,
     rules: more.Rules = None,
     coverage: more.Coverage = None,
     evaluate: more.Evaluate = None,
@@ -51,6 +55,7 @@ def command(
     errors: more.Errors = False,
     format: more.Format = more.EvaluationFormat.TABLE,
     *,
+    llm: LlmOptions,
     io: Io,
 ) -> None:
     """Find in reports what they say: sections, structures, findings, sizes, and the slices they point at.
@@ -68,6 +73,7 @@ def command(
     from rrg.reports.clinic import read_rules, use_rules
     from rrg.reports.coverage import Gathering
     from rrg.reports.lexicon import lexicon_version
+    from rrg.reports.llm_run import closing, reader_of
     from rrg.reports.settings import Settings
     from rrg.reports.sources import Where, digest
     from rrg.reports.steps import Unmatched, indexed_items, parse_indexed, parse_study
@@ -85,14 +91,15 @@ def command(
         raise UsageError("--reports is missing: name the reports, or with --evaluate the gold files")
     where = Where(tuple(map(str, reports)), text_column, id_column, load_key(key_file))
     gathered = Gathering(coverage, resume=io.resume)
-    settings = Settings(where=where, rules=clinic, coverage=gathered.folder)
+    reader = reader_of(llm, where, wanted=engine is more.Engine.LLM)
+    settings = Settings(where=where, llm=reader.settings, rules=clinic, coverage=gathered.folder)
     left = Unmatched(settings, io, keep=unmatched is UnmatchedChoice.KEEP)
     run = make_run(
         "parse-reports",
-        {"unmatched": unmatched.value, "text_column": text_column, "id_column": id_column},
-        inputs={"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where)},
+        {"unmatched": unmatched.value, "text_column": text_column, "id_column": id_column, **reader.options},
+        inputs={"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where), **reader.inputs},
     )
-    tail = None if unmatched is UnmatchedChoice.IGNORE else left.tail
+    tail = closing(reader, None if unmatched is UnmatchedChoice.IGNORE else left.tail)
     if index is not None:
         if io.inputs:
             raise UsageError("--index takes the place of slice records: give no FILE")

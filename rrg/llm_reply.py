@@ -10,7 +10,7 @@ LONGEST = 1 << 20
 """Characters of an answer; more is noise."""
 _OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning|analysis)>|\[THINK\]|◁think▷", re.IGNORECASE)
 _END_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning|analysis)>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-_FINAL = re.compile(r"<\|channel\|>final(?:[^<]{0,80})<\|message\|>|(?:^|[.\s])assistantfinal(?=[\s{\[`])")
+_FINAL = re.compile(r"<\|channel\|>final(?:[^<]{0,80})<\|message\|>|assistantfinal(?=[\s{\[`])")
 """Where the answer begins behind an ``analysis`` channel, with its marks or with the marks taken out."""
 _CHANNEL = re.compile(r"\A\s*(?:<\|channel\|>(?:analysis|commentary)|analysis(?=[A-Z]))")
 _CLOSING = re.compile(r"<\|(?:return|end|eot_id|im_end|endoftext)\|>")
@@ -76,8 +76,9 @@ def fit(value: Json, schema: Mapping[str, Json]) -> tuple[Json, int]:
     """(`value` in the form of the schema, items left out). Raises ValueError with what does not fit.
 
     Forgiven: a list in place of the object that holds only it, an item in place of a list, case and blanks around
-    words of a list of choices, fields that the schema does not know, items of a list that do not fit beside others
-    that do. Known words: type, enum, properties, required, items, maxItems, minLength, maxLength, minimum, maximum.
+    words of a list of choices, fields that the schema does not know, a missing list beside other fields, null for
+    ``none``, items of a list that do not fit beside others that do. Known words: type, enum, properties, required,
+    items, maxItems, minLength, maxLength, minimum, maximum.
     """
     kind = schema.get("type")
     if "enum" in schema:
@@ -128,7 +129,11 @@ def _object(value: Json, schema: Mapping[str, Json]) -> tuple[Json, int]:
     dropped = 0
     for name, inner in fields.items():
         if value.get(name) is None:
-            if name in schema.get("required", ()):
+            if len(fields) > 1 and inner.get("type") == "array":
+                made[name] = []
+            elif "none" in inner.get("enum", ()):
+                made[name] = "none"
+            elif name in schema.get("required", ()):
                 raise _UnfitError(f"{name} is missing")
             continue
         made[name], inside = fit(value[name], inner)

@@ -14,8 +14,10 @@ from rrg.parallel import ordered_map
 from rrg.pipe import Count, Group, Io, Item, Made, error_record
 from rrg.records import Report, Slice
 from rrg.reports.clinic import use_rules
+from rrg.reports.coverage import note
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import resolve_all
+from rrg.reports.llm_facts import checked
 from rrg.reports.parse import parse
 from rrg.reports.settings import Settings
 from rrg.reports.sources import Entry, Where, index, read
@@ -53,6 +55,13 @@ def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], settings: Settin
     except RecordError as error:
         yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
         return
+    if settings.coverage is not None:
+        note(report, settings.coverage)
+    if settings.llm is not None:
+        report, counts, problem = checked(report, settings.llm)
+        yield from (Count(name, n) for name, n in sorted(counts.items()) if n)
+        if problem is not None:
+            yield error_record(problem, COMMAND, report.id, study=study, patient=patient)
     yield report
     yield from _counts(report)
 
