@@ -1,6 +1,7 @@
 """The gold texts themselves: every quoted place stands in its text, every class and series of facts is well formed."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,6 +41,7 @@ FACTS: Mapping[str, Mapping[str, tuple[Any, ...] | type]] = {
 }
 NULLABLE = {"side", "absent", "change", "count", "series", "heading"}
 CLASSES = set(LABELS)
+BULLET = re.compile(r"(?:[-–•*>+]|\d{1,2}[.)]|[a-z]\))\s*\Z")
 NOT_LISTED = {"lesion", "lung_nodule", "kidney_cyst_left", "kidney_cyst_right", "body"}
 LEVELS = {
     f"{region}{number}"
@@ -125,7 +127,7 @@ def _wrong_order(item: Mapping[str, Any]) -> Iterator[str]:
         yield "sections: not in order"
     for section, start in zip(item.get("sections", ()), starts, strict=True):
         heading = section.get("heading")
-        if heading and not text[:start].rstrip().endswith(heading):
+        if heading and not BULLET.sub("", text[:start]).rstrip().endswith(heading):
             yield f"sections: the heading {heading!r} does not stand before {section['at']!r}"
 
 
