@@ -144,7 +144,7 @@ class Servers:
                     "E_LLM_DOWN",
                 )
             step = spent // (PATIENCE * len(self._settings.urls))
-            pause = min(0.5 * 2**step, 30.0) * float(rng.uniform(0.5, 1.5))
+            pause = min(0.25 * 2**step, 30.0) * float(rng.uniform(0.5, 1.5))
             with self._lock:
                 until = time.monotonic() + min(max(pause, wait_s or 0.0), LONGEST_WAIT_S)
                 self._ready_at[url] = max(self._ready_at[url], until) if wait_s else until

@@ -168,6 +168,7 @@ class Wire:
                 raise http.client.HTTPException("an answer of more than 8 MB")
         if response.length:
             raise http.client.IncompleteRead(b"", response.length)
+        response.close()  # the connection lives on
         return response.status, response.headers, b"".join(parts)
 
 
