@@ -20,7 +20,7 @@ _CLEAR_IMAGE = (
 )
 _PLANE = r"(?:(?:axial|ax\.?|transversal|koronar|coronal|cor\.?|sagittal|sag\.?|native?)\w*\s+)?"
 _UNIT = r"(?:mm|cm|ml|%|HE|HU|Uhr|o'clock|am\b|pm\b|a\.m|p\.m|h\b|s\b|min\b|kg|mg|Jahre|years|°|\w)"
-_DATE = r"\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}"
+_DATE = r"\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\[DATE\]"
 # a number of a list must not go on as a decimal, a date, a size, a count ("3 Herde") or an ordinal ("4. Segment")
 _NUM = r"\d{1,4}(?!\d)(?![.,]\d)(?!\s*[x×]\s*\d)"
 _NEXT = (

@@ -8,7 +8,7 @@ from rrg.records import Lang, Section, Span
 from rrg.reports.language import detect
 from rrg.reports.lexicon import forms, rows
 
-_BODY_PARTS = r"""(?:\s+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?)){0,6}"""
+_BODY_PARTS = r"""(?:\s+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\])){0,6}"""
 LEAST_EVIDENCE = 3
 """A section has a language of its own when it has this many words of it and twice as many as of the other."""
 
