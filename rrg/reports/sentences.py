@@ -15,6 +15,9 @@ LONGEST = 3000
 """Characters. Longer ones are tables or noise: they are cut at a space, so that time grows with the text only."""
 _FILLED_LINE = 50
 """Lines are wrapped by a program only from about this many characters on."""
+_MASKED = re.compile(r"\[[A-Z]{2,11}\]")
+_MASKED_WIDTH = 8
+"""A placeholder of `rrg.reports.phi` may be shorter by this many characters than what was wrapped by a program."""
 _ORDINAL_NOUNS = re.compile(
     r"(?:Rippen?|Grad(?:es)?|Quartal|Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|"
     r"Ventrikels?|Lebens\w*|Hirnnerv\w*|(?:Hals|Brust|Lenden)wirbel\w*|[HBLS]WK|ICR|Zyklus|Zehe|Finger\w*|Strahl\w*|"
@@ -94,7 +97,8 @@ def _hard_break(line: str, following: str, widest: int, lang: Lang) -> bool:
     if tail[-1] in ",-(/" or following.lstrip()[0].islower():
         return False
     next_word = following.split(maxsplit=1)[0]
-    return widest < _FILLED_LINE or len(line) + 1 + len(next_word) <= widest
+    shortened = _MASKED_WIDTH * len(_MASKED.findall(line))
+    return widest < _FILLED_LINE or len(line) + shortened + 1 + len(next_word) <= widest
 
 
 def _ends(text: str, first: int, match: re.Match[str], lang: Lang) -> bool:
