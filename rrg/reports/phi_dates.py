@@ -47,7 +47,9 @@ _MONTH_YEAR = re.compile(
     rf"(?<![\w.,/:×-])(?:0?[1-9]|1[0-2])\s?/\s?{_YEAR}(?!\d){_AFTER}"
     rf"|(?<![\w.,/:×-])(?:0[1-9]|1[0-2])\.{_YEAR}(?!\d){_AFTER}"
     rf"|(?:(?<=\()|(?<![\w.,/:×-]))0[1-9]/\d\d(?!\d){_AFTER}"
-    rf"|\b(?:ED:?|im|ab|am|OP|bis|von|vom|Ex|seit|since|until|from)\s(?P<date>(?:0?[1-9]|1[0-2])/\d\d)(?!\d){_AFTER}"
+    rf"|^[ ]*(?P<line>1[0-2]/\d\d)(?!\d){_AFTER}(?=:?[ ]+[A-ZÄÖÜ])(?!:?[ ]+(?:LK|Lymph|Tabl|Kaps|Punkt|Rippe|Wirbel))"
+    rf"|\b(?:ED:?|im|ab|am|OP|bis|von|vom|Ex|seit|since|until|from)\s(?P<date>(?:0?[1-9]|1[0-2])/\d\d)(?!\d){_AFTER}",
+    re.MULTILINE,
 )
 _SHORT = re.compile(rf"(?<![\w.,/:×-])(?P<d>\d{{1,2}})\.\s?(?P<m>\d{{1,2}})\.(?!\s?\d|\w){_UNIT}")
 _CUED = re.compile(rf"(?:(?<!\w){_CUE}\s{{1,2}}|[-–/(]\s?|\n[ ]*)\Z")
@@ -62,7 +64,7 @@ _NO_DATE = re.compile(
 )
 _BORN = re.compile(
     rf"(?:\bgeb\.?|\bgeboren|\bGeb\.?-?[Dd]atum|\bGeburtsdatum|\bGeb|\bborn|\bDOB|\bD\.O\.B\.?|\b[Dd]ate of birth|"
-    rf"\bBirth\s?date|\bJahrgang|\bJg\.?|\*)(?:\sam|\son|\sin)?\s{{0,2}}[:.]?\s{{0,2}}"
+    rf"\bBirth\s?date|\bJahrgang|\bJg\.?|(?<!\*)\*(?!\*))(?:\sam|\son|\sin)?\s{{0,2}}[:.]?\s{{0,2}}"
     rf"(?P<date>\d{{1,2}}[.\-/\s]{{1,2}}\d{{1,2}}[.\-/\s]{{1,2}}\d{{2,4}}|{_YEAR}-\d\d-\d\d|\d{{8}}|\d{{6}}|{_YEAR})(?![\w/])"
 )
 _AGE = re.compile(
@@ -96,7 +98,7 @@ def dates_of(text: str) -> Iterator[Spot]:
         yield _spot(text, *match.span(), "date.named")
     for match in _MONTH_YEAR.finditer(text):
         if not _NO_DATE.search(text, max(0, match.start() - 16), match.start()):
-            yield _spot(text, *match.span("date" if match["date"] else 0), "date.month")
+            yield _spot(text, *match.span("date" if match["date"] else "line" if match["line"] else 0), "date.month")
     for match in _COMPACT.finditer(text):
         yield _spot(text, *match.span(), "date.compact")
     for match in _AGE.finditer(text):

@@ -15,8 +15,8 @@ _HOUSE_WORD = (
     r"Bezirkskrankenhaus|Landeskrankenhaus|Bundeswehr(?:zentral)?krankenhaus|Städtisches Klinikum|Krankenhaus|Hospital|"
     r"Spital|Kantonsspital|Fachklinik|Rehaklinik|Reha-Klinik|Rehazentrum|Medizinisches Versorgungszentrum|MVZ|"
     r"Klinik|Praxisklinik|Gemeinschaftspraxis|Praxis|Radiologiezentrum|Diagnostikzentrum|Röntgeninstitut|Institut|"
-    r"Seniorenheim|Pflegeheim|Altenheim|Seniorenresidenz|Hospiz|Apotheke|Sanatorium|Ordination|Medizinische Hochschule|"
-    r"Universität|University Hospital|Medical Center|Klinikgruppe|AKH|LKH|UK|Zentralklinikum|Herzzentrum)"
+    r"Seniorenheim|Pflegeheim|Altenheim|Seniorenresidenz|Hospiz|Apotheke|Sanatorium|Ordination|Medizinische[nr]? Hochschule|"
+    r"(?:[A-ZÄÖÜ][a-zäöüß]+-){0,3}Universität|University Hospital|Medical Center|Klinikgruppe|AKH|LKH|UK|Zentralklinikum|Herzzentrum)"
 )
 _UPPER_HOUSE = r"(?:UNIVERSITÄTSKLINIKUM|UNIVERSITÄTSKLINIK|UNIVERSITÄTSMEDIZIN|KLINIKUM|KRANKENHAUS|KLINIKEN)"
 _WEAK = frozenset(
@@ -33,7 +33,7 @@ _COMPOUND = re.compile(
     rf"(?P<name>[ ]{_CAP})?"
 )
 _GENERIC = word_set(
-    """universitaets uni kreis stadt bezirks landes bundeswehr fach reha rehabilitations haut augen frauen kinder tages
+    """universitaets uni lehr kreis stadt bezirks landes bundeswehr fach reha rehabilitations haut augen frauen kinder tages
     poli nerven medizinische medizinischen chirurgische chirurgischen neurologische neurologischen unfall akut heimat
     privat plan beleg tier zahn schmerz praxis nachsorge lungen herz rheuma kurklinik kur kantons allgemeine allgemeinen
     unsere unserer unserem ihre ihrer ihrem die der das dem den im in aus eine einer einem regional zentral innere

@@ -12,7 +12,7 @@ from rrg.reports.phi_words import is_given, is_word, lists, seems_word
 from rrg.reports.words import fold, word_set
 
 _TITLES = frozenset(
-    """Herr Herrn HERR HERRN Frau FRAU Fräulein Hr Hrn Mr Mrs Ms Miss Dr DR Dres Prof PROF Professor Professorin Priv
+    """Herr Herrn HERR HERRN Frau FRAU Fräulein Hr Hrn Mr Mrs Ms Miss Dr DR DDr Dra Drª Dres Prof PROF Professor Professorin Priv
     Privatdozent Privatdozentin Doz Dozent Prim Primar Dipl Oberarzt Oberärztin Chefarzt Chefärztin Assistenzarzt
     Assistenzärztin Stationsarzt Stationsärztin Hausarzt Hausärztin Facharzt Fachärztin Zahnarzt Kollege Kollegin Kollegen
     Pfarrer Doctor""".split()
@@ -24,7 +24,7 @@ _DOUBTFUL = frozenset(
 )
 """Titles that mean other things too: what follows must not look like a word."""
 _BETWEEN = word_set(
-    "med dent rer nat phil h c habil univ mult ing jur pol vet theol dr prof priv doz dipl psych msc md phd"
+    "med dent rer nat phil h c habil univ mult ing jur pol vet theol dr prof priv doz dipl psych msc md phd ddr dra mag univers univer ao ass"
 )
 """Folded words that may stand between a title and the name."""
 _PARTICLES = word_set("von van vom zu zur zum de der den del della di da dos le la el al bin ibn ten ter am und")
@@ -56,7 +56,7 @@ _PATIENT = re.compile(
     r"\b(?:the |this )?patient,[ ](?=[A-Z])",
 )
 _BIRTH = re.compile(r"[ ,;(\t]{0,4}(?:\n)?(?:\*|geb\b|geboren|Geb\b|GEB\b|born\b|DOB\b|d\.o\.b|Geburtsdatum)")
-_BORN = re.compile(r"(?<!\w)(?:\*|geb\b|geboren|Geb\b|GEB\b|born\b|DOB\b|D\.O\.B|Geburtsdatum)")
+_BORN = re.compile(r"(?<!\w)(?:(?<!\*)\*(?!\*)|geb\b|geboren|Geb\b|GEB\b|born\b|DOB\b|D\.O\.B|Geburtsdatum)")
 _CLOSING = re.compile(
     r"(?:Gr(?:ü|ue)(?:ß|ss)(?:en|e)?\b|\bGru(?:ß|ss)\b|\bMfG\b|Hochachtungsvoll|Sincerely|[Rr]egards|Yours (?:truly|faithfully)|"
     r"Respectfully)[^\n]{0,40}"
@@ -67,7 +67,7 @@ _SIGNED = re.compile(
     r"(?<!\w)(?:gez\.|Gez\.|gezeichnet|i\.\s?A\.|I\.\s?A\.|i\.\s?V\.(?=\s*(?:Dr|Prof|[A-ZÄÖÜ]\.\s?[A-ZÄÖÜ]))|ppa\.|/s/|e-signed|"
     r"eSigned|Unterzeichnet)[ \t]{0,3}:?\s{0,3}"
 )
-_GREETING = re.compile(r"(?<!\w)(?:Sehr [Gg]eehrte[rs]?|Liebe[rs]?|Dear|Hallo|Guten Tag)[ ]{1,2}(?=[A-ZÄÖÜ])")
+_GREETING = re.compile(r"(?<!\w)(?:Sehr [Gg]eehrte[rs]?|[Ll]iebe[rs]?|Dear|Hallo|Guten Tag)[ ]{1,2}(?=[A-ZÄÖÜ])")
 _OPENERS = word_set(
     """der die das dem den des ein eine einer es er sie wir ihr kein keine im in am an auf bei beim mit nach ohne von vom
     vor zu zum zur und oder als auch es the this there he she it we in on at no a an and or is was has"""
@@ -75,6 +75,8 @@ _OPENERS = word_set(
 """Words that begin a sentence behind "Herr K."."""
 _LIST_SIGN = frozenset(("/", ";", "&", "und", "and", ",", "sowie"))
 MOST_WORDS = 4
+_ABBREVIATION = 3
+"""Letters of a word in capitals that is no name without a sure title: "Pankreaskopf-CA ED"."""
 
 
 class Walker:
@@ -164,9 +166,13 @@ class Walker:
         folded = fold(word)
         if folded in lists().roles or folded in _OPENERS:
             return False
+        if strict and word.isupper() and len(word) <= _ABBREVIATION:
+            return False
         if initials and not before:
-            return not strict or not is_word(word)
-        if before and is_given(before) and (folded in lists().eponyms or (not strict and self._closes(i + 1))):
+            return not strict or not is_word(word) or fold(self.tokens.words[i - 1]) in _PARTICLES
+        if before and not strict and self._closes(i + 1) and (is_given(before) or not is_word(word)):
+            return True
+        if before and is_given(before) and folded in lists().eponyms:
             return True
         return not (strict or before) or not seems_word(word)
 
@@ -281,7 +287,7 @@ def _born(walker: Walker) -> Iterator[Spot]:
                 break
             if word == "," and not commas and i < last and words[i - 1][:1].isupper():
                 commas += 1
-            elif fold(word) in _PARTICLES or word in "-.'’":
+            elif i < last and (fold(word) in _PARTICLES or word in "-.'’"):
                 continue
             elif word[:1].isupper() and fold(word) not in lists().roles:
                 surname = i < last and words[i + 1] == ","  # "Herz, Hans, geb. ..."

@@ -10,7 +10,7 @@ from rrg.reports.words import fold, word_set
 _CAP = r"[A-ZÄÖÜÉ][\w'’ßäöü-]{0,40}"
 _HOUSE = r"\d{1,4}(?!\d)(?:\s?[a-zA-Z](?!\w))?(?:\s?[-–/]\s?\d{1,4}(?:\s?[a-z](?!\w))?)?"
 _STRONG = r"(?:straße|strasse|str\.|gasse|chaussee|allee)"
-_SOFT = r"(?:weg|platz|ring|ufer|damm|steig|stieg|hof|graben|berg|markt|promenade|brücke|zeile|wall|park|kamp|twiete)"
+_SOFT = r"(?:weg|platz|ring|ufer|damm|steig|stieg|hof|graben|berg|markt|promenade|brücke|zeile|wall|park|kamp|twiete|(?<=-)(?:Weg|Platz|Ring|Ufer|Damm|Steig|Hof|Markt|Park))"
 _STREET = re.compile(
     rf"(?<![\w-])(?P<strong>(?:{_CAP}[ -]){{0,2}}(?:{_CAP}?{_STRONG}|(?:Straße|Strasse|Str\.|Gasse|Chaussee|Allee)))"
     rf"[ ]{{0,2}}(?P<house>{_HOUSE})?(?![\w.,]\d)"
@@ -43,6 +43,7 @@ _DATELINE = re.compile(
     r"\d{1,2}\.[ ]?(?:\d{1,2}\.[ ]?\d{2,4}|[A-ZÄÖÜ][a-zä]{2,8}\.?[ ]\d{4})[ ]*$",
     re.MULTILINE,
 )
+_STREET_TOWN = re.compile(rf",[ ]{{1,2}}(?P<town>{_CAP})")
 _LINE_TOWN = re.compile(rf"^[ ]*(?P<value>{_CAP})(?=[ ]*(?:,|$))", re.MULTILINE)
 _TOWN = re.compile(rf"(?<!\w)(?:in|aus|Aus|nach|von|bei|from|at)[ ](?P<value>{_CAP}(?:[ ](?:an der|am)[ ]{_CAP})?)")
 
@@ -55,6 +56,9 @@ def places_of(text: str) -> Iterator[Spot]:
         if match["strong"] is None and not _street_word(match.group()):
             continue
         yield Spot(_street_start(match), match.start() + len(match.group().rstrip(" ,\n")), "address.street")
+        town = _STREET_TOWN.match(text, match.end())
+        if town and (is_town(town["town"]) or not seems_word(town["town"].split("-")[0])):
+            yield Spot(*town.span("town"), "address.town")
     for pattern, rule in (
         (_ENGLISH_STREET, "address.street"),
         (_US_POST, "address.post"),
@@ -95,7 +99,8 @@ def _street_start(match: re.Match[str]) -> int:
     """Words before the street that are none of its name do not belong to it: "Orthopädie Friedrichstraße 55"."""
     start = match.start()
     words = match.group().split(" ")
-    for word in words[:-2]:
+    bare = re.match(r"(?:Straße|Strasse|Str\.|Gasse|Chaussee|Allee)\Z", words[-2] if len(words) > 1 else "")
+    for word in words[: -3 if bare else -2]:
         if not seems_word(re.split(r"[-'’]", word)[0]):
             break
         start += len(word) + 1
