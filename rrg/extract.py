@@ -140,6 +140,7 @@ class Listed(NamedTuple):
     frame: int | None
     plane: str | None
     role: Role
+    modality: str | None = None
 
 
 def listed(files: StudyFiles, key: bytes) -> list[Listed]:
@@ -158,6 +159,7 @@ def listed(files: StudyFiles, key: bytes) -> list[Listed]:
             header.frame,
             plane_of(header.orientation) if header.orientation else None,
             stack.role,
+            header.modality,
         )
         for series, stack in stacks_in(files, key)
         for header in stack.headers

@@ -157,6 +157,13 @@ class Index:
         told = (dataclasses.replace(each, shared=True) if series_value(each) in elsewhere else each for each in headers)
         return study_files(row.value, told)
 
+    def dates(self, row: StudyRow) -> frozenset[str]:
+        """Study dates of the files of one study, as they stand there."""
+        at = COMMON.index("study_date")
+        with _intact():
+            bodies = self._database.execute("SELECT body FROM common WHERE study = ?", (row.row,)).fetchall()
+        return frozenset(date for (body,) in bodies if (date := json.loads(body)[at]))
+
     def rejected(self) -> Iterator[Rejected]:
         """Every file or object that is no image."""
         rows = self._database.execute(

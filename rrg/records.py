@@ -405,6 +405,8 @@ class Report:
     """``rules``, or ``rules+llm:`` and the model."""
     lexicon: str = ""
     """Version and checksum of the rules."""
+    flags: tuple[str, ...] = ()
+    """Doubtful but usable: ``several_reports`` (the text may hold more than one)."""
     extra: Mapping[str, Json] | None = None
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rrg.llm_settings import LlmSettings
 from rrg.reports.clinic import Clinic
+from rrg.reports.link import Decision
 from rrg.reports.sources import Where
 
 
@@ -19,3 +20,9 @@ class Settings:
     """The language model that reads every sentence again."""
     coverage: str | None = None
     """Folder in which `rrg.reports.coverage` gathers what the rules do not know."""
+    plan: str | None = None
+    """File of `rrg.reports.linking.save`: what was found out of all studies before."""
+    image_number: str = "auto"
+    """How image numbers are read: ``auto``, ``instance``, ``frame`` or ``index``."""
+    decisions: tuple[Decision, ...] | None = None
+    """What a first pass over an index decided on ``auto``; None: each study by itself."""

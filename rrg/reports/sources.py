@@ -1,39 +1,43 @@
-"""Where reports come from: text files named by accession number or Study Instance UID, CSV, JSON, JSON lines.
+"""Where reports come from: text files named by accession number or Study Instance UID, tables, JSON, HL7 v2, FHIR, SR.
 
-Only places are held in memory (path, offset, keyed hashes of the name); texts are read when they are parsed.
+What a file is, its content says; its name only tells CSV and JSON apart from text. Only places are held in memory
+(path, offset, keyed hashes of the names); texts are read when they are parsed.
 """
 
-import csv
 import hashlib
-import io
-import json
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from rrg.errors import RecordError, RrgError, UsageError
-from rrg.keys import ID_HEX, pseudonym
+from rrg.keys import pseudonym
 from rrg.records import Lang
-from rrg.reports.text import decode
+from rrg.reports import hl7, sr
+from rrg.reports.headings import joined
+from rrg.reports.named import Named, Standing
+from rrg.reports.sources_columns import Columns, columns_of
+from rrg.reports.sources_keys import Loose, keys_of, link_table
+from rrg.reports.sources_tables import json_names, json_text, table_names, table_text
+from rrg.reports.text import clean, decode
+from rrg.reports.versions import Version, choose
 
 TEXT_FILES = frozenset((".txt", ".text", ".md", ".rtf", ".html", ".htm"))
 TABLES = frozenset((".csv", ".tsv"))
-JSON_FILES = frozenset((".json", ".jsonl", ".ndjson"))
-KNOWN = TEXT_FILES | TABLES | JSON_FILES
-LONGEST_FIELD = 1 << 27
-"""Characters in one CSV field."""
+JSON_FILES = frozenset((".json", ".jsonl", ".ndjson", ".fhir"))
+Kind = Literal["text", "table", "json", "hl7", "sr"]
+HEAD_BYTES = 4096
 
 
 class Where(NamedTuple):
     """The reports that a command was given."""
 
     paths: tuple[str, ...]
-    text_column: str = "text"
-    id_column: str = "id"
+    columns: Columns = columns_of(())
     key: bytes = b""
     """Secret of the pseudonyms."""
+    link: str = ""
+    """``study-uid``, ``accession``, ``patient+date``, or the path of a table; empty: what the report names."""
 
 
 class Entry(NamedTuple):
@@ -41,20 +45,16 @@ class Entry(NamedTuple):
 
     id: str
     """Keyed hash of its name; the same name in another language or a second time has another one."""
-    accession: str
-    study: str
-    """Keyed hashes of its name, as an accession number and as a Study Instance UID."""
     lang: Lang | None
-    """From the file name (``.de.txt``) or a ``lang`` column."""
     path: str
+    kind: Kind
     offset: int = 0
     size: int = -1
-    """Bytes from `offset`; -1: the whole file; for a JSON array, `offset` is the index."""
+    """Bytes from `offset`; -1: the whole file; of a JSON array `offset` is the index and `size` 0."""
+    part: int = 0
+    standing: Standing | None = None
     problem: str | None = None
     """Why it can not be read."""
-
-
-_PSEUDONYM = re.compile(rf"[0-9a-f]{{{ID_HEX}}}")
 
 
 class Index(NamedTuple):
@@ -62,52 +62,133 @@ class Index(NamedTuple):
 
     entries: tuple[Entry, ...]
     by_name: dict[str, tuple[int, ...]]
-    """Keyed hash (accession or study) -> positions in `entries`."""
+    """Keyed hash (of an accession number, a study, a patient and day) -> positions in `entries`."""
+    loose: Loose
+    """The same for accession numbers that differ by leading zeros or blanks."""
+    superseded: frozenset[int]
+    addenda: dict[int, tuple[int, ...]]
+    """Report -> its addenda; those are no reports of their own."""
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """Positions of the reports that a name of a study finds; those of another spelling only where none fits."""
+        return self.by_name.get(name) or self.loose.find(name)
 
 
 @lru_cache(1)
 def index(where: Where) -> Index:
     """Find all reports. Built once per process. Raises RrgError when there is none."""
     entries: list[Entry] = []
+    versions: list[Version] = []
+    keys: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     seen: dict[str, int] = {}
-    for path in files_of(where.paths):
-        for name, lang, offset, size, problem in _names(path, where):
-            label = f"{name}\0{lang or ''}"
+    table = link_table(where.link)
+    for path, kind in _files(where.paths):
+        for named in _names(path, kind, where):
+            label = f"{named.own}\0{named.lang or ''}"
             count = seen[label] = seen.get(label, 0) + 1
             own = pseudonym(where.key, "report", f"{label}\0{count}" if count > 1 else label)
-            accession, study = pseudonym(where.key, "accession", name), pseudonym(where.key, "study", name)
-            if _PSEUDONYM.fullmatch(name):  # named by the study's own id, as it stands in the slice records
-                study = name
-            entries.append(Entry(own, accession, study, lang, str(path), offset, size, problem))
+            at, problem = len(entries), named.problem
+            group = None if problem or named.group is None else pseudonym(where.key, "report group", named.group)
+            earlier = tuple(pseudonym(where.key, "report group", each) for each in named.replaces)
+            versions.append(Version(at, group, earlier, named.lang, named.standing, named.version))
+            keys.append(((), ()) if problem else keys_of(named, where.key, where.link, table))
+            entries.append(
+                Entry(
+                    own,
+                    named.lang,
+                    str(path),
+                    kind,
+                    named.offset,
+                    named.size,
+                    named.part,
+                    named.standing,
+                    problem,
+                )
+            )
     if not entries:
-        raise RrgError("--reports: no report found; expected .txt, .rtf, .html, .csv, .json or .jsonl files")
-    by_name: dict[str, tuple[int, ...]] = {}
+        raise RrgError(
+            "--reports: no report found; expected text, RTF, HTML, CSV, JSON, HL7 v2 messages, FHIR or DICOM SR files"
+        )
+    return _linked(entries, versions, keys)
+
+
+def _linked(
+    entries: list[Entry], versions: list[Version], keys: list[tuple[tuple[str, ...], tuple[str, ...]]]
+) -> Index:
+    """Choose versions, and let the names of a whole group find the one that counts."""
+    kept = choose(versions)
+    for at in kept.withdrawn:
+        entries[at] = entries[at]._replace(problem="the source withdrew this report (cancelled, deleted, or in error)")
+    addenda = {at for each in kept.addenda.values() for at in each}
+    by_name: dict[str, list[int]] = {}
+    loose: list[tuple[str, int]] = []
     for at, entry in enumerate(entries):
-        if entry.problem is None:
-            for name in (entry.accession, entry.study):
-                by_name[name] = (*by_name.get(name, ()), at)
-    return Index(tuple(entries), by_name)
+        if (entry.problem is not None and at not in kept.withdrawn) or at in kept.superseded or at in addenda:
+            continue
+        for member in (at, *kept.members.get(at, ())):
+            for name in keys[member][0]:
+                found = by_name.setdefault(name, [])
+                if not found or found[-1] != at:
+                    found.append(at)
+            loose += [(name, at) for name in keys[member][1]]
+    names = {name: tuple(found) for name, found in by_name.items()}
+    return Index(tuple(entries), names, Loose(loose), kept.superseded, kept.addenda)
 
 
-def files_of(paths: tuple[str, ...]) -> Iterator[Path]:
-    """Files of the kinds we read, of a folder in the order of their names."""
+def kind_of(path: Path, *, alone: bool) -> Kind | None:
+    """What a file is. Inside a folder, None for a file of no kind we know; a file given by itself is text then."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    suffix = path.suffix.lower()
+    if sr.is_dicom(head):
+        return "sr"
+    if hl7.is_hl7(head):
+        return "hl7"
+    if suffix in JSON_FILES:
+        return "json"
+    if suffix in TABLES:
+        return "table"
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] in (b"{", b"[") and b'"resourceType"' in head:
+        return "json"
+    return "text" if suffix in TEXT_FILES or alone else None
+
+
+def _files(paths: tuple[str, ...]) -> Iterator[tuple[Path, Kind]]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            inside = (each for each in path.rglob("*") if each.suffix.lower() in KNOWN and each.is_file())
-            yield from sorted(inside, key=lambda each: each.relative_to(path).as_posix())
+            inside = sorted((each for each in path.rglob("*") if each.is_file()), key=lambda each: _order(each, path))
+            for each in inside:
+                if (kind := _kind(each, alone=False)) is not None:
+                    yield each, kind
         elif path.is_file():
-            yield path
+            if (kind := _kind(path, alone=True)) is not None:
+                yield path, kind
         else:
             raise UsageError(f"--reports {given}: no such file or folder")
+
+
+def _kind(path: Path, *, alone: bool) -> Kind | None:
+    """As `kind_of`; a file that may not be read is told as one, when its turn comes."""
+    try:
+        return kind_of(path, alone=alone)
+    except OSError:
+        return "text" if alone or path.suffix.lower() in TEXT_FILES | TABLES | JSON_FILES else None
+
+
+def _order(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def digest(where: Where) -> str:
     """SHA-256 over the reports, whatever their folder is called: a run over other texts has another id."""
     total = hashlib.sha256()
-    for path in files_of(where.paths):
-        with path.open("rb") as file:
-            total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    for path, _ in _files(where.paths):
+        try:
+            with path.open("rb") as file:
+                total.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        except OSError:
+            total.update(f"{path.name}\0\n".encode())
     return total.hexdigest()
 
 
@@ -116,140 +197,76 @@ def read(entry: Entry, where: Where) -> tuple[str, str]:
     if entry.problem is not None:
         raise RecordError("E_REPORT", entry.problem)
     path = Path(entry.path)
-    suffix = path.suffix.lower()
     try:
-        if suffix == ".json":
-            text = str(_json_items(str(path))[entry.offset][where.text_column])
-            return text, _sha256(text)
+        if entry.kind == "sr":
+            return sr.text(path), _sha256(path.read_bytes())
+        if entry.kind == "json" and entry.size == 0:
+            text = json_text(path, None, entry.offset, entry.part, where.columns)
+            return text, _sha256(text.encode("utf-8", "surrogatepass"))
         with path.open("rb") as file:
             file.seek(entry.offset)
             data = file.read() if entry.size < 0 else file.read(entry.size)
     except OSError as error:
         raise RecordError("E_REPORT", f"report file can not be read: {error.strerror}; check its rights") from None
-    if suffix in TABLES:
-        head, delimiter, encoding = _table(str(path), where.text_column, where.id_column)
-        row = next(csv.reader(io.StringIO(data.decode(encoding, "replace"), newline=""), delimiter=delimiter))
-        text = row[head.index(where.text_column)]
-        return text, _sha256(text)
-    if suffix in JSON_FILES:
-        text = str(json.loads(data)[where.text_column])
-        return text, _sha256(text)
-    return decode(data), hashlib.sha256(data).hexdigest()
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-_Name = tuple[str, Lang | None, int, int, str | None]
-
-
-def _names(path: Path, where: Where) -> Iterator[_Name]:
-    """(name, language, offset, size, problem) of each report of a file."""
-    suffix = path.suffix.lower()
-    if suffix in TABLES:
-        yield from _rows(path, where)
-    elif suffix == ".json":
-        yield from _json_names(path, where)
-    elif suffix in JSON_FILES:
-        yield from _json_lines(path, where)
+    if entry.kind == "text":
+        return decode(data), _sha256(data)
+    if entry.kind == "hl7":
+        return hl7.text(data, entry.part), _sha256(data)
+    if entry.kind == "table":
+        text = table_text(path, data, where.columns)
     else:
-        name, _, tag = path.name[: -len(path.suffix)].rpartition(".")
-        if name and tag.lower() in ("de", "en"):
-            yield name.strip(), cast(Lang, tag.lower()), 0, -1, None
+        text = json_text(path, data, 0, entry.part, where.columns)
+    return text, _sha256(text.encode("utf-8", "surrogatepass"))
+
+
+def read_whole(at: int, where: Where) -> tuple[str, str]:
+    """(clean text, SHA-256) of a report with its addenda below it. Raises RecordError(E_REPORT).
+
+    An addendum that repeats the whole report takes its place. One that can not be read is an error of its report: what
+    it corrects is not known.
+    """
+    table = index(where)
+    entry = table.entries[at]
+    text, sha256 = read(entry, where)
+    text = clean(text)
+    if entry.standing == "addendum":
+        text = joined([("addendum", text)], entry.lang)
+    for each in table.addenda.get(at, ()):
+        more, own = read(table.entries[each], where)
+        more = clean(more)
+        sha256 = _sha256(f"{sha256}{own}".encode())
+        bare = " ".join(text.split())
+        text = more if bare in " ".join(more.split()) else joined([(None, text), ("addendum", more)], entry.lang)
+    return text, sha256
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _names(path: Path, kind: Kind, where: Where) -> Iterator[Named]:
+    alone = str(path) in where.paths
+    if kind == "text":
+        yield _file_named(path)
+        return
+    try:
+        if kind == "table":
+            yield from table_names(path, where.columns)
+        elif kind == "json":
+            yield from json_names(path, where.columns)
+        elif kind == "hl7":
+            yield from hl7.names(path)
         else:
-            yield path.name[: -len(path.suffix)].strip(), None, 0, -1, None
+            yield from sr.names(path, alone=alone)
+    except OSError as error:
+        yield Named(path.name, problem=f"report file can not be read: {error.strerror}; check its rights")
 
 
-def _lang(value: object) -> Lang | None:
-    tag = str(value).strip().lower()[:2] if value else ""
-    return cast(Lang, tag) if tag in ("de", "en") else None
-
-
-@lru_cache(4)
-def _table(path: str, text_column: str, id_column: str) -> tuple[list[str], str, str]:
-    """(column names, delimiter, encoding) of a CSV file. Raises UsageError when the columns are not there."""
-    encoding = "utf-8-sig"
-    try:
-        with Path(path).open(encoding=encoding, newline="") as file:
-            for _ in file:
-                pass
-    except UnicodeDecodeError:
-        encoding = "cp1252"
-    with Path(path).open(encoding=encoding, errors="replace", newline="") as file:
-        first = file.readline()
-    for delimiter in (";", ",", "\t", "|"):
-        head = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
-        if text_column in head and id_column in head:
-            return head, delimiter, encoding
-    raise UsageError(
-        f"--reports {path}: no columns {id_column!r} and {text_column!r} in the head line; "
-        "give --id-column and --text-column"
-    )
-
-
-def _rows(path: Path, where: Where) -> Iterator[_Name]:
-    csv.field_size_limit(LONGEST_FIELD)
-    head, delimiter, encoding = _table(str(path), where.text_column, where.id_column)
-    at_id, at_text = head.index(where.id_column), head.index(where.text_column)
-    at_lang = head.index("lang") if "lang" in head else None
-    with path.open("rb") as file:
-        offset = 0
-
-        def lines() -> Iterator[str]:
-            nonlocal offset
-            for raw in file:
-                offset += len(raw)
-                yield raw.decode(encoding, "replace")
-
-        start = 0
-        for number, row in enumerate(csv.reader(lines(), delimiter=delimiter)):
-            first, start = start, offset
-            if number == 0 or not any(row):
-                continue
-            if len(row) <= max(at_id, at_text):
-                problem = f"row {number + 1} of a table has {len(row)} columns, expected {len(head)}; check its quotes"
-                yield f"{path.name}\0{number}", None, first, offset - first, problem
-                continue
-            lang = _lang(row[at_lang]) if at_lang is not None and at_lang < len(row) else None
-            yield row[at_id].strip(), lang, first, offset - first, None
-
-
-def _json_lines(path: Path, where: Where) -> Iterator[_Name]:
-    offset = 0
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if raw.strip():
-                yield _object(_parsed(raw), where, f"{path.name}\0{number}", f"line {number}", offset, len(raw))
-            offset += len(raw)
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return None
-
-
-@lru_cache(2)
-def _json_items(path: str) -> list[Any]:
-    value = _parsed(Path(path).read_bytes())
-    return value if isinstance(value, list) else [value]
-
-
-def _json_names(path: Path, where: Where) -> Iterator[_Name]:
-    for number, item in enumerate(_json_items(str(path))):
-        yield _object(item, where, f"{path.name}\0{number}", f"item {number}", number, 0)
-
-
-def _object(item: Any, where: Where, otherwise: str, place: str, offset: int, size: int) -> _Name:
-    """A JSON object as a report. Its fields are the same as the columns of a table."""
-    fields = cast(dict[str, Any], item) if isinstance(item, dict) else {}
-    name, text = fields.get(where.id_column), fields.get(where.text_column)
-    if not isinstance(name, str | int) or not isinstance(text, str):
-        problem = (
-            f"{place} of a JSON file is no report: expected an object with {where.id_column!r} and "
-            f"{where.text_column!r}; give --id-column and --text-column, or leave the file out"
-        )
-        return otherwise, None, offset, size, problem
-    return str(name).strip(), _lang(fields.get("lang")), offset, size, None
+def _file_named(path: Path) -> Named:
+    """A text file: its name is the accession number, Study Instance UID or study id; ``.de`` or ``.en`` may follow."""
+    known = path.suffix.lower() in TEXT_FILES
+    stem = path.name[: -len(path.suffix)] if known else path.name
+    name, _, tag = stem.rpartition(".")
+    if name and tag.lower() in ("de", "en"):
+        return Named(name.strip(), name=name.strip(), lang=cast(Lang, tag.lower()))
+    return Named(stem.strip(), name=stem.strip())

@@ -11,47 +11,56 @@ from rrg.extract import Listed, listed, studies
 from rrg.index import Index
 from rrg.keys import pseudonym
 from rrg.parallel import ordered_map
-from rrg.pipe import Count, Group, Io, Item, Made, error_record
+from rrg.pipe import Count, Group, Item, Made, error_record
 from rrg.records import Report, Slice
 from rrg.reports.clinic import use_rules
 from rrg.reports.coverage import note
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import resolve_all
+from rrg.reports.linking import Reports, index_names, names_of, only_here, reports_of
 from rrg.reports.llm_facts import checked
 from rrg.reports.parse import parse
 from rrg.reports.settings import Settings
-from rrg.reports.sources import Entry, Where, index, read
-from rrg.reports.text import clean
+from rrg.reports.several import FLAG as SEVERAL
+from rrg.reports.several import reports_in
+from rrg.reports.sources import Entry, index, read_whole
 from rrg.stacks import StudyFiles
-from rrg.stream import Line
 
 COMMAND = "parse-reports"
-NO_STUDY = (
-    "no study of the stream belongs to this report; name it by accession number or Study Instance UID, use the key "
-    "file of extract-slices, or pass --unmatched keep"
-)
 
 
 def parse_study(group: Group, *, settings: Settings) -> Iterator[Made]:
     """Report records of one study, in the order of the sources; unusable reports become E_REPORT."""
     slices = group.of(Slice)
-    names = dict.fromkeys([each.study for each in slices] + [each.accession for each in slices if each.accession])
-    table = index(settings.where)
-    found = dict.fromkeys(at for name in names for at in table.by_name.get(name, ()))
-    for at in sorted(found):
-        yield from parse_entry(table.entries[at], slices, settings)
+    for at in reports_of(group.key, names_of(slices, settings.where), settings):
+        yield from parse_entry(at, slices, settings)
 
 
-def parse_entry(entry: Entry, slices: Sequence[Slice | Listed], settings: Settings) -> Iterator[Made]:
-    """The record of one report; with slices its references are looked up, without they stay ``unresolved``.
+def parse_entry(at: int, slices: Sequence[Slice | Listed], settings: Settings) -> Iterator[Made]:
+    """The records of the report at a place of the sources: one, or each of those that its text holds."""
+    entry = index(settings.where).entries[at]
+    study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
+    try:
+        sources = _written(at, entry, settings)
+    except RecordError as error:
+        yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
+        return
+    if len(sources) > 1:
+        yield Count("report.split", len(sources))
+    for source in sources:
+        yield from _parse_text(at, source, slices, settings)
+
+
+def _parse_text(at: int, source: "_Source", slices: Sequence[Slice | Listed], settings: Settings) -> Iterator[Made]:
+    """With slices the references are looked up, without they stay ``unresolved``.
 
     Text first (read, clean, mask), then ``Report -> Report``, one small function a step.
     """
+    entry = index(settings.where).entries[at]
     study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
     try:
-        source = _written(entry, settings)
         report = _draft(entry, source, settings, study, patient)
-        report = _resolved(report, slices)
+        report = _resolved(report, at, slices, settings)
     except RecordError as error:
         yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
         return
@@ -73,15 +82,19 @@ class _Source(NamedTuple):
     """Clean, and masked where that is on: all spans refer to it."""
     sha256: str
     """Of the report as given."""
+    number: int = 0
+    """Zero-based, where the file holds several."""
+    flags: tuple[str, ...] = ()
 
 
-def _written(entry: Entry, settings: Settings) -> _Source:
-    """The text of a report. Raises RecordError(E_REPORT) when there is none."""
-    written, sha256 = read(entry, settings.where)
-    text = clean(written)
+def _written(at: int, entry: Entry, settings: Settings) -> list[_Source]:
+    """The texts of a report, as a rule one. Raises RecordError(E_REPORT) when there is none."""
+    text, sha256 = read_whole(at, settings.where)
     if not any(letter.isalnum() for letter in text):
         raise RecordError("E_REPORT", "the report holds no text; export it again, or remove it")
-    return _Source(text, sha256)
+    parts, doubtful = reports_in(text, entry.lang) if entry.kind == "text" else ((text,), False)
+    flags = (SEVERAL,) if doubtful else ()
+    return [_Source(part, sha256, number, flags) for number, part in enumerate(parts)]
 
 
 def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None, patient: str | None) -> Report:
@@ -89,6 +102,7 @@ def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None,
     use_rules(settings.rules)
     facts = parse(source.text, entry.lang)
     own = f"{entry.id}\0{hashlib.sha256(source.text.encode('utf-8', 'surrogatepass')).hexdigest()}\0{study or ''}"
+    own += f"\0{source.number}" if source.number else ""
     return Report(
         id=pseudonym(settings.where.key, "report text", own),
         patient=patient,
@@ -103,14 +117,18 @@ def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None,
         references=facts.references,
         measurements=facts.measurements,
         lexicon=lexicon_version(),
+        status=entry.standing if entry.standing in ("preliminary", "final", "corrected") else None,
+        flags=source.flags,
     )
 
 
-def _resolved(report: Report, slices: Sequence[Slice | Listed]) -> Report:
+def _resolved(report: Report, at: int, slices: Sequence[Slice | Listed], settings: Settings) -> Report:
     """With the slices that its references mean; without slices as it is."""
     if not slices:
         return report
-    references = resolve_all(report.references, slices)
+    known = None if settings.decisions is None else {each.kind: each for each in settings.decisions}
+    references = resolve_all(report.references, slices, settings.image_number, known)
+    references = only_here(references, slices[0].study, at, settings)
     names = dict.fromkeys(name for reference in references for name in reference.slices)
     return dataclasses.replace(report, references=references, from_=tuple(names))
 
@@ -123,24 +141,35 @@ def _counts(report: Report) -> Iterator[Count]:
     yield Count("references", len(report.references))
     for status, n in sorted(Counter(reference.status for reference in report.references).items()):
         yield Count(f"references.{status}", n)
+    readings = Counter(each.rule.rpartition("+")[2] for each in report.references if each.status == "resolved")
+    for reading, n in sorted(readings.items()):
+        yield Count(f"references.by_{reading}", n)
+    for flag in report.flags:
+        yield Count(f"report.{flag}")
 
 
-def _all_of(task: tuple[Entry, Settings]) -> list[Made]:
+def _all_of(task: tuple[int, Settings]) -> list[Made]:
     return list(parse_entry(task[0], (), task[1]))
 
 
-def indexed_items(opened: Index, where: Where, left: "Unmatched", has: Callable[[str], bool]) -> Iterator[Item]:
+def parse_alone(left: Iterable[int], settings: Settings, workers: int) -> Iterator[Made]:
+    """The records of reports that belong to no study."""
+    for made in ordered_map(_all_of, ((at, settings) for at in left), workers):
+        yield from made
+
+
+def indexed_items(opened: Index, settings: Settings, left: Reports, has: Callable[[str], bool]) -> Iterator[Item]:
     """An item per study of a header index that a report belongs to; `left` is told which reports these are."""
-    table = index(where)
-    for patient, study, row in studies(opened, where.key):
-        names = [study, *sorted(pseudonym(where.key, "accession", each) for each in row.accessions)]
-        found = tuple(sorted({at for name in names for at in table.by_name.get(name, ())}))
+    table = index(settings.where)
+    for each in studies(opened, settings.where.key):
+        found = reports_of(each.study, index_names(each, opened, settings.where), settings)
         left.take(found)
-        if found and has(patient):
-            files = opened.study(row)
-            known = files.digest() + ",".join(table.entries[at].id for at in found)
+        if found and has(each.patient):
+            files = opened.study(each.row)
+            own = [table.entries[at] for at in found]
+            known = files.digest() + ",".join(f"{entry.id}{entry.standing or ''}" for entry in own)
             key = hashlib.sha256(known.encode()).hexdigest()[:16]
-            yield Item(f"{study}:{key}", patient, (files, found))
+            yield Item(f"{each.study}:{key}", each.patient, (files, found))
 
 
 def parse_indexed(work: tuple[StudyFiles, tuple[int, ...]], *, settings: Settings) -> Iterator[Made]:
@@ -148,45 +177,4 @@ def parse_indexed(work: tuple[StudyFiles, tuple[int, ...]], *, settings: Setting
     files, found = work
     slices = listed(files, settings.where.key)
     for at in found:
-        yield from parse_entry(index(settings.where).entries[at], slices, settings)
-
-
-class Unmatched:
-    """Remembers which reports belong to a study of the stream; what is left comes at the end."""
-
-    def __init__(self, settings: Settings, io: Io, *, keep: bool) -> None:
-        self._settings = settings
-        self._where = settings.where
-        self._io = io
-        self._keep = keep
-        self._left = dict.fromkeys(range(len(index(settings.where).entries)))
-
-    def seen(self, lines: Sequence[Line]) -> None:
-        """Take the lines of one study."""
-        table = index(self._where)
-        names: dict[str, None] = {}
-        for line in lines:
-            if isinstance(line.value, dict) and line.value.get("schema") == "rrg.slice/1":
-                for name in (line.value.get("study"), line.value.get("accession")):
-                    if isinstance(name, str):
-                        names[name] = None
-        for name in names:
-            self.take(table.by_name.get(name, ()))
-
-    def take(self, found: Iterable[int]) -> None:
-        """These reports belong to a study."""
-        for at in found:
-            self._left.pop(at, None)
-
-    def tail(self) -> Iterable[Made]:
-        """Error records, or reports without a study, of this shard."""
-        entries = index(self._where).entries
-        left = [entries[at] for at in self._left if self._io.has(entries[at].id)]
-        if self._keep:
-            tasks = ((entry, self._settings) for entry in left)
-            for made in ordered_map(_all_of, tasks, self._io.workers):
-                yield from made
-            return
-        for entry in left:
-            error = RecordError("E_REPORT", entry.problem or NO_STUDY)
-            yield error_record(error, COMMAND, f"report/{entry.id}")
+        yield from parse_entry(at, slices, settings)

@@ -1,9 +1,11 @@
 """Bytes of a report -> the text that is stored: decoded, without markup, NFC. All spans refer to that text."""
 
+import codecs
 import re
 import unicodedata
 from html.parser import HTMLParser
 
+from rrg.reports.rtf import rtf_text
 from rrg.reports.words import word_set
 
 _BLOCKS = word_set(
@@ -25,29 +27,92 @@ _C0 = dict.fromkeys([*range(0x00, 0x09), *range(0x0E, 0x20), 0x7F])
 _REPAIR = {**_C1, **_C0, **_VANISH, **_SPACES, 0x0085: "…"}
 
 
-def decode(data: bytes) -> str:
-    """UTF-8 (with or without mark), UTF-16 with mark, else Windows-1252, else Latin-1. Never fails."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
-    for encoding in ("utf-8-sig", "cp1252"):
+_MARKS = ((b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
+_DOS_LETTERS = re.compile(rb"(?<=[A-Za-z])[\x81\x84\x94\xe1](?=[a-z])|(?<![\x80-\xff])[\x8e\x99\x9a](?=[a-z]{2})")
+"""German letters of code page 850 inside words; in Windows-1252 the same bytes are quotes or no letters of German."""
+_WINDOWS_LETTERS = re.compile(rb"[\xe4\xf6\xfc\xc4\xd6\xdc\xdf]")
+
+
+def encoding_of(data: bytes) -> str:
+    """UTF-8, UTF-16 or UTF-32 (by mark, UTF-16 also by its zero bytes), else DOS (850), else Windows-1252."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    head = data[:4096]
+    for start, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(head) >= 4 and head[start::2].count(0) > 0.7 * len(head) / 2 and 0 not in head[1 - start :: 2][:2]:
+            return encoding
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(data) - error.start < 4 and error.reason == "unexpected end of data":
+            return "utf-8"  # cut off within a character
+        is_dos = _DOS_LETTERS.search(data) and not _WINDOWS_LETTERS.search(data)
+        return "cp850" if is_dos else "cp1252"
+    return "utf-8"
+
+
+def decode(data: bytes, encoding: str | None = None) -> str:
+    """Text of `data`, by what the source says where that fits, else by `encoding_of`. Never fails."""
+    if encoding is not None:
         try:
             return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return data.decode("latin-1")
+        except (UnicodeDecodeError, LookupError):
+            pass
+    encoding = encoding_of(data)
+    if encoding == "cp1252":
+        return data.decode("cp1252", "cp1252_or_latin1")
+    return data.decode(encoding, "replace")
+
+
+def _latin1(error: UnicodeError) -> tuple[str, int]:
+    """The five bytes that Windows-1252 does not have."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error("cp1252_or_latin1", _latin1)
 
 
 def clean(text: str) -> str:
     """Markup and control characters out, line ends ``\\n``, odd spaces to spaces, NFC. Empty when nothing is left."""
     head = text[:2000].lstrip("\ufeff \r\n\t")
     if head.startswith("{\\rtf"):
-        text = _from_rtf(text)
+        text = rtf_text(text)
     elif re.match(r"(?i)<(!doctype html|html|\?xml|body|p>|div|section)", head):
         text = _from_html(text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_REPAIR)
+    text = repaired(text).replace("\r\n", "\n").replace("\r", "\n").translate(_REPAIR)
     text = unicodedata.normalize("NFC", text)
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+_HIGH = {bytes([code]).decode("cp1252", "cp1252_or_latin1"): code for code in range(0x80, 0x100)}
+_HIGH |= {chr(code): code for code in range(0x80, 0xA0)}
+"""What the bytes of UTF-8 become when they are read as Windows-1252 or Latin-1."""
+_TAIL = "[" + re.escape("".join(char for char, code in _HIGH.items() if code < 0xC0)) + "]"
+_MOJIBAKE = re.compile(rf"[ÂÃ]{_TAIL}|â{_TAIL}{_TAIL}")
+"""UTF-8 of Latin letters and of typographic signs. Only what begins with a letter that neither language has in front of
+such a sign: "Ä“" may be a German quotation."""
+
+
+def repaired(text: str) -> str:
+    """ "Ã¼" back to "ü", also where it happened twice; what is no UTF-8 stays."""
+    for _ in range(2):
+        again = _MOJIBAKE.sub(_original, text)
+        if again == text:
+            break
+        text = again
+    return text
+
+
+def _original(match: re.Match[str]) -> str:
+    try:
+        found = bytes(_HIGH[char] for char in match[0]).decode("utf-8")
+    except UnicodeDecodeError:
+        return match[0]
+    return found if found < "\u0100" or "\u2010" <= found <= "\u22ff" else match[0]
 
 
 class _Text(HTMLParser):
@@ -79,38 +144,3 @@ def _from_html(text: str) -> str:
     parser.close()
     lines = (line.strip() for line in "".join(parser.parts).split("\n"))
     return re.sub(r"\n{2,}", "\n\n", "\n\n".join(lines))
-
-
-_RTF = re.compile(r"\\'([0-9a-fA-F]{2})|\\u(-?\d+) ?\??|\\([a-zA-Z]+)(-?\d+)? ?|\\([^a-zA-Z])|([{}])|([^\\{}]+)")
-_RTF_HIDDEN = frozenset(
-    ("fonttbl", "colortbl", "stylesheet", "info", "pict", "header", "footer", "generator", "object")
-)
-_RTF_BREAKS = {"par": "\n", "line": "\n", "tab": " ", "cell": " ", "row": "\n", "sect": "\n", "page": "\n"}
-_RTF_SIGNS = {"emdash": "–", "endash": "–", "lquote": "‘", "rquote": "’", "ldblquote": "“", "rdblquote": "”"}
-
-
-def _from_rtf(text: str) -> str:
-    """The visible text of Rich Text Format, code page 1252 (RTF specification 1.9)."""
-    parts: list[str] = []
-    stack: list[bool] = []
-    hidden = False
-    for code, number, word, _, sign, brace, plain in _RTF.findall(text):
-        if brace == "{":
-            stack.append(hidden)
-        elif brace == "}":
-            hidden = stack.pop() if stack else False
-        elif word in _RTF_HIDDEN or sign == "*":
-            hidden = True
-        elif hidden:
-            continue
-        elif code:
-            parts.append(bytes.fromhex(code).decode("cp1252", "replace"))
-        elif number:
-            parts.append(chr(int(number) % 0x10000))
-        elif word:
-            parts.append(_RTF_BREAKS.get(word, _RTF_SIGNS.get(word, "")))
-        elif sign:
-            parts.append({"~": " ", "_": "-", "-": ""}.get(sign, sign if sign in "\\{}" else ""))
-        else:
-            parts.append(plain.replace("\r", "").replace("\n", ""))
-    return "".join(parts)
