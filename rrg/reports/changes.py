@@ -39,29 +39,39 @@ class Count(NamedTuple):
     multiple: bool
 
 
-class _Hit(NamedTuple):
+class Hit(NamedTuple):
+    """Words [first, last) that compare or count."""
+
     first: int
     last: int
     kind: str
 
 
-def hits_of(words: Words, lang: Lang, atoms: bytearray) -> list[_Hit]:
+def hits_of(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     """Words of change and of number in a sentence, longest match."""
     trie = lexicon(lang).changes
-    found: list[_Hit] = []
+    found: list[Hit] = []
     i, n = 0, len(words.raw)
     while i < n:
         match = None if atoms[i] else longest(trie, words, i)
         if match is None:
             i += 1
             continue
-        found.append(_Hit(i, match[0], match[1][0]))
+        found.append(Hit(i, match[0], match[1][0]))
         i = match[0]
     return found
 
 
+def compares(one: Stated, hits: Sequence[Hit]) -> bool:
+    """ "has enlarged": the word compares, and is no finding of its own."""
+    return one.name in ("enlargement", "progression") and any(
+        hit.first <= one.first and one.last <= hit.last and hit.kind != "multiple" and hit.last - hit.first > 1
+        for hit in hits
+    )
+
+
 def changes_of(
-    words: Words, lang: Lang, hits: Sequence[_Hit], stated: Sequence[Stated], denied: Sequence[bool]
+    words: Words, lang: Lang, hits: Sequence[Hit], stated: Sequence[Stated], denied: Sequence[bool]
 ) -> list[Change | None]:
     """The change of each finding. `denied`: findings in the scope of a negation ("kein Erguss mehr": resolved)."""
     found: list[Change | None] = [None] * len(stated)
@@ -71,10 +81,9 @@ def changes_of(
         if hit.kind == "multiple":
             continue
         change = cast(Change, hit.kind)
-        targets = [i for i in _targets(words, lang, hit, stated) if found[i] is None]
-        if change == "larger" and any(stated[i].first <= hit.first < stated[i].last for i in targets):
-            continue  # "progression" is the finding itself
-        for i in targets:
+        if any(one.first < hit.last and hit.first < one.last for one in stated):
+            continue  # "progressive disease" is the finding itself
+        for i in [i for i in _targets(words, lang, hit, stated) if found[i] is None]:
             found[i] = change
     if lang == "de":
         for i, one in enumerate(stated):
@@ -83,7 +92,7 @@ def changes_of(
     return found
 
 
-def _targets(words: Words, lang: Lang, hit: _Hit, stated: Sequence[Stated]) -> list[int]:
+def _targets(words: Words, lang: Lang, hit: Hit, stated: Sequence[Stated]) -> list[int]:
     """Indices of the findings that a word of change speaks of."""
     following = next((i for i, one in enumerate(stated) if one.first >= hit.last), None)
     preceding = [i for i, one in enumerate(stated) if one.last <= hit.first]
@@ -119,7 +128,7 @@ def _wall(words: Words, start: int, end: int) -> bool:
     )
 
 
-def _behind(words: Words, hit: _Hit, stated: Sequence[Stated], preceding: list[int]) -> list[int]:
+def _behind(words: Words, hit: Hit, stated: Sequence[Stated], preceding: list[int]) -> list[int]:
     """Findings in front of the word of change: those of its clause, else of the one before."""
     if not preceding:
         return []
@@ -150,14 +159,23 @@ def _listed(words: Words, stated: Sequence[Stated], first: int) -> list[int]:
     return found
 
 
-def counts_of(words: Words, hits: Sequence[_Hit], stated: Sequence[Stated]) -> list[Count]:
+def counts_of(words: Words, hits: Sequence[Hit], stated: Sequence[Stated]) -> list[Count]:
     """How many of each finding: a number or a word in front of it, with nothing but describing words between."""
     several = {hit.last - 1: hit for hit in hits if hit.kind == "multiple"}
-    return [_count(words, several, one, stated[at - 1].last if at else 0) for at, one in enumerate(stated)]
+    found: list[Count] = []
+    for at, one in enumerate(stated):
+        first = at
+        while first > 0 and stated[first - 1].last == stated[first].first:
+            first -= 1  # "three enhancing lesions": what is counted is the noun
+        if at + 1 < len(stated) and stated[at + 1].first == one.last:
+            found.append(Count(None, multiple=False))
+            continue
+        found.append(_count(words, several, one, stated[first].first, stated[first - 1].last if first else 0))
+    return found
 
 
-def _count(words: Words, several: dict[int, _Hit], one: Stated, start: int) -> Count:
-    i = one.first - 1
+def _count(words: Words, several: dict[int, Hit], one: Stated, first: int, start: int) -> Count:
+    i = first - 1
     passed = 0
     while i >= start and passed <= FAR:
         raw, key = words.raw[i], words.keys[i]
@@ -175,7 +193,7 @@ def _count(words: Words, several: dict[int, _Hit], one: Stated, start: int) -> C
     return Count(None, multiple=behind)
 
 
-def several_behind(words: Words, several: dict[int, _Hit], one: Stated) -> bool:
+def several_behind(words: Words, several: dict[int, Hit], one: Stated) -> bool:
     """ "Zysten, multipel", "metastases, multiple": right behind the finding, at the end of a clause."""
     i = one.last
     if i < len(words.raw) and words.raw[i] == ",":

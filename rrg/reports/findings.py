@@ -14,6 +14,22 @@ LESION_LIKE = word_set(
 """Findings that are also a mention of the structure ``lesion``."""
 
 
+NOTHING = "-"
+"""Name of phrases that look like a finding and are none: "Tumormarker"."""
+_AND = frozenset(("und", "oder", "bzw", "sowie", "noch", "and", "or", "nor"))
+
+
+_AT: dict[str, dict[str, str]] = {
+    "calculus": {"gallbladder": "gallstone"},
+    "enlargement": {"heart": "cardiomegaly"},
+}
+
+
+def name_at(name: str, classes: set[str]) -> str:
+    """The name of a finding at its place: a calculus of the gallbladder is a gallstone."""
+    return next((other for place, other in _AT.get(name, {}).items() if place in classes), name)
+
+
 class Stated(NamedTuple):
     """A finding in a sentence, before its context is known."""
 
@@ -36,13 +52,39 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
         match = longest(lex.findings, words, i)
         if match is not None:
             last, names = match
+            if names[0] == NOTHING:
+                i = last
+                continue
             rule = "denied" if last == i + 1 and words.keys[i] in lex.denied else "form"
             found.append(Stated((words.starts[i], words.ends[last - 1]), i, last, names[0], rule))
             i = last
             continue
-        if words.keys[i] not in lex.structures:
+        if (shared := _shared(words, i, lang)) is not None:
+            found.append(Stated((words.starts[i], words.ends[i]), i, i + 1, shared, "truncated"))
+        elif words.keys[i] not in lex.structures:
             for part in compound(words.keys[i], lang):
                 if part.finding is not None:
                     found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, "compound"))
         i += 1
     return found
+
+
+def _shared(words: Words, i: int, lang: Lang) -> str | None:
+    """ "Pleura- oder Perikarderguss", "pleural or pericardial effusion": the word borrows the end of the other."""
+    lex = lexicon(lang)
+    joined = i + (2 if lang == "de" else 1)
+    if joined + 1 >= len(words.raw) or words.keys[joined] not in _AND or (lang == "de" and words.raw[i + 1] != "-"):
+        return None
+    if lang == "de":
+        for other in words.keys[joined + 1 : joined + 3]:
+            for cut in range(3, len(other) - 3):
+                name = lex.single.get(words.keys[i] + other[cut:])
+                if name is not None and name != NOTHING:
+                    return name
+        return None
+    for j in range(joined + 2, min(joined + 4, len(words.raw))):
+        node = lex.findings.get(words.keys[i], {}).get(words.keys[j], {})
+        if "" in node:
+            name = node[""][0]
+            return None if name == NOTHING else str(name)
+    return None

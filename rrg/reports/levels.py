@@ -11,20 +11,18 @@ _REGION = {"H": "C", "C": "C", "B": "T", "T": "T", "L": "L", "S": "S"}
 _LAST = {"C": 7, "T": 12, "L": 5, "S": 1}
 _ORDER = [f"{region}{number}" for region in "CTLS" for number in range(1, _LAST[region] + 1)]
 _RANGE = r"(?:\s*(?:-|–|bis|to|through)\s*)"
-_AND = r"(?:\s*(?:/|,|und|and|&|u\.|sowie)\s*)"
+_SLASH = r"(?:\s*/\s*)"
+_AND = r"(?:\s*(?:,|und|and|&|u\.|sowie|oder|or)\s*)"
 
 _NAMED = re.compile(
     r"\b(?P<region>[HBL](?:W(?:K|S)|wirbel)|SWK|(?:Hals|Brust|Lenden|Sakral)wirbel(?:körper[sn]?|[sn])?|"
     r"(?:[Cc]ervical|[Tt]horacic|[Ll]umbar)\s+vertebra[el]?(?:\s+bod(?:y|ies))?)[\s-]*"
-    rf"(?P<list>\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:[HBLS]W[KS]\s*)?\d{{1,2}}(?!\s*(?:mm|cm|[.,]\d)))*)(?![\d.,]*\d|\s*(?:mm|cm))"
+    rf"(?P<list>\d{{1,2}}(?:(?:(?:{_RANGE}|{_SLASH})(?:[HBLS]W[KS]\s*)?|{_AND})\d{{1,2}}(?!\s*(?:mm|cm|[.,]\d)))*)(?![\d.,]*\d|\s*(?:mm|cm))"
 )
 _ORDINAL = re.compile(
     r"(?<![\d.,])(?P<list>\d{1,2}(?:\.|st|nd|rd|th)(?:\s*(?:-|–|/|,|und|and|bis|to)\s*\d{1,2}(?:\.|st|nd|rd|th))*)\s*"
     r"(?P<region>[HBL]WK|SWK|(?:Hals|Brust|Lenden)wirbel(?:körper[sn]?|[sn])?|"
     r"(?:cervical|thoracic|lumbar)\s+vertebra[el]?(?:\s+bod(?:y|ies))?)\b"
-)
-_DISC = re.compile(
-    r"[Bb]andscheibe|\bdis[ck]s?\b|[Pp]rotrusion|[Pp]rolaps|NPP|BSV|[Hh]erniation|[Oo]steochondros|[Ee]xtrusion|[Dd]iskus"
 )
 _SPELLED_LEVEL = re.compile(
     r"\b(?P<number>[Ee]rst|[Zz]weit|[Dd]ritt|[Vv]iert|[Ff]ünft|[Ss]echst|[Ss]iebt|[Ss]iebent|[Aa]cht|[Nn]eunt|[Zz]ehnt|[Ee]lft|"
@@ -34,7 +32,7 @@ _SPELLED_LEVEL = re.compile(
 )
 _GERMAN = ["erst", "zweit", "dritt", "viert", "fünft", "sechst", "siebt", "acht", "neunt", "zehnt", "elft", "zwölft"]
 _BARE = re.compile(
-    rf"(?<![\w/.-])(?P<list>(?:C|T[hH]|T|L|S)\s?(?!0)\d{{1,2}}(?:(?:{_RANGE}|{_AND})(?:(?:C|T[hH]|T|L|S)\s?)?\d{{1,2}}"
+    rf"(?<![\w/.-])(?P<list>(?:C|T[hH]|T|L|S)\s?(?!0)\d{{1,2}}(?:(?:(?:{_RANGE}|{_SLASH})(?:(?:C|T[hH]|T|L|S)\s?)?|{_AND})\d{{1,2}}"
     r"(?!\s*(?:mm|cm|x|[.,]\d)))*)(?![\w]|[.,]\d)(?P<word>\s+vertebra(?:l\s+bod(?:y|ies)|e)?\b)?"
 )
 _LEVEL = re.compile(
@@ -70,29 +68,26 @@ class Level(NamedTuple):
 
     span: Span
     classes: tuple[str, ...]
-    """Vertebrae, discs, or ribs of both sides (named ``rib_*``: the side is found later)."""
+    """Vertebrae (a disc by both its neighbours), or ribs of both sides: the side is found later."""
     rule: str
     levels: tuple[str, ...] = ()
-    """``L4``, ``R5``: as named, a disc by both its neighbours."""
+    """``L4``, ``R5``."""
 
 
 def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
     taken: list[Span] = []
-    disc = _DISC.search(text, start, end) is not None
     for pattern, rule in _PATTERNS:
         for match in pattern.finditer(text, start, end):
             span = match.span()
             if any(span[0] < last and first < span[1] for first, last in taken):
                 continue
-            named: tuple[str, ...]
             if rule == "rib":
                 classes = _ribs(next(part for part in match.groups() if part))
                 named = tuple(dict.fromkeys(f"R{name.rpartition('_')[2]}" for name in classes))
             else:
                 named = _named(match, rule, text, start, end, lang)
-                discs = len(named) >= 2 and rule in ("vertebra", "level") and _means_discs(match["list"], disc, rule)
-                classes = ("intervertebral_discs",) if discs else tuple(f"vertebrae_{each}" for each in named)
+                classes = tuple(f"vertebrae_{each}" for each in named)
             if classes:
                 taken.append(span)
                 yield Level(span, classes, rule, named)
@@ -105,17 +100,6 @@ def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lan
     if rule == "level":
         return tuple(_walk(None, match["list"])) if _is_level(match, text, start, end, lang) else ()
     return tuple(_walk(_REGION[match["region"][0].upper()], match["list"]))
-
-
-def _means_discs(listed: str, disc: bool, rule: str) -> bool:
-    """ "L4/5" is the disc between; "BWK 11/12" and "L1-L3" are vertebrae, unless the sentence speaks of discs."""
-    pair = "/" in listed and len(_NUMBER.findall(listed)) == PAIR
-    return (pair and (disc or rule == "level")) or (disc and rule == "level")
-
-
-PAIR = 2
-"""The vertebrae that a disc lies between."""
-_NUMBER = re.compile(r"\d+")
 
 
 _PATTERNS = (

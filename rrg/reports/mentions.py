@@ -8,12 +8,16 @@ from rrg.anatomy import LABELS
 from rrg.records import Lang, Side, Span
 from rrg.reports.levels import Level
 from rrg.reports.lexicon import Lexicon, Meaning, lexicon, longest
-from rrg.reports.sides import SideWord, clause_side, side_of
+from rrg.reports.sides import SideWord, clause_side, side_of, side_places
 from rrg.reports.words import Words, unfolded
 
 _SHORTEST_STEM = 4
 _LONGEST_WORD = 80
 """Letters; a longer one is noise."""
+_AFTER_OPERATION = frozenset(("clip", "clips", "defect", "scar", "scars", "changes", "bed", "site", "stump"))
+_PARTLY = frozenset(("partial", "subtotal", "partielle", "partieller", "subtotale", "subtotaler", "inkomplette"))
+_MIDLINE = ("vertebrae", "intervertebral_discs", "spinal_cord")
+"""Begin of names of structures that a word of side behind them does not halve: "Spondylarthrose L4 links"."""
 _NOT_THE_STRUCTURE = ("arteri", "vene", "gefaess", "gang", "sonde", "katheter", "transplant", "werte", "funktion")
 """Middle parts of compounds that name another structure: "Leber|arterien|stenose"."""
 
@@ -112,9 +116,19 @@ def mentions_of(
             last, meanings = match
             span = words.starts[i], words.ends[last - 1]
             meaning = _merged(meanings)
+            if meaning.gone and last < n and words.keys[last] in _AFTER_OPERATION:
+                i = last
+                continue  # "cholecystectomy clips"
+            if meaning.gone and any(key in _PARTLY for key in words.keys[max(0, i - 2) : i]):
+                meaning = meaning._replace(gone=False)
             rule = "gone" if meaning.gone else "form"
             found.append(_sided(words, lang, span, i, last, meaning, rule, sides))
             i = last
+            continue
+        if lang == "de" and (first := _hyphened(words, i, lex)) is not None:
+            span = words.starts[i], words.ends[i]
+            found.append(_sided(words, lang, span, i, i + 1, first, "compound", sides))
+            i += 1
             continue
         for part in compound(words.keys[i], lang):
             if part.meaning is not None:
@@ -125,7 +139,34 @@ def mentions_of(
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, whole, "truncated", sides))
         i += 1
-    return found
+    return [_by_clause(words, lang, mention, found, sides) for mention in found] if sides else found
+
+
+def _by_clause(words: Words, lang: Lang, mention: Mention, others: list[Mention], sides: list[SideWord]) -> Mention:
+    """With the side that its clause names, where that side belongs to no other mention."""
+    names = mention.classes
+    if mention.side is not None or len({LABELS[name].side for name in names} - {None}) < 2:
+        return mention
+    side = clause_side(words, mention.first, mention.last, free_sides(words, lang, sides, others))
+    if side is None:
+        return mention
+    kept = tuple(name for name in names if side == "both" or LABELS[name].side in (side, None))
+    return mention._replace(classes=kept, side=side, rule=f"{mention.rule}+side:clause")
+
+
+def free_sides(words: Words, lang: Lang, sides: list[SideWord], others: Sequence[Mention]) -> list[SideWord]:
+    """The words of side that belong to no mention by their place."""
+    taken = {at for other in others for at in side_places(words, lang, other.first, other.last, sides)}
+    return [side for side in sides if side.at not in taken]
+
+
+def _hyphened(words: Words, i: int, lex: Lexicon) -> Meaning | None:
+    """ "Hüft-TEP", "Leber-Metastase": the first part of a compound, written with a hyphen."""
+    if i + 2 >= len(words.raw) or words.raw[i + 1] != "-" or not words.raw[i + 2][0].isalpha():
+        return None
+    if words.starts[i + 1] != words.ends[i] or words.starts[i + 2] != words.ends[i + 1]:
+        return None
+    return lex.stems.get(words.keys[i])
 
 
 def _truncated(words: Words, i: int, lex: Lexicon) -> Meaning | None:
@@ -161,7 +202,8 @@ def _sided(
     classes = meaning.classes
     two_sided = any(LABELS[name].side for name in classes) and len({LABELS[name].side for name in classes}) > 1
     one_sided = len({LABELS[name].side for name in classes}) == 1 and classes and LABELS[classes[0]].side
-    found = side_of(words, lang, first, last, sides)
+    midline = bool(classes) and all(name.startswith(_MIDLINE) for name in classes)
+    found = None if midline else side_of(words, lang, first, last, sides)
     if found is not None:
         side, how = found
         rule += f"+{how}"
@@ -171,8 +213,6 @@ def _sided(
         side = "both"
     elif meaning.gone and two_sided and len({word.side for word in sides}) == 1:
         side, rule = sides[0].side, f"{rule}+side:sentence"
-    elif two_sided and (clause := clause_side(words, first, last, sides)) is not None:
-        side, rule = clause, f"{rule}+side:clause"
     if two_sided and side in ("left", "right"):
         classes = tuple(name for name in classes if LABELS[name].side in (side, None))
     return Mention(span, first, last, classes, side, meaning.gone, rule)

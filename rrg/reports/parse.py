@@ -5,24 +5,27 @@ import re
 from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
-from rrg.reports.changes import changes_of, counts_of, hits_of
+from rrg.reports.changes import changes_of, compares, counts_of, hits_of
 from rrg.reports.cited import Carry, reference_of
 from rrg.reports.context import Context, context_of
-from rrg.reports.findings import LESION_LIKE, Stated, findings_of
+from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
 from rrg.reports.measurements import measurements_of
-from rrg.reports.mentions import Mention, mentions_of
-from rrg.reports.places import places
+from rrg.reports.mentions import Mention, free_sides, mentions_of
+from rrg.reports.places import explains, generic, places
 from rrg.reports.references import Found, references_of
 from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
-from rrg.reports.sides import side_of, side_words
+from rrg.reports.sides import Around, finding_side, side_words
 from rrg.reports.sizes import sizes
 from rrg.reports.words import MASK, Words, within, words_of
 
-_DATE = re.compile(r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b")
+_DATE = re.compile(
+    r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\[[A-Z]{2,11}\]"
+)
+"""Dates, and the placeholders of `rrg.reports.phi`."""
 _ELSEWHERE = frozenset(("pulmonary embolism",))
 """Findings that are named after a structure but do not lie in it."""
 _NO_FINDINGS = frozenset(("technique",))
@@ -95,25 +98,29 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         if mention.classes:
             places_of[i] = len(into.anatomy)
             into.anatomy.append(anatomy_of(mention, at, context, earlier_section, alone=not stated))
-    measured = _measured(text, span, words, atoms, context, at, earlier_section)
+    spoken = section.kind not in _NO_FINDINGS
+    measured = _measured(text, span, words, atoms, context, at, earlier_section) if spoken else []
     into.measurements.extend(measured)
     if stated:
         question = section.kind == "question" or text[span[1] - 1] == "?"
         hits = hits_of(words, lang, atoms)
+        stated = [one for one in stated if not compares(one, hits)]
         denied = [any(context.negated[one.first : one.last]) for one in stated]
         changes = changes_of(words, lang, hits, stated, denied)
         counts = counts_of(words, hits, stated)
+        free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, [each.prior for each in measured])
         for i, one in enumerate(stated):
-            where = places(words, one, mentions, stated)
-            if one.name == "calculus" and any("gallbladder" in mentions[i].classes for i in where):
-                one = one._replace(name="gallstone")
-            links = tuple(places_of[i] for i in where if i in places_of)
-            told = Told(at, links, owned[i], changes[i], counts[i], question, earlier_section)
-            made = finding_of(one, told, context, into.anatomy)
-            if (side := side_of(words, lang, one.first, one.last, sides)) is not None:
-                made = dataclasses.replace(made, side=side[0])
-            made = same_thing(made, into.findings, into.anatomy, at)
+            where, carried = places(words, one, mentions, stated)
+            around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
+            one = one._replace(name=name_at(one.name, {name for j in where for name in mentions[j].classes}))
+            links = tuple(places_of[j] for j in where if j in places_of)
+            side = finding_side(words, lang, one.first, one.last, around, sides, free, alone=len(stated) == 1)
+            if one.name == "effusion" and (side is not None or "pleura" in words.keys[: one.first]) and not where:
+                one = one._replace(name="pleural effusion")
+            told = Told(at, links, side, owned[i], changes[i], counts[i], question, earlier_section)
+            made = finding_of(one, told, context)
+            made = same_thing(made, into.findings, at, explains=explains(words, one.first))
             into.findings.append(made)
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal, NamedTuple
 
 from rrg.anatomy import LABELS
-from rrg.records import Anatomy, Finding, Measurement
+from rrg.records import Anatomy, Finding, Measurement, Side
 from rrg.reports.changes import Change, Count
 from rrg.reports.context import UNSEEN, Context
 from rrg.reports.findings import Stated
@@ -18,6 +18,8 @@ def _first(column: list[str | None], first: int, last: int) -> str | None:
     return None
 
 
+_GONE_BY_NOW = ("resol", "cleared", "regredient", "nicht mehr", "no longer", "bildet", "bildung")
+"""Marks of the rules that say: it was there once."""
 _WHY: dict[str, Literal["resected", "not_imaged"]] = {"resected": "resected", "not_imaged": "not_imaged"}
 
 
@@ -25,14 +27,15 @@ def anatomy_of(mention: Mention, sentence: int, context: Context, earlier: bool,
     """`alone`: the sentence names no finding, so that "nicht abgrenzbar" speaks of the structure itself."""
     first, last = mention.first, mention.last
     rules = [mention.rule]
-    for column in (context.negated, context.prior, context.absent):
-        if (rule := _first(column, first, last)) is not None:
-            rules.append(rule)
     history = _first(context.history, first, last)
     negated = _first(context.negated, first, last)
     unseen = alone and negated is not None and negated.startswith(UNSEEN)
+    if negated is not None and any(mark in negated for mark in _GONE_BY_NOW):
+        negated = None  # what was there is gone: the place is not denied
+    prior = _first(context.prior, first, last)
     cut = mention.gone and negated is None
     away = _first(context.absent, first, last)
+    rules += [rule for rule in (negated, prior, away) if rule is not None]
     why = "resected" if cut else _WHY.get((away or "").partition(":")[0])
     return Anatomy(
         span=mention.span,
@@ -40,7 +43,7 @@ def anatomy_of(mention: Mention, sentence: int, context: Context, earlier: bool,
         classes=mention.classes,
         side=mention.side,
         negated=negated is not None,
-        prior=earlier or _first(context.prior, first, last) is not None,
+        prior=earlier or prior is not None,
         absent=cut or unseen or away is not None,
         absent_why=why,
         levels=mention.levels,
@@ -53,6 +56,7 @@ class Told(NamedTuple):
 
     sentence: int
     links: tuple[int, ...]
+    side: Side | None
     measured: list[Measurement]
     change: Change | None
     many: Count
@@ -61,14 +65,16 @@ class Told(NamedTuple):
     """It stands in a section on earlier studies."""
 
 
-def finding_of(one: Stated, told: Told, context: Context, anatomy: list[Anatomy]) -> Finding:
+def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     """The record of a finding."""
     negated = _first(context.negated, one.first, one.last)
+    lacking = _first(context.absent, one.first, one.last)
+    if negated is None and lacking is not None and lacking.startswith("absent"):
+        negated = lacking  # "fehlende Diffusionsstörung", "absent enhancement"
     uncertain = _first(context.uncertain, one.first, one.last)
     history = _first(context.history, one.first, one.last)
     prior = _first(context.prior, one.first, one.last)
     other = _first(context.other, one.first, one.last)
-    sides = {anatomy[i].side for i in told.links}
     return Finding(
         span=one.span,
         sentence=told.sentence,
@@ -76,7 +82,7 @@ def finding_of(one: Stated, told: Told, context: Context, anatomy: list[Anatomy]
         state="absent" if negated or one.rule == "denied" else "present",
         certainty="uncertain" if uncertain or told.question else "certain",
         time="prior" if prior or told.earlier else "history" if history else "current",
-        side=None if None in sides or not sides else sides.pop() if len(sides) == 1 else "both",
+        side=told.side,
         change=told.change,
         experiencer="other" if other else "patient",
         count=told.many.number,
@@ -87,30 +93,23 @@ def finding_of(one: Stated, told: Told, context: Context, anatomy: list[Anatomy]
     )
 
 
-_GENERIC = frozenset(("lesion", "mass", "nodule", "opacity", "tumor"))
-
-
-def same_thing(finding: Finding, findings: list[Finding], anatomy: list[Anatomy], sentence: int) -> Finding:
-    """ "Läsion der Leber, 29 mm, V. a. Metastase": the guess has the place and the size of what it explains."""
+def same_thing(finding: Finding, findings: list[Finding], sentence: int, *, explains: bool) -> Finding:
+    """ "Läsion der Leber, V. a. Metastase": the guess lies where the thing lies that it explains."""
     explained = findings[-1] if findings and findings[-1].sentence == sentence else None
-    if (
-        explained is None
-        or explained.name not in _GENERIC
-        or explained.state != finding.state
-        or finding.certainty != "uncertain"
-        or explained.certainty == "uncertain"
-        or finding.measurements
-    ):
+    guess = explains or finding.certainty == "uncertain"
+    if explained is None or not guess or explained.state != finding.state or finding.anatomy:
         return finding
-    own = {name for i in finding.anatomy for name in anatomy[i].classes}
-    its = {name for i in explained.anatomy for name in anatomy[i].classes}
+    if explained.certainty == "uncertain" and explained.name not in _GENERIC:
+        return finding  # one guess does not explain the other
     return dataclasses.replace(
         finding,
-        anatomy=explained.anatomy if not own or (its and its <= own) else finding.anatomy,
+        anatomy=explained.anatomy,
         side=finding.side or explained.side,
-        measurements=explained.measurements,
         rules=(*finding.rules, "explains"),
     )
+
+
+_GENERIC = frozenset(("lesion", "mass", "nodule", "opacity", "tumor"))
 
 
 def lesion_of(one: Stated, finding: Finding, anatomy: list[Anatomy]) -> Anatomy:

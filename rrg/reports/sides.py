@@ -1,5 +1,6 @@
 """The patient's side that a word of a sentence belongs to."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rrg.records import Lang, Side
@@ -79,6 +80,16 @@ def side_of(words: Words, lang: Lang, first: int, last: int, sides: list[SideWor
     return _before(words, lang, first, table) or _behind(words, lang, last, table)
 
 
+def side_places(words: Words, lang: Lang, first: int, last: int, sides: list[SideWord]) -> list[int]:
+    """The words of side right before or behind the phrase that it takes its side from."""
+    table = {word.at: word.side for word in sides}
+    if _before(words, lang, first, table) is not None:
+        return [max(at for at in table if at < first)]
+    if _behind(words, lang, last, table) is not None:
+        return [min(at for at in table if at >= last)]
+    return []
+
+
 def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tuple[Side, str] | None:
     passed = 0
     i = first - 1
@@ -91,6 +102,7 @@ def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tup
                 and key not in ("li", "re", "bds", "lks", "rts")
                 and i < first - 1
                 and passed
+                and _follows_noun(words, i)
             ):
                 return None
             return _joined(words, i, table), "side:before"
@@ -104,6 +116,11 @@ def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tup
         passed += 1
         i -= 1
     return None
+
+
+def _follows_noun(words: Words, i: int) -> bool:
+    """ "Niere rechts kleine Zyste": the side belongs to the noun in front of it, not to what comes."""
+    return i > 0 and words.raw[i - 1][0].isupper() and words.keys[i - 1] not in _STOP
 
 
 def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
@@ -144,11 +161,71 @@ def _closes(words: Words, i: int) -> bool:
 
 
 def clause_side(words: Words, first: int, last: int, sides: list[SideWord]) -> Side | None:
-    """The only side that is named in the part of the sentence (between commas and semicolons) around the phrase."""
+    """The only side that is named in the part of the sentence (between commas and semicolons) around the phrase.
+
+    A part that only names a side is the title of the next: "On the right, the carotid artery is normal".
+    """
     start, end = first, last
     while start > 0 and words.raw[start - 1] not in ",;:":
         start -= 1
     while end < len(words.raw) and words.raw[end] not in ",;:":
         end += 1
     found = {word.side for word in sides if start <= word.at < end}
+    if not found and start > 0 and words.raw[start - 1] in ",:":
+        title = start - 1
+        while title > 0 and words.raw[title - 1] not in ",;:":
+            title -= 1
+        spoken = [i for i in range(title, start - 1) if words.keys[i] not in _TITLE_WORDS]
+        named = {word.at: word.side for word in sides}
+        if spoken and all(i in named for i in spoken):
+            found = {named[i] for i in spoken}
     return found.pop() if len(found) == 1 else None
+
+
+_TITLE_WORDS = word_set("on the auf der seite hand side in an auch also")
+
+
+class Around(NamedTuple):
+    """The places of a finding."""
+
+    sides: Sequence[Side | None]
+    carried: bool
+    """They stand in an earlier clause: "Nieren unauffällig, rechts mit Zyste"."""
+
+
+def finding_side(
+    words: Words,
+    lang: Lang,
+    first: int,
+    last: int,
+    around: Around,
+    sides: list[SideWord],
+    free: list[SideWord],
+    *,
+    alone: bool,
+) -> Side | None:
+    """The side of a finding: its own word, else that of its places, else the only one of its clause.
+
+    `free`: the words of side that belong to no structure. `alone`: the sentence states no other finding.
+    """
+    if (own := side_of(words, lang, first, last, sides)) is not None:
+        return own[0]
+    clause = clause_side(words, first, last, free) if free else None
+    if around.carried and clause is not None:
+        return clause
+    known = set(around.sides)
+    if known:
+        return None if None in known else known.pop() if len(known) == 1 else "both"
+    if not free:
+        return None
+    whole = {word.side for word in free}
+    if clause is None and len(whole) == 1 and (alone or _goes_on(words, first)):
+        return whole.pop()
+    return clause
+
+
+def _goes_on(words: Words, at: int) -> bool:
+    """ "..., mit kleinem Erguss", "..., with a small effusion": the clause goes on with the side of the one before."""
+    while at > 0 and words.raw[at - 1] not in ",;:":
+        at -= 1
+    return at > 1 and words.raw[at - 1] == "," and words.keys[at] in ("mit", "with", "ohne", "without")
