@@ -7,6 +7,7 @@ from . import _llm
 from . import _options as opt
 from . import _report_input as given
 from . import _report_options as more
+from . import _report_phi as masked
 
 
 @opt.streaming
@@ -22,6 +23,9 @@ def command(
     unmatched: given.Unmatched = given.UnmatchedChoice.ERROR,
     index: given.HeaderIndex = None,
     key_file: opt.KeyFile = None,
+    phi: masked.Phi = masked.PhiChoice.MASK,
+    phi_known: masked.PhiKnown = None,
+    phi_map: masked.PhiMap = True,
     engine: more.EngineOption = more.Engine.RULES,
     rules: more.Rules = None,
     coverage: more.Coverage = None,
@@ -36,7 +40,7 @@ def command(
     """Find in reports what they say: sections, structures, findings, sizes, and the slices they point at.
 
     Each study of slice records (or, with --index, of the index) gets the records of its reports. Without either:
-    --unmatched keep < /dev/null. Names and dates in the text are not masked yet: give pseudonymised reports only.
+    --unmatched keep < /dev/null. Names, dates and numbers in the text are masked by rules (--phi), which miss some.
 
     Example:  rrg parse-reports slices.jsonl --reports demo/reports > facts.jsonl
     """
@@ -66,5 +70,8 @@ def command(
         coverage=coverage,
         engine=engine.value,
         llm=llm,
+        phi=phi.value,
+        phi_known=phi_known,
+        phi_map=phi_map,
     )
     run_parsing(task, io)

@@ -56,9 +56,9 @@ def places_of(text: str) -> Iterator[Spot]:
         if match["strong"] is None and not _street_word(match.group()):
             continue
         yield Spot(_street_start(match), match.start() + len(match.group().rstrip(" ,\n")), "address.street")
-        town = _STREET_TOWN.match(text, match.end())
-        if town and (is_town(town["town"]) or not seems_word(town["town"].split("-")[0])):
-            yield Spot(*town.span("town"), "address.town")
+        behind = _STREET_TOWN.match(text, match.end())
+        if behind and (is_town(behind["town"]) or not seems_word(behind["town"].split("-")[0])):
+            yield Spot(*behind.span("town"), "address.town")
     for pattern, rule in (
         (_ENGLISH_STREET, "address.street"),
         (_US_POST, "address.post"),

@@ -23,6 +23,7 @@ from rrg.reports.coverage import Gathering
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import Decision
 from rrg.reports.llm_run import closing, reader_of
+from rrg.reports.phi_run import Watch, phi_of, recorded
 from rrg.reports.settings import Settings
 from rrg.reports.sources import Where, digest
 from rrg.reports.sources_columns import columns_of
@@ -52,6 +53,10 @@ class Task:
     llm: LlmOptions
     engine: str
     """``rules`` or ``llm``."""
+    phi: str
+    """``mask``, ``fail`` or ``off``."""
+    phi_known: Path | None
+    phi_map: bool
 
 
 def run_parsing(task: Task, io: Io) -> None:
@@ -65,8 +70,11 @@ def run_parsing(task: Task, io: Io) -> None:
     table = link_table(where.link)
     gathered = Gathering(task.coverage, resume=io.resume)
     reader = reader_of(task.llm, where, wanted=task.engine == "llm")
+    phi = phi_of(task.phi, task.phi_known, task.key_file, where.key, maps=task.phi_map)
+    watch = Watch(phi)
     settings = Settings(
         where=where,
+        phi=phi,
         llm=reader.settings,
         rules=task.rules,
         coverage=gathered.folder,
@@ -86,19 +94,21 @@ def run_parsing(task: Task, io: Io) -> None:
             "image_number": task.image_number,
             **({} if decisions is None else {"readings": {each.kind: each.reading for each in decisions}}),
             **reader.options,
+            **recorded(phi)[0],
         }
         inputs = {"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where)}
+        inputs |= recorded(phi)[1]
         inputs |= {"studies": known} if (known := linking.plan_digest(plan)) else {}
         inputs |= {"link": linking.table_digest(table)} if table is not None else {}
         run = make_run(COMMAND, options, inputs={**inputs, **reader.inputs})
         left = linking.Reports(settings, io, task.unmatched, parse_alone)
-        tail = closing(reader, left.tail)
+        tail = watch.closing(closing(reader, left.tail))
         with gathered:
             if opened is not None:
                 items = indexed_items(opened, settings, left, io.has)
-                run_items(functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail)
+                run_items(functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail, made=watch.made)
             step = functools.partial(parse_study, settings=settings)
-            run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail)
+            run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail, made=watch.made)
 
 
 def _plan(opened: Index | None, io: Io, where: Where) -> linking.Plan:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rrg.llm_settings import LlmSettings
 from rrg.reports.clinic import Clinic
 from rrg.reports.link import Decision
+from rrg.reports.phi import Phi
 from rrg.reports.sources import Where
 
 
@@ -14,6 +15,8 @@ class Settings:
 
     where: Where
     """The reports, and the key of the pseudonyms."""
+    phi: Phi | None = None
+    """What becomes of names and dates in the text; None: they stay."""
     rules: Clinic | None = None
     """A clinic's own words and patterns."""
     llm: LlmSettings | None = None

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from rrg.errors import RecordError
@@ -20,6 +21,9 @@ from rrg.reports.link import resolve_all
 from rrg.reports.linking import Reports, index_names, names_of, only_here, reports_of
 from rrg.reports.llm_facts import checked
 from rrg.reports.parse import parse
+from rrg.reports.phi import Masked, masked_or_refused
+from rrg.reports.phi_map import write_map
+from rrg.reports.phi_run import names_for
 from rrg.reports.settings import Settings
 from rrg.reports.several import FLAG as SEVERAL
 from rrg.reports.several import reports_in
@@ -41,7 +45,7 @@ def parse_entry(at: int, slices: Sequence[Slice | Listed], settings: Settings) -
     entry = index(settings.where).entries[at]
     study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
     try:
-        sources = _written(at, entry, settings)
+        sources = [_masked(each, at, slices, settings) for each in _written(at, entry, settings)]
     except RecordError as error:
         yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
         return
@@ -60,6 +64,9 @@ def _parse_text(at: int, source: "_Source", slices: Sequence[Slice | Listed], se
     study, patient = (slices[0].study, slices[0].patient) if slices else (None, None)
     try:
         report = _draft(entry, source, settings, study, patient)
+        if source.masked is not None and settings.phi is not None and settings.phi.maps:
+            places = source.masked.places
+            write_map(Path(settings.phi.maps), report.id, places, source_sha256=source.sha256)
         report = _resolved(report, at, slices, settings)
     except RecordError as error:
         yield error_record(error, COMMAND, f"report/{entry.id}", study=study, patient=patient)
@@ -85,6 +92,17 @@ class _Source(NamedTuple):
     number: int = 0
     """Zero-based, where the file holds several."""
     flags: tuple[str, ...] = ()
+    masked: Masked | None = None
+    """Where its text was masked."""
+
+
+def _masked(source: _Source, at: int, slices: Sequence[Slice | Listed], settings: Settings) -> _Source:
+    """Without what identifies somebody, before anything else reads it. Raises RecordError(E_PHI) under ``fail``."""
+    if settings.phi is None:
+        return source
+    names = names_for(settings.phi, settings.where, at, slices)
+    masked = masked_or_refused(source.text, settings.phi, settings.where.key, names)
+    return source._replace(text=masked.text, masked=masked)
 
 
 def _written(at: int, entry: Entry, settings: Settings) -> list[_Source]:
@@ -119,6 +137,7 @@ def _draft(entry: Entry, source: _Source, settings: Settings, study: str | None,
         lexicon=lexicon_version(),
         status=entry.standing if entry.standing in ("preliminary", "final", "corrected") else None,
         flags=source.flags,
+        phi=None if source.masked is None else source.masked.ledger,
     )
 
 
@@ -146,6 +165,8 @@ def _counts(report: Report) -> Iterator[Count]:
         yield Count(f"references.by_{reading}", n)
     for flag in report.flags:
         yield Count(f"report.{flag}")
+    for rule, n in sorted((report.phi or {}).items()):
+        yield Count(f"phi.{rule}", n)
 
 
 def _all_of(task: tuple[int, Settings]) -> list[Made]:
