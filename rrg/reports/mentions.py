@@ -16,6 +16,9 @@ _LONGEST_WORD = 80
 """Letters; a longer one is noise."""
 _AFTER_OPERATION = frozenset(("clip", "clips", "defect", "scar", "scars", "changes", "bed", "site", "stump"))
 _PARTLY = frozenset(("partial", "subtotal", "partielle", "partieller", "subtotale", "subtotaler", "inkomplette"))
+_JOINED = frozenset(("und", "and", "u", "sowie"))
+PAIR = 2
+"""Words between two structures that share a side, at most: "- und"."""
 _MIDLINE = ("vertebrae", "intervertebral_discs", "spinal_cord")
 """Begin of names of structures that a word of side behind them does not halve: "Spondylarthrose L4 links"."""
 _NOT_THE_STRUCTURE = ("arteri", "vene", "gefaess", "gang", "sonde", "katheter", "transplant", "werte", "funktion")
@@ -145,13 +148,24 @@ def mentions_of(
 def _by_clause(words: Words, lang: Lang, mention: Mention, others: list[Mention], sides: list[SideWord]) -> Mention:
     """With the side that its clause names, where that side belongs to no other mention."""
     names = mention.classes
-    if mention.side is not None or len({LABELS[name].side for name in names} - {None}) < 2:
+    if mention.side is not None or len({LABELS[name].side for name in names} - {None}) < PAIR:
         return mention
     side = clause_side(words, mention.first, mention.last, free_sides(words, lang, sides, others))
+    side = side or _shared_side(words, mention, others)
     if side is None:
         return mention
     kept = tuple(name for name in names if side == "both" or LABELS[name].side in (side, None))
     return mention._replace(classes=kept, side=side, rule=f"{mention.rule}+side:clause")
+
+
+def _shared_side(words: Words, mention: Mention, others: list[Mention]) -> Side | None:
+    """ "Ober- und Mittellappen rechts", "linke Niere und Nebenniere": one side for both."""
+    for other in others:
+        first, last = sorted((mention, other), key=lambda each: each.first)
+        between = words.keys[first.last : last.first]
+        if other.side is not None and 1 <= len(between) <= PAIR and any(key in _JOINED for key in between):
+            return other.side
+    return None
 
 
 def free_sides(words: Words, lang: Lang, sides: list[SideWord], others: Sequence[Mention]) -> list[SideWord]:

@@ -2,32 +2,48 @@
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from rrg.records import Lang, Section, Span
 from rrg.reports.language import detect
 from rrg.reports.lexicon import forms, rows
 
-_BODY_PARTS = r"""(?:\s+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\])){0,6}"""
+_BODY_PARTS = (
+    r"""(?:[ \t]+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\])){0,6}"""
+)
+_BULLET = re.compile(r"(?:[ \t]*(?:[-–*•·>+▪●○◦]|\(?\d{1,2}[.)]|\(?[a-z]\))(?=[ \t]|(?<=[•·▪●])))?\s*")
+"""The mark of a list item is no content."""
 LEAST_EVIDENCE = 3
 """A section has a language of its own when it has this many words of it and twice as many as of the other."""
 
 
+class Headings(NamedTuple):
+    """What headings look like."""
+
+    strict: re.Pattern[str]
+    """With a colon or a dash behind, or alone on a line."""
+    loose: re.Pattern[str]
+    """At the start of a line, with a capital behind: "Befund Leber unauffällig."."""
+    table: dict[str, tuple[str, str]]
+    """Form -> (kind, language)."""
+
+
 @cache
-def headings() -> tuple[re.Pattern[str], dict[str, tuple[str, str]]]:
-    """The pattern of a heading, and form -> (kind, language)."""
+def headings() -> Headings:
+    """Patterns of headings, and what they mean."""
     table: dict[str, tuple[str, str]] = {}
     for kind, lang, field in rows("sections.tsv"):
         for form in forms(field):
             table[" ".join(form.lower().split())] = (kind, lang)
     names = sorted(table, key=len, reverse=True)
     name = "|".join(re.escape(each).replace(r"\ ", r"[ ]+") for each in names)
-    pattern = (
-        r"(?P<line>^[ ]*(?:[-*•>#\d.)]{1,4}[ ]+)?\*{0,2}(?P<prefix>(?:CT|MRT?|MR|Rö|US|PET)[- ])?"
-        rf"(?P<name>{name})(?P<extra>{_BODY_PARTS})\*{{0,2}}[ ]*(?P<colon>:(?!\d)|(?=\n|\Z)|[ ]+[-–][ ]+))"
+    strict = (
+        r"(?P<line>^[ \t]*(?:[-*•>#\d.)=_]{1,4}[ ]+)?[*_]{0,2}(?P<prefix>(?:CT|MRT?|MR|Rö|US|PET)[- ])?"
+        rf"(?P<name>{name})(?P<extra>{_BODY_PARTS})[*_]{{0,2}}[ \t]*(?P<colon>:(?!\d)|(?=\n|\Z)|[ ]+[-–][ ]+))"
         rf"|(?P<inline>(?:(?<=[.?!:;][ ])|(?<=[.?!:;][ ][ ]))(?P<name2>{name})[ ]*:(?!\d))"
     )
-    return re.compile(pattern, re.IGNORECASE | re.MULTILINE), table
+    loose = rf"^[ \t]*(?P<name>(?i:{name}))[ \t]+(?=[A-ZÄÖÜ])"
+    return Headings(re.compile(strict, re.IGNORECASE | re.MULTILINE), re.compile(loose, re.MULTILINE), table)
 
 
 def _is_heading(match: re.Match[str]) -> bool:
@@ -40,20 +56,40 @@ def _is_heading(match: re.Match[str]) -> bool:
     return not match["extra"]  # alone on its line
 
 
-def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
-    """The sections in order. Text before the first heading, or without any heading, is a ``body``."""
-    pattern, table = headings()
-    marks: list[tuple[Span, str]] = []
-    for match in pattern.finditer(text):
+def _marks(text: str) -> list[tuple[Span, str]]:
+    """Headings in order: their span with the colon, and the kind of section."""
+    known = headings()
+    marks: dict[int, tuple[Span, str]] = {}
+    colons = False
+    for match in known.strict.finditer(text):
         if _is_heading(match):
             word = " ".join((match["name"] or match["name2"]).lower().split())
             start = match.start("prefix") if match["prefix"] else match.start("name" if match["name"] else "name2")
-            marks.append(((start, match.end()), table[word][0]))
+            marks[start] = (start, match.end()), known.table[word][0]
+            colons = colons or match["inline"] is not None or bool(match["colon"].strip())
+    if not colons:
+        # who writes colons writes them everywhere; one line alone that begins like a heading is a sentence
+        loose = {
+            match.start("name"): (match.span("name"), known.table[" ".join(match["name"].lower().split())][0])
+            for match in known.loose.finditer(text)
+            if match["name"][:1].isupper() and match.start("name") not in marks
+        }
+        kinds = {kind for _, kind in (*marks.values(), *loose.values())}
+        if len(kinds) > 1:
+            marks |= loose
+    return [marks[start] for start in sorted(marks)]
+
+
+def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
+    """The sections in order. Text before the first heading, or without any heading, is a ``body``."""
+    marks = _marks(text)
     found: list[Section] = []
 
     def add(kind: Any, start: int, end: int, heading: Span | None) -> None:
         content = text[start:end]
         first = start + len(content) - len(content.lstrip())
+        if heading is not None and (bullet := _BULLET.match(text, first, end)) is not None:
+            first = bullet.end()
         last = start + len(content.rstrip())
         if first >= last:
             first = last = min(start, end)

@@ -10,7 +10,16 @@ from rrg.reports.words import word_set
 
 _STOP = re.compile(r"[.!?]+[\"”“'»)\]]*(?=\s|\Z)|(?<=[a-zäöüß]{3})\.(?=[A-ZÄÖÜ][a-zäöüß]{2})|;[ ]*(?=\n)")
 _LAST_WORD = re.compile(r"[^\s.(\[/,;:-]+\Z")
-_BULLET = re.compile(r"[ ]*(?:[-–*•·>+▪●○◦]|\d{1,2}[.)]|[a-z]\))[ ]+|[ ]*[•·▪●]")
+_BULLET = re.compile(r"[ \t]*(?:[-–*•·>+▪●○◦]|\(?\d{1,2}[.)]|\(?[a-z]\))[ \t]+|[ \t]*[•·▪●]")
+_OPEN_END = word_set(
+    """der die das des dem den ein eine einer eines einem einen kein keine keiner keines keinem keinen und oder sowie
+    bzw mit ohne von vom zum zur bei beim in im an am auf aus nach vor über unter gegenüber bis als wie ist sind wird
+    sich the a an of and or no not with without in on at to from by for is are was were has have which that"""
+)
+"""Words that no sentence ends with: the next line goes on."""
+_INITIALS = re.compile(r"(?:\b[A-Za-zÄÖÜäöü]\.\s?){1,2}\b[a-zäöü]\.\Z")
+_ADJECTIVE = re.compile(r"[a-zäöüß]{3,}(?:e|es|em)|[a-zäöüß]{5,}ter")
+"""A small word with the ending of an attribute: its noun stands on the next line."""
 LONGEST = 3000
 """Characters. Longer ones are tables or noise: they are cut at a space, so that time grows with the text only."""
 _FILLED_LINE = 50
@@ -56,6 +65,8 @@ def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
+    if (bullet := _BULLET.match(text, start, end)) is not None and bullet.end() < end:
+        start = bullet.end()
     while start < end and (text[start].isspace() or text[start] in "•·▪●"):
         start += 1
     while start < end and text[end - 1].isspace():
@@ -93,8 +104,13 @@ def _hard_break(line: str, following: str, widest: int, lang: Lang) -> bool:
         return True
     if tail[-1] in ":.!?;":
         found = _LAST_WORD.search(tail[:-1]) if tail[-1] == "." else None
+        if _INITIALS.search(tail[-12:]):
+            return False  # "Z. n.", "V. a."
         return found is None or lexicon(lang).abbreviations.get(found.group()) != "inner"
     if tail[-1] in ",-(/" or following.lstrip()[0].islower():
+        return False
+    last_word = tail.rsplit(maxsplit=1)[-1]
+    if last_word.lower() in _OPEN_END or (lang == "de" and _ADJECTIVE.fullmatch(last_word) and following[:1].isupper()):
         return False
     next_word = following.split(maxsplit=1)[0]
     shortened = _MASKED_WIDTH * len(_MASKED.findall(line))
