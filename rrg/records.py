@@ -399,7 +399,7 @@ class Report:
     rewrites: tuple[Rewrite, ...] = ()
     status: Literal["preliminary", "final", "corrected"] | None = None
     """As the source says (HL7 OBR-25, FHIR status); None where it does not."""
-    phi: Mapping[str, int] | None = None
+    phi: Mapping[str, int] | None = field(default=None, hash=False)
     """What was masked: rule -> number of places. None: masking was off."""
     engine: str = "rules"
     """``rules``, or ``rules+llm:`` and the model."""
