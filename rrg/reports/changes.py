@@ -27,6 +27,7 @@ _NO_ADJECTIVE = word_set(
 _AND = frozenset(("und", "and", "sowie", "or", "oder", "bzw"))
 _ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
 _NO_COUNT = frozenset(("grad", "typ", "stadium", "grade", "type", "stage", "segment", "nr", "no"))
+_THAN = frozenset(("als", "geworden", "wie"))
 _BUT = frozenset(("aber", "jedoch", "but", "however"))
 FAR = 6
 """Words between a describing word and its finding, at most."""
@@ -62,16 +63,24 @@ def hits_of(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     return found
 
 
-def compares(one: Stated, hits: Sequence[Hit]) -> bool:
-    """ "has enlarged": the word compares, and is no finding of its own."""
-    return one.name in ("enlargement", "progression") and any(
+def compares(words: Words, one: Stated, hits: Sequence[Hit]) -> bool:
+    """ "has enlarged", "Progress der Metastasen": the word compares, and is no finding of its own."""
+    if one.name == "progression" and one.last < len(words.raw) and words.keys[one.last] in _TIES:
+        return True
+    return one.name == "enlargement" and any(
         hit.first <= one.first and one.last <= hit.last and hit.kind != "multiple" and hit.last - hit.first > 1
         for hit in hits
     )
 
 
 def changes_of(
-    words: Words, lang: Lang, hits: Sequence[Hit], stated: Sequence[Stated], denied: Sequence[bool]
+    words: Words,
+    lang: Lang,
+    hits: Sequence[Hit],
+    stated: Sequence[Stated],
+    denied: Sequence[bool],
+    *,
+    compared: bool,
 ) -> list[Change | None]:
     """The change of each finding. `denied`: findings in the scope of a negation ("kein Erguss mehr": resolved)."""
     found: list[Change | None] = [None] * len(stated)
@@ -81,15 +90,27 @@ def changes_of(
         if hit.kind == "multiple":
             continue
         change = cast(Change, hit.kind)
+        if not compared and _positive(words, hit, lang):
+            continue
         if any(one.first < hit.last and hit.first < one.last for one in stated):
             continue  # "progressive disease" is the finding itself
         for i in [i for i in _targets(words, lang, hit, stated) if found[i] is None]:
             found[i] = change
+    for i, lost in enumerate(denied):
+        if lost and found[i] != "resolved":
+            found[i] = None
     if lang == "de":
         for i, one in enumerate(stated):
             if found[i] is None and denied[i] and "mehr" in words.keys[one.last : one.last + 3]:
                 found[i] = "resolved"
     return found
+
+
+def _positive(words: Words, hit: Hit, lang: Lang) -> bool:
+    """ "kleiner Erguss", "größere Zyste": a size, not a change, in front of its noun."""
+    if lang != "de" or hit.last - hit.first > 1 or not words.keys[hit.first].startswith(("kleiner", "groesser")):
+        return False
+    return hit.last < len(words.raw) and words.raw[hit.last][0].isalpha() and words.keys[hit.last] not in _THAN
 
 
 def _targets(words: Words, lang: Lang, hit: Hit, stated: Sequence[Stated]) -> list[int]:
@@ -100,7 +121,8 @@ def _targets(words: Words, lang: Lang, hit: Hit, stated: Sequence[Stated]) -> li
     behind = _behind(words, hit, stated, preceding)
     if following is not None:
         at = stated[following].first
-        if _describes(words, hit.last, at) and not (predicate and behind):
+        title = words.raw[hit.last] in ":," and hit.first <= 1 and not preceding
+        if (_describes(words, hit.last, at) and not (predicate and behind)) or title:
             return _listed(words, stated, following)
         if _tied(words, hit.last, at):
             return _listed(words, stated, following)
@@ -114,7 +136,10 @@ def _targets(words: Words, lang: Lang, hit: Hit, stated: Sequence[Stated]) -> li
 def _describes(words: Words, start: int, end: int) -> bool:
     """Only describing words and sizes stand between."""
     return end - start <= FAR and all(
-        (words.keys[i] not in _NO_ADJECTIVE and words.raw[i] not in ";:.()") for i in range(start, end)
+        (words.keys[i] not in _NO_ADJECTIVE or words.keys[i] in _AND)
+        and words.keys[i] not in _ARTICLES
+        and words.raw[i] not in ",;:.()"
+        for i in range(start, end)
     )
 
 
@@ -133,11 +158,11 @@ def _behind(words: Words, hit: Hit, stated: Sequence[Stated], preceding: list[in
     if not preceding:
         return []
     last = stated[preceding[-1]]
-    crossed = 0
+    depth = 0
     for i in range(last.last, hit.first):
-        if words.raw[i] == ";":
+        depth += (words.raw[i] == "(") - (words.raw[i] == ")")
+        if words.raw[i] == ";" and depth <= 0:
             return []
-        crossed += words.raw[i] in ",:"
     found = [preceding[-1]]
     while found[0] > 0:
         left, right = stated[found[0] - 1], stated[found[0]]

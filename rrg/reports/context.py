@@ -120,6 +120,8 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
     rule = f"{UNSEEN}:{form}" if kind == "negation" and scope == "before" else f"{kind}:{form}"
     if kind == "other":
         reach = range(*other_end(hit, words, walls))
+    elif scope == "both":
+        reach = range(left_end(hit, words, walls), right_end(hit, words, walls, listed=True))
     elif scope == "before":
         reach = range(left_end(hit, words, walls), hit.first)
     elif scope == "near":
@@ -145,3 +147,23 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
             if earlier and made.prior[i] is None:
                 continue  # "war in der VU nicht abgrenzbar" says nothing against today
             column[i] = column[i] or rule
+
+
+_KNOWN = word_set(
+    """follow followup known bekannt bekannte bekannter bekanntes bekannten verlauf verlaufskontrolle kontrolle nach
+    lagekontrolle staging restaging surveillance nachsorge status zustand monitoring preoperative postoperative history
+    z re"""
+)
+
+
+def question_from(words: Words, *, in_question: bool) -> int:
+    """The word from which on a sentence asks; one past its end when it does not. Known things are not asked for."""
+    n = len(words.raw)
+    if n and words.raw[-1] == "?":
+        start = n - 1
+        while start > 0 and words.raw[start - 1] != ";":
+            start -= 1
+        if any(key in _KNOWN for key in words.keys[start:]) and "," in words.raw[start:]:
+            start = n - 1 - words.raw[::-1].index(",")
+        return start
+    return 0 if in_question and not any(key in _KNOWN for key in words.keys) else n

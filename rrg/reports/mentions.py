@@ -9,13 +9,15 @@ from rrg.records import Lang, Side, Span
 from rrg.reports.levels import Level
 from rrg.reports.lexicon import Lexicon, Meaning, lexicon, longest
 from rrg.reports.sides import SideWord, clause_side, side_of, side_places
-from rrg.reports.words import Words, unfolded
+from rrg.reports.words import Words, unfolded, word_set
 
 _SHORTEST_STEM = 4
 _LONGEST_WORD = 80
 """Letters; a longer one is noise."""
-_AFTER_OPERATION = frozenset(("clip", "clips", "defect", "scar", "scars", "changes", "bed", "site", "stump"))
-_PARTLY = frozenset(("partial", "subtotal", "partielle", "partieller", "subtotale", "subtotaler", "inkomplette"))
+_PARTLY = word_set(
+    """partial subtotal distal proximal hemi wedge sleeve segmental partielle partieller subtotale subtotaler distale
+    distaler inkomplette"""
+)
 _JOINED = frozenset(("und", "and", "u", "sowie"))
 PAIR = 2
 """Words between two structures that share a side, at most: "- und"."""
@@ -119,9 +121,6 @@ def mentions_of(
             last, meanings = match
             span = words.starts[i], words.ends[last - 1]
             meaning = _merged(meanings)
-            if meaning.gone and last < n and words.keys[last] in _AFTER_OPERATION:
-                i = last
-                continue  # "cholecystectomy clips"
             if meaning.gone and any(key in _PARTLY for key in words.keys[max(0, i - 2) : i]):
                 meaning = meaning._replace(gone=False)
             rule = "gone" if meaning.gone else "form"

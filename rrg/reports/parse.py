@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
 from rrg.reports.changes import changes_of, compares, counts_of, hits_of
 from rrg.reports.cited import Carry, reference_of
-from rrg.reports.context import Context, context_of
+from rrg.reports.context import Context, context_of, question_from
 from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
@@ -97,16 +97,17 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
     for i, mention in enumerate(mentions):
         if mention.classes:
             places_of[i] = len(into.anatomy)
-            into.anatomy.append(anatomy_of(mention, at, context, earlier_section, alone=not stated))
+            into.anatomy.append(anatomy_of(mention, at, context, alone=not stated))
     spoken = section.kind not in _NO_FINDINGS
     measured = _measured(text, span, words, atoms, context, at, earlier_section) if spoken else []
     into.measurements.extend(measured)
     if stated:
-        question = section.kind == "question" or text[span[1] - 1] == "?"
+        asked = question_from(words, in_question=section.kind == "question")
         hits = hits_of(words, lang, atoms)
-        stated = [one for one in stated if not compares(one, hits)]
+        stated = [one for one in stated if not compares(words, one, hits)]
         denied = [any(context.negated[one.first : one.last]) for one in stated]
-        changes = changes_of(words, lang, hits, stated, denied)
+        earlier = bool(context.compared) or any(context.prior)
+        changes = changes_of(words, lang, hits, stated, denied, compared=earlier)
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, [each.prior for each in measured])
@@ -118,7 +119,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             side = finding_side(words, lang, one.first, one.last, around, sides, free, alone=len(stated) == 1)
             if one.name == "effusion" and (side is not None or "pleura" in words.keys[: one.first]) and not where:
                 one = one._replace(name="pleural effusion")
-            told = Told(at, links, side, owned[i], changes[i], counts[i], question, earlier_section)
+            told = Told(at, links, side, owned[i], changes[i], counts[i], one.first >= asked, earlier_section)
             made = finding_of(one, told, context)
             made = same_thing(made, into.findings, at, explains=explains(words, one.first))
             into.findings.append(made)

@@ -23,7 +23,7 @@ _GONE_BY_NOW = ("resol", "cleared", "regredient", "nicht mehr", "no longer", "bi
 _WHY: dict[str, Literal["resected", "not_imaged"]] = {"resected": "resected", "not_imaged": "not_imaged"}
 
 
-def anatomy_of(mention: Mention, sentence: int, context: Context, earlier: bool, *, alone: bool) -> Anatomy:
+def anatomy_of(mention: Mention, sentence: int, context: Context, *, alone: bool) -> Anatomy:
     """`alone`: the sentence names no finding, so that "nicht abgrenzbar" speaks of the structure itself."""
     first, last = mention.first, mention.last
     rules = [mention.rule]
@@ -43,7 +43,7 @@ def anatomy_of(mention: Mention, sentence: int, context: Context, earlier: bool,
         classes=mention.classes,
         side=mention.side,
         negated=negated is not None,
-        prior=earlier or prior is not None,
+        prior=prior is not None,
         absent=cut or unseen or away is not None,
         absent_why=why,
         levels=mention.levels,
@@ -79,7 +79,7 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         span=one.span,
         sentence=told.sentence,
         name=one.name,
-        state="absent" if negated or one.rule == "denied" else "present",
+        state="absent" if negated or one.rule == "denied" or told.change == "resolved" else "present",
         certainty="uncertain" if uncertain or told.question else "certain",
         time="prior" if prior or told.earlier else "history" if history else "current",
         side=told.side,

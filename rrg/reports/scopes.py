@@ -53,7 +53,7 @@ def walls_of(words: Words, hits: list[Hit], atoms: bytearray) -> Walls | None:
         kind = trigger.kind
         if trigger.scope != "none" or kind == "comparison":
             any_scope = True
-            if trigger.scope in ("after", "near"):
+            if trigger.scope in ("after", "near", "both"):
                 walls.starts.setdefault(first, kind)
         if kind in ("end", "exception"):
             walls.hard[first] = 2 if words.keys[first] in _CAUSES else 1
@@ -119,7 +119,7 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
             depth -= 1
             if depth < 0:
                 return i
-        if walls.hard[i]:
+        if walls.hard[i] == 1 or (walls.hard[i] and kind != "history"):
             return i
         begins = walls.starts.get(i)
         if begins is not None and begins != kind and kind in ("history", "uncertain", *_GONE) and begins not in _GONE:
@@ -156,8 +156,9 @@ def left_end(hit: Hit, words: Words, walls: Walls) -> int:
     joined = False
     depth = 0
     i = hit.first - 1
-    if i >= 1 and words.raw[i] == ":" and hit.first - i == 1:
-        i -= 1  # "Pleuraerguss: nein"
+    while i >= 1 and hit.first - i <= 2 and words.raw[i].isalpha():
+        i -= 1
+    i = i - 1 if i >= 1 and words.raw[i] == ":" else hit.first - 1  # "Pleuraerguss: nein", "Erguss: beidseits nicht"
     while i >= 0:
         raw = words.raw[i]
         if raw == ")":
@@ -166,7 +167,7 @@ def left_end(hit: Hit, words: Words, walls: Walls) -> int:
             depth -= 1
             if depth < 0:
                 return i + 1
-        if walls.hard[i] == 1:
+        if walls.hard[i] == 1 and not (words.raw[i].isalpha() and i > 0 and words.keys[i - 1] in _CAUSES):
             return i + 1
         soft = walls.soft[i] if i < hit.first - 1 else 0  # "ist leer und nicht abgrenzbar" has one subject
         if soft == 1 and not joined:
