@@ -25,6 +25,9 @@ _NO_ADJECTIVE = word_set(
     oder or sowie but aber as than als since"""
 )
 _AND = frozenset(("und", "and", "sowie", "or", "oder", "bzw"))
+_ONE = ("solitaer", "solitar", "singulaer")
+_TIMES = ("monat", "woche", "jahr", "stunde", "minute", "tagen", "tage")
+_TIMES_EN = frozenset(("months", "weeks", "years", "days", "hours", "month", "week", "year", "phases", "views"))
 _ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
 _NO_COUNT = frozenset(("grad", "typ", "stadium", "grade", "type", "stage", "segment", "nr", "no"))
 _THAN = frozenset(("als", "geworden", "wie"))
@@ -207,9 +210,13 @@ def _count(words: Words, several: dict[int, Hit], one: Stated, first: int, start
         if (hit := several.get(i)) is not None:
             alone = hit.first > 0 and words.keys[hit.first - 1] in _ARTICLES
             return Count(None, multiple=not alone)
+        if key.startswith(_ONE):
+            return Count(1, multiple=False)
         number = _NUMBERS.get(key) or (int(raw) if raw.isdecimal() and _counts(words, i) else None)
         if number is not None:
             return Count(number, multiple=number > 1) if number <= MOST else Count(None, multiple=False)
+        if key.startswith(_TIMES) or key in _TIMES_EN:
+            break
         if raw in ";:.()" or raw == MASK or (key in _NO_ADJECTIVE and key not in _AND) or key in _ARTICLES:
             break
         passed += raw[0].isalpha()

@@ -58,6 +58,9 @@ _RIB = re.compile(
     r"|\b(?P<list5>(?:[Ff]ir|[Ss]econ|[Tt]hir|[Ff]our|[Ff]if|[Ss]ix|[Ss]even|[Ee]igh|[Nn]in|[Tt]en|[Ee]leven|[Tt]welf)"
     r"(?:st|d|th))\s+ribs?\b"
 )
+_RIB_COMPOUND = re.compile(
+    r"\b(?P<stem>Rippen)(?:serien)?fraktur(?:en)?\s+(?P<list6>\d{1,2}(?:\s*(?:-|–|/|,|und|bis)\s*\d{1,2})*)(?!\d|[.,]\d|\s*(?:mm|cm))"
+)
 _SPELLED = ["fir", "secon", "thir", "four", "fif", "six", "seven", "eigh", "nin", "ten", "eleven", "twelf"]
 _RIB_PART = re.compile(r"(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)")
 RIBS = 12
@@ -82,7 +85,12 @@ def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
             span = match.span()
             if any(span[0] < last and first < span[1] for first, last in taken):
                 continue
-            if rule == "rib":
+            if rule == "rib-compound":
+                parts = [part for part in match.groups() if part]
+                span = match.span("stem")
+                classes = _ribs(parts[-1])
+                named = tuple(dict.fromkeys(f"R{name.rpartition('_')[2]}" for name in classes))
+            elif rule == "rib":
                 classes = _ribs(next(part for part in match.groups() if part))
                 named = tuple(dict.fromkeys(f"R{name.rpartition('_')[2]}" for name in classes))
             else:
@@ -108,6 +116,7 @@ _PATTERNS = (
     (_SPELLED_LEVEL, "vertebra-spelled"),
     (_BARE, "level"),
     (_RIB, "rib"),
+    (_RIB_COMPOUND, "rib-compound"),
 )
 
 
@@ -123,10 +132,15 @@ def _spelled(match: re.Match[str]) -> tuple[str, ...]:
 
 def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang) -> bool:
     """Keep "L4/5" and "C5"; refuse T2 (sequence, TNM) and S1 (segment, series) without a word of the spine."""
-    before, after = text[start : match.start()], text[match.end() : end]
+    before, after = text[max(start, match.start() - 40) : match.start()], text[match.end() : min(end, match.end() + 40)]
     if match["word"]:
         return True
-    if _TNM.match(after) or re.search(r"\b(?:Hepatitis|Typ|Segment|Seg\.?|LK|Level|Vitamin|Station)\s*\Z", before):
+    if _ROOT_BEFORE.search(before) or _ROOT_AFTER.match(after):
+        return False
+    if _TNM.match(after) or re.search(
+        r"\b(?:Hepatitis|Typ|Segment|Seg\.?|LK|Level|Vitamin|Station|complement|Komplement\w*|Serum|factor|Faktor)\s*\Z",
+        before,
+    ):
         return False
     found = match["list"]
     if (
@@ -137,7 +151,30 @@ def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang)
         return True
     if found[0] == "C" and len(found) > 1:
         return True
-    return bool(_VERTEBRAL.search(before) or _AFTER.match(after))
+    return bool(_VERTEBRAL.search(before) or _AFTER.match(after) or _listed(text, match, start, end))
+
+
+def _listed(text: str, match: re.Match[str], start: int, end: int) -> bool:
+    """ "T6 and T7", "T1, T2 and T3": a list of thoracic levels that are not all names of MR sequences."""
+    first, last = match.start(), match.end()
+    if (behind := _LIST_ON.match(text, last, min(end, last + 60))) is not None:
+        last = behind.end()
+    window = text[max(start, first - 60) : first]
+    if (ahead := _LIST_BACK.search(window)) is not None:
+        first -= len(window) - ahead.start()
+    levels = _THORACIC.findall(text[first:last])
+    return len(levels) > 1 and any(int(level) > _SEQUENCES for level in levels) and not _TNM.match(text[last:end][:40])
+
+
+_LIST_ON = re.compile(r"(?:\s*(?:,|and|und|or|oder|&|sowie)\s*T[hH]?\s?\d{1,2}(?:\s*[-–/]\s*\d{1,2})?)+")
+_LIST_BACK = re.compile(r"(?:T[hH]?\s?\d{1,2}(?:\s*[-–/]\s*\d{1,2})?\s*(?:,|and|und|or|oder|&|sowie)\s*)+\Z")
+_THORACIC = re.compile(r"T[hH]?\s?(\d{1,2})")
+_SEQUENCES = 2
+"""T1 and T2 are weightings of MR as well."""
+_ROOT_BEFORE = re.compile(r"(?:[Ww]urzeln?|[Ss]pinalnerv\w*|nerve\s+roots?|\broots?)\s+\Z")
+_ROOT_AFTER = re.compile(
+    r"[\s-]*(?:nerve|roots?\b|Wurzel\w*|Nervenwurzel\w*|Spinalnerv|Syndrom|dermatom|radikul|radicul)", re.I
+)
 
 
 def _walk(region: str | None, listed: str) -> list[str]:

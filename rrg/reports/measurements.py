@@ -13,6 +13,35 @@ _SIZE = re.compile(
     rf"(?:\s*(?P<unit2>{_UNIT})?{_TIMES}(?P<c>{_NUMBER}))?|\s*(?P<range>-|–|bis|to)\s*(?P<high>{_NUMBER}))?"
     rf"[\s-]?(?P<unit>{_UNIT})(?![²³\w^/]|\s*(?:Hg|H2O|/))"
 )
+_DATE = r"(?:\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,2}/\d{4}|\[DATE\])"
+_EARLIER_BEFORE = re.compile(
+    r"(?:\b(?:zuvor|vormals|ehemals|früher|zuletzt|vorher|initial|damals|seinerzeit|ursprünglich|VU|Vor-?CT|Vor-?MRT|"
+    r"previously|formerly|prior|previous|initially|was|before|originally|earlier|last|vorbefundlich|Voruntersuchung)\b"
+    r"|\b(?:am|vom|on)\s+" + _DATE + r"(?:\s+noch)?)"
+    r"(?:\s*[:=]|\s+(?:noch|mit|bei|von|ca\.|about|measured|measuring|at|was|approximately|still|gemessen|etwa|max\.|bis|up|to))*"
+    r"\s*\Z",
+    re.IGNORECASE,
+)
+_EARLIER_AFTER = re.compile(
+    r"\s*(?:\([^()]*\)\s*)?(?:(?:on|in|at)\s+(?:the\s+)?(?:prior|previous|earlier|last)\b|previously\b|"
+    r"(?:in|bei)\s+(?:der|den)\s+(?:letzten\s+)?(?:VU|Vor\w+)|im\s+Vor-?\w+|(?:on|am|vom|im|in)\s+" + _DATE + ")",
+    re.IGNORECASE,
+)
+_FROM = re.compile(r"\b(?:von|from)\s+(?:vormals\s+|ehemals\s+|zuvor\s+|previously\s+)?\Z", re.IGNORECASE)
+_TO_NOW = re.compile(
+    r"\s*(?:\([^()]*\)\s*)?,?\s*(?:auf|to|now|jetzt|aktuell|currently)\s+(?:\w+\s+){0,2}\d", re.IGNORECASE
+)
+_CHANGED = re.compile(
+    r"\b(?:changed|increased|decreased|grown|enlarged|unchanged|up|down|smaller|larger)\s+from\s+\Z", re.I
+)
+_SECTION = re.compile(
+    r"\s*(?:dicke|dünne|starke|breite)?\s*(?:[Ss]chicht\w*|slices?\b|sections?\b|collimation|[Kk]ollimation|Rekonstruktion\w*|"
+    r"reconstructions?|reformats?|thick\s+(?:slices?|sections?)|Inkrement|increments?|intervals?\b)"
+)
+_THICKNESS = re.compile(
+    r"(?:[Ss]chicht(?:dicke|abstand|stärke)|[Ss]lice\s+(?:thickness|spacing)|[Kk]ollimation|[Cc]ollimation|Inkrement|"
+    r"increment)\s*(?:von|of|:|=)?\s*\Z"
+)
 _CM = 10.0
 LONGEST_MM = 2000.0
 """Longer than a patient: not a size of a finding."""
@@ -30,6 +59,10 @@ def measurements_of(text: str, start: int, end: int) -> Iterator[Measurement]:
                 values.append((match["b"], match["unit2"] or unit))
             if match["c"]:
                 values.append((match["c"], unit))
+        if _SECTION.match(text, match.end(), end) or _THICKNESS.search(
+            text[max(start, match.start() - 40) : match.start()]
+        ):
+            continue  # of the images, not of the patient
         mm = tuple(round(float(value.replace(",", ".")) * _factor(each), 4) for value, each in values)
         if all(0 < each <= LONGEST_MM for each in mm):
             yield Measurement(span=match.span(), value_mm=mm)
@@ -37,3 +70,14 @@ def measurements_of(text: str, start: int, end: int) -> Iterator[Measurement]:
 
 def _factor(unit: str) -> float:
     return _CM if unit[0] in "cCZz" else 1.0
+
+
+def is_earlier(text: str, span: tuple[int, int], start: int, end: int) -> bool:
+    """True when the words around a size of the sentence ``text[start:end]`` say that it was measured before."""
+    before = text[max(start, span[0] - 60) : span[0]]
+    if _EARLIER_BEFORE.search(before) or _CHANGED.search(before):
+        return True
+    after = text[span[1] : min(end, span[1] + 120)]
+    if _FROM.search(before) and _TO_NOW.match(after):
+        return True
+    return _EARLIER_AFTER.match(after) is not None

@@ -169,7 +169,12 @@ def _shared_side(words: Words, mention: Mention, others: list[Mention]) -> Side 
 
 def free_sides(words: Words, lang: Lang, sides: list[SideWord], others: Sequence[Mention]) -> list[SideWord]:
     """The words of side that belong to no mention by their place."""
-    taken = {at for other in others for at in side_places(words, lang, other.first, other.last, sides)}
+    taken = {
+        at
+        for other in others
+        if other.classes and other.side is not None
+        for at in side_places(words, lang, other.first, other.last, sides)
+    }
     return [side for side in sides if side.at not in taken]
 
 
@@ -215,12 +220,13 @@ def _sided(
     classes = meaning.classes
     two_sided = any(LABELS[name].side for name in classes) and len({LABELS[name].side for name in classes}) > 1
     one_sided = len({LABELS[name].side for name in classes}) == 1 and classes and LABELS[classes[0]].side
-    midline = bool(classes) and all(name.startswith(_MIDLINE) for name in classes)
+    named = classes == ("atrial_appendage_left",)  # its side is part of its name
+    midline = named or (bool(classes) and all(name.startswith(_MIDLINE) for name in classes))
     found = None if midline else side_of(words, lang, first, last, sides)
     if found is not None:
         side, how = found
         rule += f"+{how}"
-    elif one_sided:
+    elif one_sided and classes[0] != "atrial_appendage_left":
         side = LABELS[classes[0]].side
     elif meaning.both:
         side = "both"

@@ -11,7 +11,7 @@ from rrg.reports.context import Context, context_of, question_from
 from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
-from rrg.reports.measurements import measurements_of
+from rrg.reports.measurements import is_earlier, measurements_of
 from rrg.reports.mentions import Mention, free_sides, mentions_of
 from rrg.reports.places import explains, generic, places
 from rrg.reports.references import Found, references_of
@@ -110,7 +110,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         changes = changes_of(words, lang, hits, stated, denied, compared=earlier)
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
-        owned = sizes(words, stated, measured, [each.prior for each in measured])
+        owned = sizes(words, stated, measured, mentions)
         for i, one in enumerate(stated):
             where, carried = places(words, one, mentions, stated)
             around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
@@ -121,7 +121,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 one = one._replace(name="pleural effusion")
             told = Told(at, links, side, owned[i], changes[i], counts[i], one.first >= asked, earlier_section)
             made = finding_of(one, told, context)
-            made = same_thing(made, into.findings, at, explains=explains(words, one.first))
+            made = same_thing(made, into.findings, into.anatomy, at, explains=explains(words, one.first))
             into.findings.append(made)
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
@@ -149,7 +149,7 @@ def _measured(
     for each in measurements_of(text, *span):
         inside = within(words, each.span)
         if not any(atoms[i] for i in inside):
-            prior = earlier or any(context.prior[i] for i in inside)
+            prior = earlier or any(context.prior[i] for i in inside) or is_earlier(text, each.span, *span)
             found.append(dataclasses.replace(each, sentence=sentence, prior=prior))
     return found
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rrg.reports.findings import Stated
+from rrg.anatomy import LABELS
+from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
 from rrg.reports.words import Words, word_set
 
@@ -32,6 +33,7 @@ SELF_LOCATED = frozenset(
         "pleural plaque",
         "hemothorax",
         "atherosclerosis",
+        "artifact",
     )
 )
 """Findings whose name says where they are: a structure in front of them is not their place."""
@@ -53,11 +55,16 @@ _JOINERS = word_set(
 _AND = frozenset(("und", "and", "u", "sowie", "bzw", "oder", "or"))
 _CARRY = word_set(
     """mit ohne with without aber jedoch allerdings but however showing containing darin dort therein hierin dabei
-    links rechts left right beidseits bilaterally li re"""
+    links rechts left right beidseits bilaterally li re segment segmente segmenten unterpol oberpol"""
 )
 """Words of a clause that goes on with the structure of the one before: "Niere rechts schlank, links mit Zyste"."""
+_DENYING = word_set("kein keine keinen keiner keines ohne no without not nicht")
 _GENERIC = frozenset(("bone", "intervertebral_discs"))
-_EXPLAINS = word_set("consistent compatible keeping vereinbar passend entsprechend representing reflecting suggesting")
+_EXPLAINS = word_set(
+    """consistent compatible keeping vereinbar passend entsprechend representing reflecting suggesting diagnostic
+    typical
+    characteristic typisch charakteristisch"""
+)
 FAR = 12
 """Words between a finding and its place, at most."""
 
@@ -70,8 +77,20 @@ class Where(NamedTuple):
     """Taken from an earlier clause."""
 
 
+_FURTHER = word_set("weitere weiteren weiterer weiteres sonstige sonstigen other further additional another")
+_OF_ORGANS = frozenset(
+    (
+        *("calculus", "gallstone", "sludge", "hydronephrosis", "dilatation", "aneurysm", "dissection", "stenosis"),
+        *("thrombosis", "occlusion", "wall thickening", "steatosis", "cirrhosis", "enlargement", "atrophy"),
+        *("calcification", "plaque", "rupture", "edema", "compression fracture", "enhancement", "cholestasis"),
+    )
+)
+"""Findings of the structure that opens the sentence: "Aorta 19 mm, kein Aneurysma"."""
+
+
 def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Sequence[Stated]) -> Where:
     """The mentions that say where the finding is: the same word, else behind it, else before it, else the topic."""
+    mentions = [each._replace(classes=()) if each.gone else each for each in mentions]  # nothing is where nothing is
     if not mentions:
         return Where(())
     head = _head(stated, others)
@@ -84,19 +103,23 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
             found += [i for i in _behind(words, head, mentions, others) if i not in found]
             found += [i for i in _titles(words, stated, mentions) if i not in found]
         return Where(tuple(sorted(found)))
-    if behind := _behind(words, head, mentions, others):
-        return Where(tuple(behind))
-    if titles := _titles(words, stated, mentions):
-        return Where(tuple(titles))
+    behind = _behind(words, head, mentions, others)
     if stated.name in SELF_LOCATED:
-        return Where(())
+        return Where(tuple(behind))
+    titles = [i for i in _titles(words, stated, mentions) if i not in behind]
+    if behind or titles:
+        return Where(tuple(sorted((*titles, *behind))))
     before = [i for i, each in enumerate(mentions) if each.last <= stated.first]
     if not before:
         return Where(())
-    if _open(words, mentions[before[-1]].last, stated.first):
-        return Where(tuple(_joined_before(words, before[-1:], mentions)))
-    if _carries(words, mentions[before[-1]].last, stated.first):
-        return Where(tuple(_joined_before(words, before[-1:], mentions)), carried=True)
+    last = mentions[before[-1]]
+    if _open(words, last.last, stated.first):
+        further = any(words.keys[i] in _FURTHER for i in range(last.last, stated.first))
+        return Where(() if further else tuple(_joined_before(words, before[-1:], mentions)))
+    found = _joined_before(words, before[-1:], mentions)
+    opening = mentions[found[0]].first <= 1 and (stated.name in LESION_LIKE or stated.name in _OF_ORGANS)
+    if last.classes and _carries(words, last, stated.first, opening=opening):
+        return Where(tuple(found), carried=True)
     return Where(())
 
 
@@ -106,8 +129,8 @@ def explains(words: Words, at: int) -> bool:
 
 
 def generic(mention: Mention) -> bool:
-    """A structure without a class or of no certain place, that says nothing of the side: "bone", "disc"."""
-    return mention.side is None and set(mention.classes) <= _GENERIC
+    """A structure that says nothing of the side, because it has none or none is named: "bone", "liver"."""
+    return mention.side is None and len({LABELS[name].side for name in mention.classes}) <= 1
 
 
 def _unnumbered(mention: Mention) -> bool:
@@ -171,9 +194,12 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
             if not _open(words, at, mention.first):
                 break
             crossed = any(stated.last <= other.first < mention.first for other in others)
-            tied = any(key in _PLACING for key in between) or not between
-            if not tied or (crossed and not any(key in _JOINERS for key in between)):
+            bracket = words.raw[mention.first - 1] == "("
+            tied = any(key in _PLACING for key in between) or not between or bracket
+            if not tied or (crossed and not any(key in _AND for key in between)):
                 break
+            if any(key in _DENYING for key in between):
+                break  # "Karzinom, kein Hinweis auf hepatische Metastasen"
         found.append(i)
         at = mention.last
     return found
@@ -181,22 +207,45 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
 
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
-    if ":" not in words.raw[: stated.first]:
+    sign = ":" if ":" in words.raw[: stated.first] else "," if words.keys[0] in _PLACING else ""
+    if not sign or sign not in words.raw[: stated.first]:
         return []
-    colon = words.raw.index(":")
-    return [i for i, mention in enumerate(mentions) if mention.last <= colon] if colon <= FAR else []
+    title = words.raw.index(sign)
+    if sign == "," and not any(mention.last == title for mention in mentions):
+        return []  # "At C4/5, there is ..."
+    return [i for i, mention in enumerate(mentions) if mention.classes and mention.last <= title <= FAR]
 
 
 def _open(words: Words, start: int, end: int) -> bool:
     """No wall between two places: comma, semicolon, "aber"."""
-    return not any(words.raw[i] in ",;" or words.keys[i] in _WALLS for i in range(start, end))
+    return not any(
+        (words.raw[i] in ",;" and not _between_attributes(words, i)) or words.keys[i] in _WALLS
+        for i in range(start, end)
+    )
 
 
-def _carries(words: Words, start: int, end: int) -> bool:
-    """The clause of the finding goes on with the structure that ends before word `start`."""
+def _between_attributes(words: Words, i: int) -> bool:
+    """ "ein messender, spikulierter Rundherd": the comma stands between two adjectives of one noun."""
+    if not 0 < i < len(words.raw) - 2:
+        return False
+    left, right = words.raw[i - 1], words.raw[i + 1]
+    return all(word.islower() and word.endswith(_ENDINGS) for word in (left, right)) and words.raw[i + 2][0].isupper()
+
+
+_ENDINGS = ("e", "er", "es", "en", "em")
+
+
+def _carries(words: Words, mention: Mention, end: int, *, opening: bool) -> bool:
+    """The clause of the finding goes on with this structure. `opening`: it opens the sentence, as its subject."""
+    start = mention.last
     wall = end - 1
     while wall >= start and words.raw[wall] not in ",;" and words.keys[wall] not in _WALLS:
         wall -= 1
     if wall < start or ";" in words.raw[start:end] or end - start > 2 * FAR:
         return False
-    return any(key in _CARRY for key in words.keys[wall:end])
+    clause = words.keys[wall:end]
+    other_side = {"links": "left", "rechts": "right", "li": "left", "re": "right"}
+    named = {other_side.get(key, key) for key in clause} & {"left", "right"}
+    if named and mention.side in ("left", "right") and mention.side not in named:
+        return False  # "Nebenniere rechts schlank, links mit Adenom"
+    return opening or any(key in _CARRY for key in clause)

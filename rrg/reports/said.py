@@ -93,12 +93,18 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     )
 
 
-def same_thing(finding: Finding, findings: list[Finding], sentence: int, *, explains: bool) -> Finding:
+def same_thing(
+    finding: Finding, findings: list[Finding], anatomy: list[Anatomy], sentence: int, *, explains: bool
+) -> Finding:
     """ "Läsion der Leber, V. a. Metastase": the guess lies where the thing lies that it explains."""
     explained = findings[-1] if findings and findings[-1].sentence == sentence else None
     guess = explains or finding.certainty == "uncertain"
-    if explained is None or not guess or explained.state != finding.state or finding.anatomy:
+    if explained is None or not guess or explained.state != finding.state:
         return finding
+    own = {name.partition("_")[0] for i in finding.anatomy for name in anatomy[i].classes}
+    its = {name.partition("_")[0] for i in explained.anatomy for name in anatomy[i].classes}
+    if finding.anatomy and not (finding.side is None and own == its):
+        return finding  # but "mass of the upper lobe, likely lung cancer" is one
     if explained.certainty == "uncertain" and explained.name not in _GENERIC:
         return finding  # one guess does not explain the other
     return dataclasses.replace(

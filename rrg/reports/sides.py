@@ -1,5 +1,6 @@
 """The patient's side that a word of a sentence belongs to."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -56,8 +57,11 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
     table = _SIDES[lang]
     found = []
     for i, key in enumerate(words.keys):
-        side = table.get(key)
-        if side is None:
+        if key == ">" and (both := _more_on_one(words, i)) is not None:
+            found.append(SideWord(i, both))
+            continue
+        side = table.get(key) or (_inside(key) if lang == "de" and len(key) > _LONGEST_PLAIN else None)
+        if side is None or _no_side(words, i):
             continue
         abbreviated = key in ("li", "re", "lks", "rts", "lt", "rt", "bds", "bd")
         if abbreviated and key in ("re", "bd") and not _dotted(words, i):
@@ -66,6 +70,35 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
             continue
         found.append(SideWord(i, side))
     return found
+
+
+_LONGEST_PLAIN = 10
+"""Letters; longer German words may hold a side: "mediolinkslateral"."""
+_HOLDS = re.compile(
+    r"(?:medio|para|post|postero|antero|ventro|dorso|latero)*(links|rechts)(?:lateral|seit|beton|para|foram|basal|apik|konvex|"
+    r"dorsal|ventral|hemisph|tempor|front|pariet|okzip|cerebr|zereb|inguin|iliak|axill|pulmon|thorak|hil|kostal|med)"
+)
+_QUADRANTS = ("unterbauch", "oberbauch", "mittelbauch", "quadrant", "abdomen", "hemiabdomen", "flank")
+_OTHER_SIDES = frozenset(("r", "l", "re", "li", "rechts", "links", "right", "left"))
+
+
+def _inside(key: str) -> Side | None:
+    match = _HOLDS.match(key)
+    return None if match is None else "left" if match[1] == "links" else "right"
+
+
+def _more_on_one(words: Words, i: int) -> Side | None:
+    """ "R>L", "rechts > links": both."""
+    around = words.keys[i - 1 : i] + words.keys[i + 1 : i + 2]
+    return "both" if len(set(around)) > 1 and all(key in _OTHER_SIDES for key in around) else None
+
+
+def _no_side(words: Words, i: int) -> bool:
+    """A direction ("nach rechts", "to the right") or a quarter of the belly ("right lower quadrant")."""
+    before, after = words.keys[max(0, i - 2) : i], words.keys[i + 1 : i + 4]
+    if before[-1:] == ["nach"] or before == ["to", "the"]:
+        return True
+    return any(key.startswith(_QUADRANTS) for key in after[: 2 if after[:1] in (["upper"], ["lower"]) else 1])
 
 
 def _dotted(words: Words, i: int) -> bool:
@@ -148,6 +181,8 @@ def _behind(words: Words, lang: Lang, last: int, table: dict[int, Side]) -> tupl
         if i in table and words.keys[i] in ("bilaterally", "left", "right") and _closes(words, i):
             return table[i], "side:behind"
         return None
+    if i + 1 < n and words.keys[i] == "von" and i + 1 in table and words.keys[i + 1] in _BEHIND:
+        return table[i + 1], "side:behind"
     if i in table and words.keys[i] in _BEHIND:
         if i + 2 < n and words.keys[i + 1] in ("und", "sowie") and i + 2 in table and words.keys[i + 2] in _BEHIND:
             return ("both" if table[i] != table[i + 2] else table[i]), "side:behind"

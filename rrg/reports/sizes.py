@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rrg.records import Measurement
 from rrg.reports.findings import Stated
+from rrg.reports.mentions import Mention
 from rrg.reports.words import Words, word_set
 
 _SIZED = word_set(
@@ -19,23 +20,64 @@ _NO_ADJECTIVE = word_set(
 
 
 def sizes(
-    words: Words, stated: Sequence[Stated], measurements: Sequence[Measurement], prior: Sequence[bool]
+    words: Words, stated: Sequence[Stated], measurements: Sequence[Measurement], mentions: Sequence[Mention]
 ) -> list[list[Measurement]]:
     """The measurements of each finding: a size goes to the finding it stands with; earlier sizes go to none."""
     owned: list[list[Measurement]] = [[] for _ in stated]
-    for measurement, earlier in zip(measurements, prior, strict=True):
-        if earlier or not stated:
-            continue
+    for measurement in measurements:
         start, end = measurement.span
+        if measurement.prior or not stated or _distance(words, start, end):
+            continue
         following = next((i for i, one in enumerate(stated) if one.span[0] >= end), None)
         preceding = next((i for i in range(len(stated) - 1, -1, -1) if stated[i].span[1] <= start), None)
         if following is not None and (preceding is None or _leads(words, end, stated[following])):
+            if (
+                preceding is None
+                and not _leads(words, end, stated[following])
+                and _of_structure(words, start, mentions)
+            ):
+                continue
             if preceding is None and not _near_enough(words, end, stated[following]):
                 continue
             owned[following].append(measurement)
-        elif preceding is not None and not _another(words, stated[preceding].span[1], start):
+        elif preceding is not None and not (
+            _another(words, stated[preceding].span[1], start) or _moved(words, start, stated[preceding])
+        ):
             owned[preceding].append(measurement)
     return owned
+
+
+_FROM = word_set(
+    """above below from oberhalb unterhalb kaudal kranial distal proximal entfernt superior inferior deep to von vom
+    cranial caudal beyond away lateral medial"""
+)
+
+
+def _distance(words: Words, start: int, end: int) -> bool:
+    """ "3 cm above the carina": how far away, not how large."""
+    after = bisect.bisect_left(words.starts, end)
+    if words.keys[after : after + 1] == ["deep"]:
+        return False
+    return any(key in _FROM for key in words.keys[after : after + 1]) and words.keys[after : after + 2][-1:] != ["of"]
+
+
+def _of_structure(words: Words, start: int, mentions: Sequence[Mention]) -> bool:
+    """ "Aorta 19 mm, kein Aneurysma": the size of the structure itself."""
+    before = bisect.bisect_left(words.starts, start)
+    return any(mention.last == before for mention in mentions) or words.keys[max(0, before - 1) : before] in (
+        ["linke"],
+        ["rechte"],
+        ["links"],
+        ["rechts"],
+        ["left"],
+        ["right"],
+    )
+
+
+def _moved(words: Words, start: int, stated: Stated) -> bool:
+    """ "Spondylolisthesis um 6 mm": how far it moved."""
+    before = bisect.bisect_left(words.starts, start) - 1
+    return words.keys[before : before + 1] == ["um"] and stated.name not in ("midline shift", "shift")
 
 
 _ANOTHER = word_set(
@@ -55,6 +97,8 @@ def _words_between(words: Words, start: int, end: int) -> range:
 def _leads(words: Words, end: int, stated: Stated) -> bool:
     """ "12 mm große Zyste", "5-mm nodule": only describing words stand between."""
     between = _words_between(words, end, stated.span[0])
+    if words.keys[between.start : between.start + 1] == ["of"]:
+        return len(between) <= 3  # "7 mm of midline shift"
     if any(words.keys[i] in _SIZED for i in between[:2]):
         return not any(words.raw[i] in ",;" and words.keys[i + 1 : i + 2] == ["und"] for i in between)
     return len(between) <= 4 and all(
