@@ -11,11 +11,12 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from rrg.errors import RrgError, UsageError
+from rrg.pipe import Made
 from rrg.records import Report, Span
 from rrg.reports.findings import findings_of
 from rrg.reports.lexicon import Lexicon, lexicon, longest
@@ -46,6 +47,8 @@ _MEDICAL = re.compile(
     r"ruptur\w*|fraktur\w*|fracture[s]?|ödem\w*|edema|thromb\w*|fistel\w*|hernie[n]?|hernia[s]?|ulkus|ulcer)\Z",
     re.IGNORECASE,
 )
+
+Tail = Callable[[], Iterable[Made]]
 
 
 class Seen(NamedTuple):
@@ -137,13 +140,13 @@ def _known(lex: Lexicon, key: str) -> bool:
 # Gathering across processes
 
 
-def note(report: Report, folder: str) -> None:
-    """Put what is unknown in a report into the folder of this run. Texts that were not masked count as skipped."""
+def note(report: Report, spool: str) -> None:
+    """Put what is unknown in a report into the spool of this run. Texts that were not masked count as skipped."""
     line: dict[str, object] = {"report": report.id}
     if report.phi is not None:
         line["seen"] = [[kind, text, n] for (kind, text), n in sorted(unknown(report).items())]
     data = json.dumps(line).encode() + b"\n"
-    descriptor = os.open(Path(folder, f"{os.getpid()}.jsonl"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    descriptor = os.open(spool, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(descriptor, data)
     finally:
@@ -151,7 +154,7 @@ def note(report: Report, folder: str) -> None:
 
 
 class Gathering:
-    """A folder for `note`; when the ``with`` block ends its counts are written to a file (``-`` is stderr)."""
+    """A spool for `note`; at the end of the run its counts are written to a file (``-`` is stderr)."""
 
     def __init__(self, target: str | None, *, resume: bool) -> None:
         if target is not None and resume:
@@ -159,39 +162,41 @@ class Gathering:
                 "--coverage and --resume: reports of an earlier run would not be counted; give one of them"
             )
         self._target = target
-        self._folder = None if target is None else tempfile.TemporaryDirectory(prefix="rrg-coverage-")
+        self._file = None if target is None else tempfile.TemporaryFile(prefix="rrg-coverage-")  # noqa: SIM115
 
     @property
-    def folder(self) -> str | None:
-        """None: nothing is gathered."""
-        return self._folder.name if self._folder is not None else None
+    def spool(self) -> str | None:
+        """Path of the spool for all processes of this run; it has no name, so a killed run leaves nothing behind."""
+        return None if self._file is None else f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
 
-    def __enter__(self) -> "Gathering":
-        """Nothing to begin."""
-        return self
+    def closing(self, tail: Tail | None) -> Tail | None:
+        """`tail`, and then the table."""
+        if self._file is None or self._target is None:
+            return tail
+        file, target = self._file, self._target
 
-    def __exit__(self, *_: object) -> None:
-        """Merge, write, clean up."""
-        if self._folder is not None and self._target is not None:
-            with self._folder as folder:
-                _deliver(self._target, merged(Path(folder)))
+        def last() -> Iterable[Made]:
+            if tail is not None:
+                yield from tail()
+            file.seek(0)
+            _deliver(target, merged(file))
+
+        return last
 
 
-def merged(folder: Path) -> str:
+def merged(lines: Iterable[bytes]) -> str:
     """The table: kind, string, places, reports. The same whatever process saw which report."""
     places: Counter[Seen] = Counter()
     reports: Counter[Seen] = Counter()
     masked: dict[str, bool] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for line in lines:
-                body = json.loads(line)
-                if body["report"] in masked:
-                    continue
-                masked[body["report"]] = "seen" in body
-                for kind, text, n in body.get("seen", ()):
-                    places[Seen(kind, text)] += n
-                    reports[Seen(kind, text)] += 1
+    for line in lines:
+        body = json.loads(line)
+        if body["report"] in masked:
+            continue
+        masked[body["report"]] = "seen" in body
+        for kind, text, n in body.get("seen", ()):
+            places[Seen(kind, text)] += n
+            reports[Seen(kind, text)] += 1
     skipped = sum(not each for each in masked.values())
     rows = [f"# {len(masked) - skipped} reports; {skipped} were not masked and are not counted"]
     rows.append("kind\ttext\tplaces\treports")

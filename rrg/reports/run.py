@@ -77,7 +77,7 @@ def run_parsing(task: Task, io: Io) -> None:
         phi=phi,
         llm=reader.settings,
         rules=task.rules,
-        coverage=gathered.folder,
+        coverage=gathered.spool,
         image_number=task.image_number,
     )
     with _seekable(io, where) as io:
@@ -102,13 +102,14 @@ def run_parsing(task: Task, io: Io) -> None:
         inputs |= {"link": linking.table_digest(table)} if table is not None else {}
         run = make_run(COMMAND, options, inputs={**inputs, **reader.inputs})
         left = linking.Reports(settings, io, task.unmatched, parse_alone)
-        tail = watch.closing(closing(reader, left.tail))
-        with gathered:
-            if opened is not None:
-                items = indexed_items(opened, settings, left, io.has)
-                run_items(functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail, made=watch.made)
-            step = functools.partial(parse_study, settings=settings)
-            run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail, made=watch.made)
+        tail = gathered.closing(watch.closing(closing(reader, left.tail)))
+        if opened is not None:
+            items = indexed_items(opened, settings, left, io.has)
+            run_items(
+                functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail, made=watch.made
+            )
+        step = functools.partial(parse_study, settings=settings)
+        run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail, made=watch.made)
 
 
 def _plan(opened: Index | None, io: Io, where: Where) -> linking.Plan:

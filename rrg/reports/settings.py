@@ -22,7 +22,7 @@ class Settings:
     llm: LlmSettings | None = None
     """The language model that reads every sentence again."""
     coverage: str | None = None
-    """Folder in which `rrg.reports.coverage` gathers what the rules do not know."""
+    """File in which `rrg.reports.coverage` gathers what the rules do not know."""
     plan: str | None = None
     """File of `rrg.reports.linking.save`: what was found out of all studies before."""
     image_number: str = "auto"
