@@ -1,6 +1,6 @@
 """Where each place of a masked text stood in the text before: beside the key, for who may see both.
 
-``<key file>.d/reports/<two digits>/<report id>.json``: folder 0700, files 0600, whole or absent, the same bytes from
+``<key file>.d/reports/<two digits>/<report id>.map``: folder 0700, files 0600, whole or absent, the same bytes from
 every worker and shard. It holds offsets and names of rules only; the text itself stays where the hospital has it.
 """
 
@@ -34,7 +34,7 @@ def folder_of(key_file: Path) -> Path:
 
 def path_of(folder: Path, report_id: str) -> Path:
     """File of a report's map."""
-    return folder / report_id[:2] / f"{report_id}.json"
+    return folder / report_id[:2] / f"{report_id}.map"
 
 
 def write_map(folder: Path, report_id: str, places: Sequence[Place], *, source_sha256: str) -> None:
