@@ -29,10 +29,17 @@ def reference_of(
     context: Context,
     carry: Carry,
     earlier_section: bool,
+    behind_earlier: bool,
 ) -> list[Reference]:
     """The record of a reference; none for a series alone, which is only carried on."""
     inside = within(words, found.span)
-    prior = earlier_section or found.dated or any(context.prior[i] for i in inside) or _compared(words, context, inside)
+    prior = (
+        earlier_section
+        or behind_earlier
+        or found.dated
+        or any(context.prior[i] for i in inside)
+        or _compared(words, context, inside)
+    )
     series = found.series
     if carry.section != section:
         carry.series, carry.section = None, section

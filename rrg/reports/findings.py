@@ -19,17 +19,6 @@ NOTHING = "-"
 _AND = frozenset(("und", "oder", "bzw", "sowie", "noch", "and", "or", "nor"))
 
 
-_AT: dict[str, dict[str, str]] = {
-    "calculus": {"gallbladder": "gallstone"},
-    "enlargement": {"heart": "cardiomegaly"},
-}
-
-
-def name_at(name: str, classes: set[str]) -> str:
-    """The name of a finding at its place: a calculus of the gallbladder is a gallstone."""
-    return next((other for place, other in _AT.get(name, {}).items() if place in classes), name)
-
-
 class Stated(NamedTuple):
     """A finding in a sentence, before its context is known."""
 
@@ -38,6 +27,20 @@ class Stated(NamedTuple):
     last: int
     name: str
     rule: str
+
+
+_AT: dict[str, dict[str, str]] = {
+    "calculus": {"gallbladder": "gallstone"},
+}
+
+
+def name_at(one: Stated, key: str, classes: set[str]) -> str:
+    """The name of a finding at its place: a calculus of the gallbladder is a gallstone. `key`: its last word."""
+    if one.rule == "denied":
+        return one.name
+    if key.startswith("gestaut") and any(name.startswith("kidney") for name in classes):
+        return "hydronephrosis"
+    return next((other for place, other in _AT.get(one.name, {}).items() if place in classes), one.name)
 
 
 def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:

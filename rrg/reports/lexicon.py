@@ -28,6 +28,8 @@ FILES = (
 Trie = dict[str, Any]
 """Word -> Trie; the key "" holds the payloads of the phrase that ends here."""
 ADJECTIVE_ENDINGS = ("", "e", "er", "es", "en", "em")
+_SHORTENED = 8
+"""Letters of an abbreviation inside of a phrase, at most: "vergr. Lymphknoten"."""
 _EXACT = 4
 """A form of up to four capitals is compared as it stands: "LE" is an embolism, "le" is French."""
 
@@ -182,7 +184,7 @@ def _deeper(node: Trie, words: Words, i: int, best: tuple[int, list[Any]] | None
         if len(node) == 1:
             return best
     raw = words.raw
-    if i < len(raw) and (raw[i] == "-" or (raw[i] == "." and len(raw[i - 1]) <= _EXACT)):
+    if i < len(raw) and (raw[i] == "-" or (raw[i] == "." and len(raw[i - 1]) <= _SHORTENED)):
         i += 1
     if i >= len(raw):
         return best

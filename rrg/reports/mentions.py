@@ -133,7 +133,7 @@ def mentions_of(
             i += 1
             continue
         for part in compound(words.keys[i], lang):
-            if part.meaning is not None:
+            if part.meaning is not None and not any(each.finding == "catheter" for each in compound(words.keys[i], lang)):
                 span = part_span(words, i, part)
                 found.append(_sided(words, lang, span, i, i + 1, part.meaning, "compound", sides))
         cut = lang == "de" and i + 2 < n and words.raw[i + 1] == "-"

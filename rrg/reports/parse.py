@@ -114,10 +114,11 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         for i, one in enumerate(stated):
             where, carried = places(words, one, mentions, stated)
             around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
-            one = one._replace(name=name_at(one.name, {name for j in where for name in mentions[j].classes}))
+            one = one._replace(name=name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes}))
             links = tuple(places_of[j] for j in where if j in places_of)
             side = finding_side(words, lang, one.first, one.last, around, sides, free, alone=len(stated) == 1)
-            if one.name == "effusion" and (side is not None or "pleura" in words.keys[: one.first]) and not where:
+            chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
+            if one.name == "effusion" and chest and not links:
                 one = one._replace(name="pleural effusion")
             told = Told(at, links, side, owned[i], changes[i], counts[i], one.first >= asked, earlier_section)
             made = finding_of(one, told, context)
@@ -126,7 +127,8 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
     for reference in written:
-        into.references.extend(reference_of(reference, number, at, words, context, into.carry, earlier_section))
+        earlier = any(each.prior and _right_behind(words, each.span, reference.span) for each in measured)
+        into.references.extend(reference_of(reference, number, at, words, context, into.carry, earlier_section, earlier))
     prior = earlier_section or _only_prior(context, mentions, stated, written, words)
     into.sentences.append(Sentence(span=span, section=number, lang=lang, prior=prior))
 
@@ -134,10 +136,12 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
 def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> list[Mention]:
     """Without those inside of references, and those that only name a finding of another place."""
     elsewhere = [one.span for one in stated if one.name in _ELSEWHERE]
+    inside = [one.span for one in stated if one.last - one.first > 1]
     return [
         mention
         for mention in mentions
         if not any(atoms[mention.first : mention.last]) and not any(_overlap(mention.span, each) for each in elsewhere)
+        and not (mention.classes == ("bone",) and any(_overlap(mention.span, each) for each in inside))
     ]
 
 
@@ -152,6 +156,12 @@ def _measured(
             prior = earlier or any(context.prior[i] for i in inside) or is_earlier(text, each.span, *span)
             found.append(dataclasses.replace(each, sentence=sentence, prior=prior))
     return found
+
+
+def _right_behind(words: Words, size: Span, reference: Span) -> bool:
+    """ "noch 12 mm (Serie 4, Bild 58)": the reference stands with the size."""
+    between = range(within(words, size).stop, within(words, reference).start)
+    return len(between) <= 2 and all(words.raw[i] == "(" or words.keys[i] in ("on", "auf", "in") for i in between)
 
 
 def _overlap(a: Span, b: Span) -> bool:

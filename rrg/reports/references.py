@@ -31,7 +31,9 @@ _NEXT = (
 )
 _SEP = r"\s*(?:,?\s*(?:und|and|u\.|oder|or|sowie|&)|,|/|;)\s*"
 _TO = r"\s*(?:-|–|bis|to|through)\s*"
-LIST = rf"{_NUM}(?:\s?ff?\b\.?)?{_NEXT}(?:(?:{_TO}|{_SEP}){_NUM}(?:\s?ff?\b\.?)?{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
+_MORE = r"(?:\s?ff?\b\.?)?"
+_AGAIN = r"(?:(?:Bild|images?|Im\.|IMA)\s+)?"
+LIST = rf"{_NUM}{_MORE}{_NEXT}(?:(?:{_TO}|{_SEP}{_AGAIN}){_NUM}{_MORE}{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
 _ORDINAL_AHEAD = r"(?!\.\s+\w)"
 _WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
 

@@ -195,6 +195,7 @@ def _says_own(wall: int, words: Words, walls: Walls) -> bool:
 def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
     """One past the last word that stands under an earlier study."""
     depth = 0
+    opening = hit.last if hit.first == 0 and words.raw[hit.last : hit.last + 1] == [","] else -1
     for i in range(hit.last, len(words.raw)):
         raw = words.raw[i]
         if raw == "(":
@@ -203,6 +204,8 @@ def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
             depth -= 1
             if depth < 0:
                 return i
+        if opening >= 0 and raw == ",":
+            continue  # "Previously, on series 4, the nodule measured 4 mm"
         if walls.current[i] or raw == ";" or (walls.hard[i] and raw.isalpha() and words.keys[i] in _TURNS):
             return i
         following = words.raw[i + 1] if i + 1 < len(words.raw) else ""
