@@ -72,10 +72,11 @@ def _read(path: Path, only: tuple[str, ...] | None = None) -> Any:
 def names(path: Path, *, alone: bool) -> Iterator[Named]:
     """The report of a file. Other DICOM objects are passed over; a file given by itself is told to be none."""
     found = _read(path, _HEADER)
-    if found is None:
+    class_ = _text(found, "SOPClassUID") or _text(getattr(found, "file_meta", None), "MediaStorageSOPClassUID")
+    if found is None or not class_:
         yield Named(path.name, problem="a DICOM file can not be parsed; export it again")
         return
-    if _text(found, "SOPClassUID") not in REPORTS:
+    if class_ not in REPORTS:
         if alone:
             yield Named(path.name, problem="a DICOM file is no structured report with text; leave it out")
         return
