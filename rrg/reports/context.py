@@ -4,11 +4,12 @@ Triggers reach forward or back to the end of their scope (after the idea of NegE
 Inform 2001 and 2009; rules and word lists are our own, for German and English alike).
 """
 
+import re
 from dataclasses import dataclass, field
 
 from rrg.records import Lang
 from rrg.reports.lexicon import Trigger, lexicon, longest
-from rrg.reports.scopes import Hit, Walls, left_end, near_end, other_end, prior_end, right_end, walls_of
+from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, other_end, prior_end, right_end, walls_of
 from rrg.reports.words import Words, word_set
 
 UNSEEN = "negation-behind"
@@ -76,9 +77,36 @@ def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
             i += 1
             continue
         last, triggers = match
+        if words.keys[i] in ("nicht", "not") and last == i + 1 and _perceived(words, last, lang):
+            triggers = [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
         found.extend(_chosen(words, i, last, triggers))
         i = last
     return found
+
+
+_PERCEIVED: dict[Lang, re.Pattern[str]] = {
+    "de": re.compile(
+        r"(?:nachw|nachgew|nachzuw|abgrenz|abzugr|abgegr|erkenn|erkannt|sichtb|darstell|dargestell|find|gefund|vorhand|"
+        r"vorlieg|festst|festgest|festzust|detekt|diagnost|demonstr|erheb|beleg|verifiz|auszumach|ausgemacht|objektiv|eruier|"
+        r"ersichtl|evident|gesehen|sehen)"
+    ),
+    "en": re.compile(
+        r"(?:seen|visuali|identif|demonstrat|evident|appreciat|found|visible|apparent|noted|shown|observed|discern|delineat|"
+        r"detect|depict|recogni|present|encounter|confirm)"
+    ),
+}
+_LATER = word_set(
+    """mehr sicher eindeutig zweifelsfrei zu be been being clearly definitely confidently reliably well any longer
+    currently aktuell bildmorphologisch ct mrt morphologisch sonographisch currently readily"""
+)
+
+
+def _perceived(words: Words, last: int, lang: Lang) -> bool:
+    """ "nicht ... abgrenzbar", "not ... seen": the word behind the negation, after adverbs, is one of finding."""
+    i = last
+    while i < len(words.raw) and i - last <= NEAR and words.keys[i] in _LATER:
+        i += 1
+    return i < len(words.raw) and _PERCEIVED[lang].match(words.keys[i]) is not None
 
 
 def _chosen(words: Words, first: int, last: int, triggers: list[Trigger]) -> list[Hit]:
@@ -167,3 +195,8 @@ def question_from(words: Words, *, in_question: bool) -> int:
             start = n - 1 - words.raw[::-1].index(",")
         return start
     return 0 if in_question and not any(key in _KNOWN for key in words.keys) else n
+
+
+def doubted(words: Words, last: int) -> bool:
+    """ "Metastase (?)", "Fraktur?, ...": a question mark right behind the phrase that ends before word `last`."""
+    return words.raw[last : last + 2] == ["(", "?"] or words.raw[last : last + 1] == ["?"]

@@ -1,5 +1,6 @@
 """Findings of a sentence: which words name one. What the context says about them comes from `context`."""
 
+import re
 from typing import NamedTuple
 
 from rrg.records import Lang, Span
@@ -64,6 +65,8 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
             continue
         if (shared := _shared(words, i, lang)) is not None:
             found.append(Stated((words.starts[i], words.ends[i]), i, i + 1, shared, "truncated"))
+        elif (said := _ending(words, i, lang)) is not None:
+            found.append(said)
         elif words.keys[i] not in lex.structures:
             for part in compound(words.keys[i], lang):
                 if part.finding is not None:
@@ -90,4 +93,24 @@ def _shared(words: Words, i: int, lang: Lang) -> str | None:
         if "" in node:
             name = node[""][0]
             return None if name == NOTHING else str(name)
+    return None
+
+
+_ENDED = re.compile(r"(?P<stem>.{3,}?)(?:s|en|n)?(?P<end>frei|verdaechtig|suspekt|verdacht)(?:e|er|es|en|em|s|es)?\Z")
+
+
+def _ending(words: Words, i: int, lang: Lang) -> Stated | None:
+    """ "frakturfrei" denies, "metastasenverdächtig" doubts: what the first part of the word names."""
+    key = words.keys[i]
+    if lang == "en":
+        return None
+    match = _ENDED.match(key)
+    if match is None:
+        return None
+    lex = lexicon(lang)
+    for stem in (match["stem"], match["stem"] + "en", match["stem"] + "n", match["stem"] + "s"):
+        name = lex.single.get(stem)
+        if name is not None and name != NOTHING:
+            rule = "denied" if match["end"] == "frei" else "suspected"
+            return Stated((words.starts[i], words.ends[i]), i, i + 1, name, rule)
     return None

@@ -18,6 +18,7 @@ _PARTLY = word_set(
     """partial subtotal distal proximal hemi wedge sleeve segmental partielle partieller subtotale subtotaler distale
     distaler inkomplette"""
 )
+_REMOVAL = ("entfernung", "exstirpation", "explantation", "ektomie")
 _JOINED = frozenset(("und", "and", "u", "sowie"))
 PAIR = 2
 """Words between two structures that share a side, at most: "- und"."""
@@ -66,6 +67,8 @@ def compound(key: str, lang: Lang) -> tuple[Part, ...]:
         if meaning is None:
             continue
         rest = key[length:]
+        if rest.startswith(_REMOVAL):
+            return (Part(0, len(key), meaning._replace(gone=True), None),)
         if tail and length <= tail[0]:
             middle = key[length : tail[0]]
             if any(part in middle for part in _NOT_THE_STRUCTURE):

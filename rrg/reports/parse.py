@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
 from rrg.reports.changes import changes_of, compares, counts_of, hits_of
 from rrg.reports.cited import Carry, reference_of
-from rrg.reports.context import Context, context_of, question_from
+from rrg.reports.context import Context, context_of, doubted, question_from
 from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
@@ -120,7 +120,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
             if one.name == "effusion" and chest and not links:
                 one = one._replace(name="pleural effusion")
-            told = Told(at, links, side, owned[i], changes[i], counts[i], one.first >= asked, earlier_section)
+            told = Told(at, links, side, owned[i], changes[i], counts[i], one.first >= asked or doubted(words, one.last), earlier_section)
             made = finding_of(one, told, context)
             made = same_thing(made, into.findings, into.anatomy, at, explains=explains(words, one.first))
             into.findings.append(made)
@@ -160,6 +160,8 @@ def _measured(
 
 def _right_behind(words: Words, size: Span, reference: Span) -> bool:
     """ "noch 12 mm (Serie 4, Bild 58)": the reference stands with the size."""
+    if reference[0] < size[1]:
+        return False
     between = range(within(words, size).stop, within(words, reference).start)
     return len(between) <= 2 and all(words.raw[i] == "(" or words.keys[i] in ("on", "auf", "in") for i in between)
 

@@ -32,8 +32,9 @@ _NEXT = (
 _SEP = r"\s*(?:,?\s*(?:und|and|u\.|oder|or|sowie|&)|,|/|;)\s*"
 _TO = r"\s*(?:-|–|bis|to|through)\s*"
 _MORE = r"(?:\s?ff?\b\.?)?"
-_AGAIN = r"(?:(?:Bild|images?|Im\.|IMA)\s+)?"
-LIST = rf"{_NUM}{_MORE}{_NEXT}(?:(?:{_TO}|{_SEP}{_AGAIN}){_NUM}{_MORE}{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
+_AGAIN = r"(?:Bild|image|Im\.|IMA)\s+"
+LIST = rf"{_NUM}{_MORE}{_NEXT}(?:(?:{_TO}|{_SEP}){_NUM}{_MORE}{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
+_NAMED_LIST = rf"(?:{LIST}|{_NUM}{_NEXT}(?:{_SEP}{_AGAIN}{_NUM}{_NEXT})+)"
 _ORDINAL_AHEAD = r"(?!\.\s+\w)"
 _WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
 
@@ -43,7 +44,7 @@ _SERIES_IMAGE = re.compile(
     re.IGNORECASE,
 )
 _IMAGE_SERIES = re.compile(
-    rf"(?<![\w.])(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{LIST})\s*[,;:/(\-–]?\s*"
+    rf"(?<![\w.])(?P<image_word>{_IMAGE})\s*[:#]?\s*(?P<images>{_NAMED_LIST})\s*[,;:/(\-–]?\s*"
     rf"(?:(?:of|in|der|in der|von|aus|aus der|on|auf|from|auf der)\s+)?(?:(?:the|der)\s+)?{_PLANE}"
     rf"(?P<series_word>{_SERIES})\s*[:#]?\s*(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)",
     re.IGNORECASE,

@@ -80,7 +80,7 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         sentence=told.sentence,
         name=one.name,
         state="absent" if negated or one.rule == "denied" or told.change == "resolved" else "present",
-        certainty="uncertain" if uncertain or told.question else "certain",
+        certainty="uncertain" if uncertain or told.question or one.rule == "suspected" else "certain",
         time="prior" if prior or told.earlier else "history" if history else "current",
         side=told.side,
         change=told.change,

@@ -15,6 +15,7 @@ _SIDES: dict[Lang, dict[str, Side]] = {
         "bilateral": "both",
         "bilaterally": "both",
         "both": "both",
+        "bilat": "both",
         "lt": "left",
         "rt": "right",
     },
@@ -60,11 +61,16 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
         if key == ">" and (both := _more_on_one(words, i)) is not None:
             found.append(SideWord(i, both))
             continue
-        side = table.get(key) or (_inside(key) if lang == "de" and len(key) > _LONGEST_PLAIN else None)
+        if (spread := _compared(words, i, table)) is not None:
+            found.append(SideWord(i, spread))
+            continue
+        side = table.get(key) or (_letter(words, i) if lang == "en" and len(key) == 1 else None) or (_inside(key) if lang == "de" and len(key) > _LONGEST_PLAIN else None)
         if side is None or _no_side(words, i):
             continue
         abbreviated = key in ("li", "re", "lks", "rts", "lt", "rt", "bds", "bd")
-        if abbreviated and key in ("re", "bd") and not _dotted(words, i):
+        if abbreviated and key == "bd" and not _dotted(words, i):
+            continue
+        if key == "re" and words.raw[i] != "re" and not _dotted(words, i):
             continue
         if key == "recht" or (key == "right" and i + 1 < len(words.keys) and words.keys[i + 1] in ("away", "now")):
             continue
@@ -91,6 +97,22 @@ def _more_on_one(words: Words, i: int) -> Side | None:
     """ "R>L", "rechts > links": both."""
     around = words.keys[i - 1 : i] + words.keys[i + 1 : i + 2]
     return "both" if len(set(around)) > 1 and all(key in _OTHER_SIDES for key in around) else None
+
+
+def _compared(words: Words, i: int, table: dict[str, Side]) -> Side | None:
+    """ "left greater than right", "rechts mehr als links": both."""
+    if words.keys[i + 2 : i + 3] not in (["than"], ["als"]) or i + 3 >= len(words.raw):
+        return None
+    first, second = table.get(words.keys[i]), table.get(words.keys[i + 3])
+    return "both" if first and second and first != second else None
+
+
+def _letter(words: Words, i: int) -> Side | None:
+    """ "R kidney", "L lung"."""
+    after = words.raw[i + 1 : i + 2]
+    if words.raw[i] not in ("R", "L") or not after or not (after[0].isalpha() and after[0].islower()):
+        return None
+    return "right" if words.raw[i] == "R" else "left"
 
 
 def _no_side(words: Words, i: int) -> bool:
