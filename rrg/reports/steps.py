@@ -24,6 +24,7 @@ from rrg.reports.parse import parse
 from rrg.reports.phi import Masked, masked_or_refused
 from rrg.reports.phi_map import write_map
 from rrg.reports.phi_run import names_for
+from rrg.reports.rewrite import rewritten
 from rrg.reports.settings import Settings
 from rrg.reports.several import FLAG as SEVERAL
 from rrg.reports.several import reports_in
@@ -76,6 +77,11 @@ def _parse_text(at: int, source: "_Source", slices: Sequence[Slice | Listed], se
     if settings.llm is not None:
         report, counts, problem = checked(report, settings.llm)
         yield from (Count(name, n) for name, n in sorted(counts.items()) if n)
+        if problem is not None:
+            yield error_record(problem, COMMAND, report.id, study=study, patient=patient)
+    if settings.rewriting is not None:
+        report, worded, problem = rewritten(report, settings.rewriting)
+        yield from (Count(name, n) for name, n in sorted(worded.items()))
         if problem is not None:
             yield error_record(problem, COMMAND, report.id, study=study, patient=patient)
     yield report
