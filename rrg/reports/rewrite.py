@@ -10,7 +10,6 @@ from rrg.llm_settings import LlmSettings
 from rrg.records import Anatomy, Lang, Report, Rewrite
 from rrg.reports.rewrite_check import facts_of, static_problem, translation_problem
 from rrg.reports.rewrite_given import plain, read_translations
-from rrg.reports.rewrite_glossary import glossary_problem
 from rrg.reports.rewrite_static import static
 
 _NOT_REWRITTEN = frozenset(("clinical", "question", "technique", "comparison"))
@@ -98,8 +97,7 @@ def with_translations(report: Report, given: Mapping[int, str], origin: str) -> 
 
 def wrong_translation(text: str, lang: Lang, translated: str) -> str:
     """Why a translation of a sentence is refused: the name of what differs; empty for a good one."""
-    problem = translation_problem(facts_of(text, lang), text, lang, translated, _other(lang))
-    return problem or glossary_problem(text, lang, translated)
+    return translation_problem(facts_of(text, lang), text, lang, translated, _other(lang))
 
 
 def _by_model(report: Report, settings: LlmSettings) -> tuple[Report, Counter[str], RecordError | None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from rrg.records import Lang
 from rrg.reports.parse import Facts, parse
+from rrg.reports.rewrite_glossary import glossary_problem
 from rrg.reports.rewrite_static import Static
 from rrg.reports.rewrite_words import WORDS
 
@@ -45,8 +46,16 @@ def static_problem(before: Facts, made: Static, lang: Lang) -> str:
             wanted = wanted - count(piece)
         found = count(after)
         if found != wanted and not (name in _DATED and found == wanted - sum(map(_DATED[name], earlier), Counter())):
-            return name
+            return _finding_or(name, wanted, found)
     return ""
+
+
+def _finding_or(name: str, wanted: Counter[Any], found: Counter[Any]) -> str:
+    """A finding that is there in one wording only is a lost finding; one that is denied in either, a lost negation."""
+    if name != "negation":
+        return name
+    differ = (wanted - found) + (found - wanted)
+    return "negation" if any(state == "absent" for _, state in differ) else "finding"
 
 
 def _any_prior(facts: Facts) -> bool:
@@ -142,12 +151,17 @@ def translation_problem(before: Facts, text: str, lang: Lang, translated: str, o
         return "number"
     if _all_measurements(before) != _all_measurements(after):
         return "unit"
-    for name, count in (("side", _kinds_of_side), ("negation", _states), ("level", _levels)):
-        if count(before) != count(after):
-            return name
+    if _kinds_of_side(before) != _kinds_of_side(after):
+        return "side"
+    states = _states(before), _states(after)
+    differ = _finding_or("negation", *states) if states[0] != states[1] else ""
+    if differ == "negation":
+        return differ
+    if _levels(before) != _levels(after):
+        return "level"
     if _pointed(before) != _pointed(after):
         return "reference"
-    return ""
+    return glossary_problem(text, lang, translated) or differ
 
 
 def _values(text: str, lang: Lang) -> Counter[str]:

@@ -201,7 +201,10 @@ class _Work:
 
         def change(match: re.Match[str]) -> str:
             before = text[: match.start()]
-            joined = self.lang == "de" and re.search(r"(?:\b[a-zäöüß]+e[rnsm]?)(\s+(?:und|and|sowie),?\s+)$", before)
+            joined = self.lang == "de" and re.search(
+                r"(?:\b[a-zäöüß]+e[rnsm]?|^(?:Multipl|Mehrer|Zahlreich|Klein|Groß|Einzeln)e[rnsm]?)(\s+(?:und|and|sowie),?\s+)$",
+                before,
+            )
             return "\x00" if joined else ""
 
         self._replace("change", self.words.attribute, change)

@@ -173,7 +173,7 @@ GERMAN = Language(
         r"vergleich\w*|kein\w*|möglich|liegt|liegen|vor|da",
     ),
     left=_re(
-        rf"(?<![\w-])(?:{_DE_STEM}(?:{_DE_END})?|größer|kleiner|zugenommen|abgenommen|gewachsen|zuvor|vormals|VU|Vor(?:untersuchung|aufnahme)\w*|"
+        rf"(?<![\w-])(?:{_DE_STEM}(?:{_DE_END})?|(?:größer|kleiner)(?=\s*(?:[,;.)]|\Z|als\b|geworden|\())|zugenommen|abgenommen|gewachsen|zuvor|vormals|VU|Vor(?:untersuchung|aufnahme)\w*|"
         r"im Vergleich|im Verlauf|gegenüber der|neue?[rnsm]?|nicht mehr|noch nicht|erneut|weiterhin|zuletzt|"
         r"damals|vorbeschrieben\w*|vorbekannt\w*|Zunahme|Abnahme|Größenzunahme|Größenabnahme|Progredienz|Regredienz|Progress|"
         r"hinzugekommen\w*|verkleinert|früher\w*|"
