@@ -1,7 +1,7 @@
 """Text of a report -> the text that is stored: what identifies somebody gives way to a placeholder.
 
-``[NAME] [DATE] [ID] [PHONE] [EMAIL] [URL] [ADDRESS] [INSTITUTION] [AGE]``. Rules and lists, German and English alike; they
-miss some and take some too many. The result is pseudonymised, and still personal data.
+``[NAME] [DATE] [ID] [PHONE] [EMAIL] [URL] [ADDRESS] [INSTITUTION] [AGE]``. Rules and lists, German and English alike;
+they miss some and take some too many. The result is pseudonymised, and still personal data.
 """
 
 from collections import Counter

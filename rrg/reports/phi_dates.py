@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from rrg.reports.phi_spans import Spot
 
 _DE_MONTH = (
-    r"(?:Januar|Jänner|Jan|Februar|Feber|Feb|März|Maerz|Mrz|April|Apr|Mai|Juni|Jun|Juli|Jul|August|Aug|September|Sept|Sep|"
+    r"(?:Januar|Jänner|Jan|Februar|Feber|Feb|März|Maerz|Mrz|April|Apr|Mai|Juni|Jun|Juli|Jul|August|Aug|"
+    r"September|Sept|Sep|"
     r"Oktober|Okt|November|Nov|Dezember|Dez)"
 )
 _EN_MONTH = (
@@ -37,7 +38,8 @@ _FULL = re.compile(
 _NAMED = re.compile(
     rf"(?<![\w.,/])\d{{1,2}}(?:\.|st|nd|rd|th)?\s?(?:of\s)?(?:-|(?<=\d)\s|(?<=[.a-z])\s?){_MONTH}\b\.?"
     rf"(?:(?:,?\s?|-){_YEAR}\b|\s['’]?\d\d\b(?!\s?[:.,/]\d)(?!\s?(?:Uhr|mm|cm|%|HU|HE)))?"
-    rf"|\b{_MONTH}\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s{_YEAR}\b|(?=\s?[,;.)\n]|\s?\Z|\s(?:and|at|in|showed|was|CT|MRI|study)\b))"
+    rf"|\b{_MONTH}\.?\s\d{{1,2}}(?:st|nd|rd|th)?(?:,?\s{_YEAR}\b|(?=\s?[,;.)\n]|\s?\Z|\s(?:and|at|in|showed|was|"
+    rf"CT|MRI|study)\b))"
     rf"(?!\s?(?:mm|cm|%|HU|HE))"
     rf"|\b{_MONTH}\.?(?:,?\s|/|-){_YEAR}\b|\b{_MONTH}\.?\s['’]\d\d\b"
     rf"|(?<=\b[Ii]m ){_DE_MONTH}\s\d\d\b(?!\s?(?:Uhr|mm|cm|%|HU|HE)|[:.,]\d)"
@@ -59,13 +61,15 @@ _FIRST_OF_RANGE = re.compile(
 )
 _COMPACT = re.compile(rf"(?<![\w.,/-]){_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?![\w,/-]|\.\d)")
 _NO_DATE = re.compile(
-    r"(?:\b(?:[BHL]W[KS]?|[BHL]WS|Th|T|C|L|S|SWK|Segmente?n?|Seg\.?|Rippen?n?|ribs?|levels?|Serien?|Se\.?|Ser\.?|series|"
+    r"(?:\b(?:[BHL]W[KS]?|[BHL]WS|Th|T|C|L|S|SWK|Segmente?n?|Seg\.?|Rippen?n?|ribs?|levels?|Serien?|Se\.?|"
+    r"Ser\.?|series|"
     r"Bild(?:er)?|images?|im\.?|IMA|Version|Vers\.?|Nr\.?|Kapitel|vertebrae?|Wirbel\w*|Zähne|Zahn|Regio|Grad)\s?)\Z"
 )
 _BORN = re.compile(
     rf"(?:\bgeb\.?|\bgeboren|\bGeb\.?-?[Dd]atum|\bGeburtsdatum|\bGeb|\bborn|\bDOB|\bD\.O\.B\.?|\b[Dd]ate of birth|"
     rf"\bBirth\s?date|\bJahrgang|\bJg\.?|(?<!\*)\*(?!\*))(?:\sam|\son|\sin)?\s{{0,2}}[:.]?\s{{0,2}}"
-    rf"(?P<date>\d{{1,2}}[.\-/\s]{{1,2}}\d{{1,2}}[.\-/\s]{{1,2}}\d{{2,4}}|{_YEAR}-\d\d-\d\d|\d{{8}}|\d{{6}}|{_YEAR})(?![\w/])"
+    rf"(?P<date>\d{{1,2}}[.\-/\s]{{1,2}}\d{{1,2}}[.\-/\s]{{1,2}}\d{{2,4}}|{_YEAR}-\d\d-\d\d|\d{{8}}|\d{{6}}|"
+    rf"{_YEAR})(?![\w/])"
 )
 _AGE = re.compile(
     r"(?<![\w.,/:-])(?P<age>9\d|1[0-2]\d)(?=(?:\s?-\s?|\s)?(?:jähr|jaehr)|\s?(?:Jahre?\salt|Lj\.|J\.|LJ)"
@@ -91,9 +95,9 @@ def dates_of(text: str) -> Iterator[Spot]:
         if not _exists(match["d"], match["m"]):
             continue
         before = text[max(0, match.start() - 12) : match.start()]
-        if (not before or _CUED.search(before)) or _RANGE_AHEAD.match(text, match.end()):
-            if not _NO_DATE.search(before):
-                yield _spot(text, *match.span(), "date.short")
+        cued = not before or _CUED.search(before) or _RANGE_AHEAD.match(text, match.end())
+        if cued and not _NO_DATE.search(before):
+            yield _spot(text, *match.span(), "date.short")
     for match in _NAMED.finditer(text):
         yield _spot(text, *match.span(), "date.named")
     for match in _MONTH_YEAR.finditer(text):

@@ -10,13 +10,16 @@ from rrg.reports.words import fold, word_set
 
 _CAP = r"[A-ZÄÖÜÉ][\w'’ßäöü-]{0,40}"
 _HOUSE_WORD = (
-    r"(?:Universit(?:ä|ae)ts(?:klinikum|klinik|kliniken|medizin|spital|krankenhaus)|Uni(?:versitäts)?-?[Kk]lini(?:k|kum)|"
+    r"(?:Universit(?:ä|ae)ts(?:klinikum|klinik|kliniken|medizin|spital|krankenhaus)|"
+    r"Uni(?:versitäts)?-?[Kk]lini(?:k|kum)|"
     r"Univ\.-?\s?Klinik(?:um)?|Klinikum|Kliniken|Klinikverbund|Kreisklinik(?:um)?|Kreiskrankenhaus|Stadtkrankenhaus|"
     r"Bezirkskrankenhaus|Landeskrankenhaus|Bundeswehr(?:zentral)?krankenhaus|Städtisches Klinikum|Krankenhaus|Hospital|"
     r"Spital|Kantonsspital|Fachklinik|Rehaklinik|Reha-Klinik|Rehazentrum|Medizinisches Versorgungszentrum|MVZ|"
     r"Klinik|Praxisklinik|Gemeinschaftspraxis|Praxis|Radiologiezentrum|Diagnostikzentrum|Röntgeninstitut|Institut|"
-    r"Seniorenheim|Pflegeheim|Altenheim|Seniorenresidenz|Hospiz|Apotheke|Sanatorium|Ordination|Medizinische[nr]? Hochschule|"
-    r"(?:[A-ZÄÖÜ][a-zäöüß]+-){0,3}Universität|University Hospital|Medical Center|Klinikgruppe|AKH|LKH|UK|Zentralklinikum|Herzzentrum)"
+    r"Seniorenheim|Pflegeheim|Altenheim|Seniorenresidenz|Hospiz|Apotheke|Sanatorium|Ordination|"
+    r"Medizinische[nr]? Hochschule|"
+    r"(?:[A-ZÄÖÜ][a-zäöüß]{1,40}-){0,3}Universität|University Hospital|Medical Center|Klinikgruppe|AKH|LKH|UK|"
+    r"Zentralklinikum|Herzzentrum)"
 )
 _UPPER_HOUSE = r"(?:UNIVERSITÄTSKLINIKUM|UNIVERSITÄTSKLINIK|UNIVERSITÄTSMEDIZIN|KLINIKUM|KRANKENHAUS|KLINIKEN)"
 _WEAK = frozenset(
@@ -29,32 +32,38 @@ _HOUSE_NAME = re.compile(
 )
 _COMPOUND = re.compile(
     rf"(?<![\w-])(?P<stem>(?:St\.|Sankt|Sankt-|St\.-)?[ ]?[A-ZÄÖÜ][\wäöüß.-]{{2,40}}?)[- ]?"
-    rf"(?P<house>[Kk]linik(?:um|en)?|[Kk]rankenhaus(?:es)?|[Ss]pital|[Hh]ospital|[Hh]ospiz|[Ss]tift|[Kk]linikums)(?![\wäöü])"
+    rf"(?P<house>[Kk]linik(?:um|en)?|[Kk]rankenhaus(?:es)?|[Ss]pital|[Hh]ospital|[Hh]ospiz|[Ss]tift|"
+    rf"[Kk]linikums)(?![\wäöü])"
     rf"(?P<name>[ ]{_CAP})?"
 )
 _GENERIC = word_set(
-    """universitaets uni lehr kreis stadt bezirks landes bundeswehr fach reha rehabilitations haut augen frauen kinder tages
-    poli nerven medizinische medizinischen chirurgische chirurgischen neurologische neurologischen unfall akut heimat
-    privat plan beleg tier zahn schmerz praxis nachsorge lungen herz rheuma kurklinik kur kantons allgemeine allgemeinen
-    unsere unserer unserem ihre ihrer ihrem die der das dem den im in aus eine einer einem regional zentral innere
-    deutsches staedtisches psychiatrische psychiatrischen geriatrische geriatrischen universitaetsklinikum strahlen
-    orthopaedische orthopaedischen radiologische radiologischen neurologischer universitaetskinder universitaetsfrauen
-    universitaetshaut universitaetsaugen hno onkologische onkologischen urologische urologischen pneumologische
-    kardiologische dermatologische andere anderen externe externen auswaertige auswaertigen hiesige hiesigen wartezimmer
-    the a this that our your general local outside other referring teaching community regional university memory
-    chirurgie radiologie kieferorthopaedische gynaekologische feuer pfann blei filz gast bundes rektum
-    ambulanz notaufnahme schlaganfall unfallchirurgische neurochirurgische herzchirurgische mund zahnaerztliche"""
+    """universitaets uni lehr kreis stadt bezirks landes bundeswehr fach reha rehabilitations haut augen frauen
+    kinder tages poli nerven medizinische medizinischen chirurgische chirurgischen neurologische neurologischen
+    unfall akut heimat privat plan beleg tier zahn schmerz praxis nachsorge lungen herz rheuma kurklinik kur
+    kantons allgemeine allgemeinen unsere unserer unserem ihre ihrer ihrem die der das dem den im in aus eine
+    einer einem regional zentral innere deutsches staedtisches psychiatrische psychiatrischen geriatrische
+    geriatrischen universitaetsklinikum strahlen orthopaedische orthopaedischen radiologische radiologischen
+    neurologischer universitaetskinder universitaetsfrauen universitaetshaut universitaetsaugen hno onkologische
+    onkologischen urologische urologischen pneumologische kardiologische dermatologische andere anderen externe
+    externen auswaertige auswaertigen hiesige hiesigen wartezimmer the a this that our your general local
+    outside other referring teaching community regional university memory chirurgie radiologie
+    kieferorthopaedische gynaekologische feuer pfann blei filz gast bundes rektum ambulanz notaufnahme
+    schlaganfall unfallchirurgische neurochirurgische herzchirurgische mund zahnaerztliche"""
 )
 _BRANDS = re.compile(
     r"(?<!\w)(?:(?:Asklepios|Helios|HELIOS|Sana|Ameos|AMEOS|Vivantes|Alexianer|Mediclin|MediClin|Paracelsus|Agaplesion|"
     rf"Schön|Rhön|Diakonie|Diakonissen|Caritas|Malteser|Johanniter)(?:[ -](?:[Kk]lini(?:k|kum|ken)|[Kk]rankenhaus))"
     rf"(?:[ ]{_CAP}){{0,2}}|Charit[ée](?:[ ](?:Berlin|Campus[ ]{_CAP}(?:[ ]{_CAP})?))?|UKSH|UKE(?=[ ,.;)\n])"
-    rf"|[A-Z][\w'’&-]+(?:[ ][A-Z][\w'’&-]+){{0,3}}[ ](?:University|Memorial|General|Regional|Community|Children['’]s)"
+    rf"|[A-Z][\w'’&-]{1, 40}(?:[ ][A-Z][\w'’&-]{1, 40}){{0,3}}[ ](?:University|Memorial|General|Regional|"
+    rf"Community|Children['’]s)"
     r"(?:[ ](?:Medical Center|Medical Centre|Hospitals?|Clinic))"
-    r"|(?:St\.?|Saint)[ ][A-Z][a-z]+(?:['’]s)?(?:[ ](?:University|General|Memorial))?[ ](?:Hospital|Medical Center|Clinic)"
-    r"|(?:[A-Z][\w'’-]+[ ]){1,3}(?:Medical Cent(?:er|re)|Hospital|Health System|Imaging Cent(?:er|re)|Cancer Cent(?:er|re)|"
-    r"Infirmary|Clinic)(?!\w)|University[ ]of[ ][A-Z]\w+(?:[ ](?:Medical Center|Hospitals?|Health))?"
-    rf"|(?:Radiologische|Orthopädische|Chirurgische|Internistische|Urologische|Neurologische|Hausärztliche|Kardiologische)"
+    r"|(?:St\.?|Saint)[ ][A-Z][a-z]{1,40}(?:['’]s)?(?:[ ](?:University|General|Memorial))?[ ](?:Hospital|"
+    r"Medical Center|Clinic)"
+    r"|(?:[A-Z][\w'’-]{1,40}[ ]){1,3}(?:Medical Cent(?:er|re)|Hospital|Health System|Imaging Cent(?:er|re)|"
+    r"Cancer Cent(?:er|re)|"
+    r"Infirmary|Clinic)(?!\w)|University[ ]of[ ][A-Z]\w{1,40}(?:[ ](?:Medical Center|Hospitals?|Health))?"
+    rf"|(?:Radiologische|Orthopädische|Chirurgische|Internistische|Urologische|Neurologische|Hausärztliche|"
+    rf"Kardiologische)"
     rf"[ ](?:Gemeinschaftspraxis|Praxis|Privatpraxis|Klinik|Ambulanz)(?:[ ](?:am|in|im|an der))?[ ](?P<named>{_CAP})"
     r"|LMU(?:[ -]Klinikum)?|MHH(?!\w)|TUM(?=[ ,.;)\n])|MRI TUM)"
 )

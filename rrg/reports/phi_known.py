@@ -2,13 +2,13 @@
 
 A table with a head line and any delimiter. Columns are known by their names, in German or English:
 
-* names: ``name``, ``patient_name``, ``vorname``, ``nachname``, ``first_name``, ``surname``, ``staff``, ``referrer``, ...
+* names: ``name``, ``patient_name``, ``vorname``, ``nachname``, ``first_name``, ``surname``, ``staff``, ``referrer``
 * numbers: ``id``, ``ids``, ``patient_id``, ``fallnummer``, ``mrn``, ``insurance``, ...; dates: ``birth_date``, ...
 * other things, as they stand: ``address``, ``street``, ``town``, ``phone``, ``email``, ``institution``, ...
 * ``patient`` and ``accession`` limit a row to one patient or one report; the values are masked there as numbers.
 
-An ordinary word or an eponym that is also a surname ("Herz", "Crohn") is masked only beside the rest of the name, a title,
-an initial or a label; other names everywhere. Raises UsageError when no column is known.
+An ordinary word or an eponym that is also a surname ("Herz", "Crohn") is masked only beside the rest of the name, a
+title, an initial or a label; other names everywhere. Raises UsageError when no column is known.
 """
 
 import csv
@@ -32,11 +32,12 @@ from rrg.reports.words import fold, word_set
 
 _COLUMNS = {
     "name": """name names patient_name patientname pat_name patientenname vorname nachname familienname geburtsname
-    firstname first_name lastname last_name surname given_name given family_name family middle_name staff staff_name arzt
-    aerzte referrer referrer_name referring_physician zuweiser ueberweiser physician doctor personal mitarbeiter alias""",
+    firstname first_name lastname last_name surname given_name given family_name family middle_name staff
+    staff_name arzt aerzte referrer referrer_name referring_physician zuweiser ueberweiser physician doctor
+    personal mitarbeiter alias""",
     "id": """id ids patient_id patientid pat_id patid patientennummer patientnumber mrn pid piz fallnummer fall_nr fallnr
-    case case_id visit encounter insurance insurance_id versichertennummer versicherungsnummer kvnr ssn number nummer
-    patient_ids case_number patient_number auftragsnummer order_id study_uid""",
+    case case_id visit encounter insurance insurance_id versichertennummer versicherungsnummer kvnr ssn number
+    nummer patient_ids case_number patient_number auftragsnummer order_id study_uid""",
     "date": "birth_date birthdate birthday dob date_of_birth geburtsdatum geburtstag geb birth_dates birth",
     "address": "address adresse anschrift street strasse town city ort wohnort plz_ort postcode plz zip place",
     "phone": "phone phones telefon tel fax mobil mobile telephone",

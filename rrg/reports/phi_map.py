@@ -60,8 +60,8 @@ def write_map(folder: Path, report_id: str, places: Sequence[Place], *, source_s
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise RrgError(
-            f"maps of masked reports: {error.strerror} while writing beside the key file; give a --key-file in a folder "
-            "that can be written, or --no-phi-map",
+            f"maps of masked reports: {error.strerror} while writing beside the key file; give a --key-file in a "
+            "folder that can be written, or --no-phi-map",
             "E_IO",
         ) from None
 

@@ -8,34 +8,25 @@ import re
 from collections.abc import Iterator
 
 from rrg.reports.phi_spans import Spot, Tokens
+from rrg.reports.phi_walker import DOUBTFUL, PARTICLES, TITLES, Walker
 from rrg.reports.phi_words import is_given, is_word, lists, seems_word
 from rrg.reports.words import fold, word_set
 
-_TITLES = frozenset(
-    """Herr Herrn HERR HERRN Frau FRAU Fräulein Hr Hrn Mr Mrs Ms Miss Dr DR DDr Dra Drª Dres Prof PROF Professor Professorin Priv
-    Privatdozent Privatdozentin Doz Dozent Prim Primar Dipl Oberarzt Oberärztin Chefarzt Chefärztin Assistenzarzt
-    Assistenzärztin Stationsarzt Stationsärztin Hausarzt Hausärztin Facharzt Fachärztin Zahnarzt Kollege Kollegin Kollegen
-    Pfarrer Doctor""".split()
-)
-_DOUBTFUL = frozenset(
-    """Fr OA OÄ CA CÄ FA FÄ AA PD Ass Schwester Pfleger Bruder Sohn Tochter Ehefrau Ehemann Mutter Vater MTRA MTA MFA DGKS
-    DGKP Physician Radiologist Nurse Kollege Kollegin Kollegen Hausarzt Hausärztin Facharzt Fachärztin Zahnarzt Oberarzt
-    Oberärztin Chefarzt Chefärztin Primar Dozent Doctor HERR FRAU DR""".split()
-)
-"""Titles that mean other things too: what follows must not look like a word."""
-_BETWEEN = word_set(
-    "med dent rer nat phil h c habil univ mult ing jur pol vet theol dr prof priv doz dipl psych msc md phd ddr dra mag univers univer ao ass"
-)
-"""Folded words that may stand between a title and the name."""
-_PARTICLES = word_set("von van vom zu zur zum de der den del della di da dos le la el al bin ibn ten ter am und")
 _LABELS = (
-    r"(?:Familienname|Nachname|Vorname|Geburtsname|Patientenname|Pat\.?-?\s?Name|Name(?:,?\s?Vorname)?(?:\sdes\sPatienten)?|"
-    r"Untersucher(?:in)?|Assistenz|Befunder(?:in)?|Befundet von|Befundende[rs]? (?:Arzt|Ärztin)|Zuweiser(?:in)?|Überweiser(?:in)?|"
-    r"Zuweisende[r]? (?:Arzt|Ärztin)|Überweisende[r]? (?:Arzt|Ärztin)|Einsender(?:in)?|Anfordernde[r]? (?:Arzt|Ärztin)|Anforderer|"
-    r"Hausarzt|Hausärztin|Radiologe|Radiologin|Vidiert(?: von| durch)?|Diktiert(?: von| durch)?|Diktat|Freigegeben(?: von| durch)?|"
-    r"Freigabe(?: durch)?|Signiert(?: von| durch)?|Geschrieben(?: von)?|Schreibkraft|Unterschrift|Validiert(?: von| durch)?|"
-    r"Erstellt(?: von| durch)|Elektronisch (?:signiert|freigegeben|unterschrieben)(?: von| durch)?|Betreuer(?:in)?|Angehörige[r]?|"
-    r"Ansprechpartner(?:in)?|Durchgeführt (?:von|durch)|Operateur(?:in)?|Anästhesist(?:in)?|z\.\s?Hd\.?(?: von)?|Nachrichtlich|"
+    r"(?:Familienname|Nachname|Vorname|Geburtsname|Patientenname|Pat\.?-?\s?Name|"
+    r"Name(?:,?\s?Vorname)?(?:\sdes\sPatienten)?|"
+    r"Untersucher(?:in)?|Assistenz|Befunder(?:in)?|Befundet von|Befundende[rs]? (?:Arzt|Ärztin)|Zuweiser(?:in)?|"
+    r"Überweiser(?:in)?|"
+    r"Zuweisende[r]? (?:Arzt|Ärztin)|Überweisende[r]? (?:Arzt|Ärztin)|Einsender(?:in)?|Anfordernde[r]? (?:Arzt|"
+    r"Ärztin)|Anforderer|"
+    r"Hausarzt|Hausärztin|Radiologe|Radiologin|Vidiert(?: von| durch)?|Diktiert(?: von| durch)?|Diktat|"
+    r"Freigegeben(?: von| durch)?|"
+    r"Freigabe(?: durch)?|Signiert(?: von| durch)?|Geschrieben(?: von)?|Schreibkraft|Unterschrift|"
+    r"Validiert(?: von| durch)?|"
+    r"Erstellt(?: von| durch)|Elektronisch (?:signiert|freigegeben|unterschrieben)(?: von| durch)?|"
+    r"Betreuer(?:in)?|Angehörige[r]?|"
+    r"Ansprechpartner(?:in)?|Durchgeführt (?:von|durch)|Operateur(?:in)?|Anästhesist(?:in)?|"
+    r"z\.\s?Hd\.?(?: von)?|Nachrichtlich|"
     r"Versicherte[rs]?|Referrer|Referring (?:physician|provider|doctor|clinician|MD)|Ordering (?:physician|provider)|"
     r"Attending(?: physician| radiologist)?|Requesting (?:physician|provider)|Requested by|Ordered by|Referred by|"
     r"(?:Interpreting|Reading|Reporting) (?:physician|radiologist)|Dictated(?: and \w+)? by|"
@@ -47,8 +38,10 @@ _LABEL = re.compile(
     rf"(?<![\w-]){_LABELS}\s?(?::|=|(?<= by) |(?<= von) |(?<= durch) |(?<=[a-z])\t)\s{{0,4}}", re.IGNORECASE
 )
 _WEAK_LABEL = re.compile(
-    r"(?<![\w-])(?:Patient(?:in|en)?|Pat\.?|Ärztlicher Direktor|Ärztliche Leitung|(?:Klinik)?[Dd]irektor(?:in)?|Chefarzt|"
-    r"Chefärztin|Leitung|Vorstand|Leiter(?:in)?|Oberarzt|Oberärztin|Arzt|Ärztin|Physician|Radiologist|Doctor|An|To|From)"
+    r"(?<![\w-])(?:Patient(?:in|en)?|Pat\.?|Ärztlicher Direktor|Ärztliche Leitung|(?:Klinik)?[Dd]irektor(?:in)?|"
+    r"Chefarzt|"
+    r"Chefärztin|Leitung|Vorstand|Leiter(?:in)?|Oberarzt|Oberärztin|Arzt|Ärztin|Physician|Radiologist|Doctor|An|"
+    r"To|From)"
     r"\s?:\s{0,4}"
 )
 _PATIENT = re.compile(
@@ -58,142 +51,19 @@ _PATIENT = re.compile(
 _BIRTH = re.compile(r"[ ,;(\t]{0,4}(?:\n)?(?:\*|geb\b|geboren|Geb\b|GEB\b|born\b|DOB\b|d\.o\.b|Geburtsdatum)")
 _BORN = re.compile(r"(?<!\w)(?:(?<!\*)\*(?!\*)|geb\b|geboren|Geb\b|GEB\b|born\b|DOB\b|D\.O\.B|Geburtsdatum)")
 _CLOSING = re.compile(
-    r"(?:Gr(?:ü|ue)(?:ß|ss)(?:en|e)?\b|\bGru(?:ß|ss)\b|\bMfG\b|Hochachtungsvoll|Sincerely|[Rr]egards|Yours (?:truly|faithfully)|"
+    r"(?:Gr(?:ü|ue)(?:ß|ss)(?:en|e)?\b|\bGru(?:ß|ss)\b|\bMfG\b|Hochachtungsvoll|Sincerely|[Rr]egards|"
+    r"Yours (?:truly|faithfully)|"
     r"Respectfully)[^\n]{0,40}"
 )
 _BLOCK = 700
 """Characters behind a closing in which people sign."""
 _SIGNED = re.compile(
-    r"(?<!\w)(?:gez\.|Gez\.|gezeichnet|i\.\s?A\.|I\.\s?A\.|i\.\s?V\.(?=\s*(?:Dr|Prof|[A-ZÄÖÜ]\.\s?[A-ZÄÖÜ]))|ppa\.|/s/|e-signed|"
+    r"(?<!\w)(?:gez\.|Gez\.|gezeichnet|i\.\s?A\.|I\.\s?A\.|i\.\s?V\.(?=\s*(?:Dr|Prof|[A-ZÄÖÜ]\.\s?[A-ZÄÖÜ]))|"
+    r"ppa\.|/s/|e-signed|"
     r"eSigned|Unterzeichnet)[ \t]{0,3}:?\s{0,3}"
 )
 _GREETING = re.compile(r"(?<!\w)(?:Sehr [Gg]eehrte[rs]?|[Ll]iebe[rs]?|Dear|Hallo|Guten Tag)[ ]{1,2}(?=[A-ZÄÖÜ])")
-_OPENERS = word_set(
-    """der die das dem den des ein eine einer es er sie wir ihr kein keine im in am an auf bei beim mit nach ohne von vom
-    vor zu zum zur und oder als auch es the this there he she it we in on at no a an and or is was has"""
-)
-"""Words that begin a sentence behind "Herr K."."""
 _LIST_SIGN = frozenset(("/", ";", "&", "und", "and", ",", "sowie"))
-MOST_WORDS = 4
-_ABBREVIATION = 3
-"""Letters of a word in capitals that is no name without a sure title: "Pankreaskopf-CA ED"."""
-
-
-class Walker:
-    """Reads names in the tokens of one text."""
-
-    def __init__(self, text: str, tokens: Tokens) -> None:
-        self.text = text
-        self.tokens = tokens
-        self._at = {start: i for i, start in enumerate(tokens.starts)}
-
-    def index(self, offset: int) -> int:
-        """Number of the first token at or behind `offset`."""
-        text = self.text
-        while offset < len(text) and offset not in self._at:
-            offset += 1
-        return self._at.get(offset, len(self.tokens.words))
-
-    def gap(self, i: int) -> str:
-        """What stands between token `i` and the one before it."""
-        return self.text[self.tokens.ends[i - 1] : self.tokens.starts[i]]
-
-    def joined(self, i: int) -> bool:
-        """True when token `i` stands in the line of the one before it, not in another column."""
-        gap = self.gap(i)
-        return "\n" not in gap and len(gap) <= 2
-
-    def titles(self, i: int) -> int:
-        """First token behind titles that begin at `i`."""
-        words = self.tokens.words
-        n = len(words)
-        while i < n and (
-            words[i] in _TITLES or words[i] in _DOUBTFUL or fold(words[i]) in _BETWEEN or words[i] in (".", "-", ",")
-        ):
-            if (words[i] == "," and not (i + 1 < n and words[i + 1] in ("Dr", "Prof", "Frau", "Herr", "Herrn"))) or (
-                i and not self.joined(i) and self.gap(i).count("\n") > 1
-            ):
-                break
-            i += 1
-        return i
-
-    def name(self, i: int, *, strict: bool, comma: bool = True) -> tuple[int, int]:
-        """(one past the last token, number of name words) of the name that begins at token `i`; (i, 0) for none.
-
-        `strict`: also the first word must not look like an ordinary one.
-        """
-        words, starts, ends = self.tokens
-        n = len(words)
-        first, end, count, initials = i, i, 0, 0
-        while i < n and count < MOST_WORDS:
-            if i > first and not self.joined(i):
-                break
-            word = words[i]
-            if word[:1].isupper() and len(word) == 1:
-                dotted = i + 1 < n and words[i + 1] == "." and starts[i + 1] == ends[i]
-                if not dotted and not (count == 0 and i == first):
-                    break
-                initials += 1
-                i += 1 + dotted
-                if count and dotted:
-                    end = i - 1
-                continue
-            if fold(word) in _PARTICLES and i + 1 < n and words[i + 1][:1].isupper() and self.joined(i + 1):
-                if fold(word) == "und":
-                    break
-                i += 1
-                continue
-            if word == "," and comma and count and self._comma(i):
-                comma = False
-                i += 1
-                continue
-            if not word[:1].isupper() or not word[:1].isalpha():
-                break
-            if not self._may_name(i, words[i - 1] if count else "", strict=strict, initials=initials):
-                break
-            count += 1
-            i += 1
-            while i + 1 < n and words[i] in "-'’" and starts[i] == ends[i - 1] and starts[i + 1] == ends[i]:
-                if not words[i + 1][:1].isalpha():
-                    break
-                i += 2
-            end = i
-        return (end, count) if count else (first, 0)
-
-    def _may_name(self, i: int, before: str, *, strict: bool, initials: int) -> bool:
-        """`before` is the word of the name in front, "" for the first word."""
-        word = self.tokens.words[i]
-        folded = fold(word)
-        if folded in lists().roles or folded in _OPENERS:
-            return False
-        if strict and word.isupper() and len(word) <= _ABBREVIATION:
-            return False
-        if initials and not before:
-            return not strict or not is_word(word) or fold(self.tokens.words[i - 1]) in _PARTICLES
-        if before and not strict and self._closes(i + 1) and (is_given(before) or not is_word(word)):
-            return True
-        if before and is_given(before) and folded in lists().eponyms:
-            return True
-        return not (strict or before) or not seems_word(word)
-
-    def _closes(self, i: int) -> bool:
-        """True when token `i` is none of the same phrase."""
-        return i >= len(self.tokens.words) or self.tokens.words[i] in ",;/()*" or not self.joined(i)
-
-    def _comma(self, i: int) -> bool:
-        """ "Müller, Hans": the word behind the comma is a given name, or unknown and ends the list."""
-        words = self.tokens.words
-        if i + 1 >= len(words) or not self.joined(i + 1) or not words[i + 1][:1].isupper():
-            return False
-        word = words[i + 1]
-        if is_given(word):
-            return True
-        follows = words[i + 2] if i + 2 < len(words) else ""
-        return len(word) > 1 and not seems_word(word) and (not follows[:1].islower() or follows.startswith("geb"))
-
-    def spot(self, first: int, end: int, rule: str) -> Spot:
-        """Tokens [first, end) as a place."""
-        return Spot(self.tokens.starts[first], self.tokens.ends[end - 1], rule)
 
 
 def names_of(text: str, tokens: Tokens) -> Iterator[Spot]:
@@ -210,15 +80,15 @@ def _titled(walker: Walker) -> Iterator[Spot]:
     words = walker.tokens.words
     i = 0
     while i < len(words):
-        if words[i] not in _TITLES and words[i] not in _DOUBTFUL:
+        if words[i] not in TITLES and words[i] not in DOUBTFUL:
             i += 1
             continue
         begin = i
         i = max(walker.titles(i), i + 1)
-        own = [word for word in words[begin:i] if word in _TITLES or word in _DOUBTFUL]
+        own = [word for word in words[begin:i] if word in TITLES or word in DOUBTFUL]
         apart = i < len(words) and "\n" in walker.gap(i)
-        strict = apart or all(word in _DOUBTFUL for word in own)
-        if apart and ("\n\n" in walker.gap(i) or all(word in _DOUBTFUL for word in own)):
+        strict = apart or all(word in DOUBTFUL for word in own)
+        if apart and ("\n\n" in walker.gap(i) or all(word in DOUBTFUL for word in own)):
             continue
         end, count = walker.name(i, strict=strict)
         if count:
@@ -287,7 +157,7 @@ def _born(walker: Walker) -> Iterator[Spot]:
                 break
             if word == "," and not commas and i < last and words[i - 1][:1].isupper():
                 commas += 1
-            elif i < last and (fold(word) in _PARTICLES or word in "-.'’"):
+            elif i < last and (fold(word) in PARTICLES or word in "-.'’"):
                 continue
             elif word[:1].isupper() and fold(word) not in lists().roles:
                 surname = i < last and words[i + 1] == ","  # "Herz, Hans, geb. ..."
@@ -309,14 +179,16 @@ def _signed(walker: Walker) -> Iterator[Spot]:
         end, count = walker.name(i, strict=False)
         if count:
             yield walker.spot(i, end, "name.signature")
+    done = 0
     for match in _CLOSING.finditer(text):
-        at = match.end()
+        at = max(match.end(), done)
         stop = min(len(text), at + _BLOCK)
         while at < stop:
             end_of_line = text.find("\n", at, len(text))
             end_of_line = len(text) if end_of_line < 0 else end_of_line
             yield from _signature_line(walker, at, min(end_of_line, at + 200))
             at = end_of_line + 1
+        done = max(done, at)
 
 
 def _signature_line(walker: Walker, start: int, end: int) -> Iterator[Spot]:
@@ -387,13 +259,15 @@ def _again(walker: Walker, found: list[Spot]) -> Iterator[Spot]:
     if not names:
         return
     for i, word in enumerate(walker.tokens.words):
-        if word[:1].isupper() and ((folded := fold(word)) in names or (folded[-1:] == "s" and folded[:-1] in names)):
-            if not _eponym(walker, i):
-                yield walker.spot(i, i + 1, "name.again")
+        folded = fold(word)
+        same = folded in names or (folded[-1:] == "s" and folded[:-1] in names)
+        if same and word[:1].isupper() and not _eponym(walker, i):
+            yield walker.spot(i, i + 1, "name.again")
 
 
 _EPONYM_NOUN = re.compile(
-    r"[ -]?(?:['’]?s[ -]|['’]?sche\w*[ ])?(?:fraktur|luxation|delle|gang|gaenge|gänge|typ|type|klassifikation|score|zeichen|"
+    r"[ -]?(?:['’]?s[ -]|['’]?sche\w*[ ])?(?:fraktur|luxation|delle|gang|gaenge|gänge|typ|type|klassifikation|"
+    r"score|zeichen|"
     r"syndrom|krankheit|tumor|test|manöver|zyste|knoten|linie|winkel|disease|fracture|lesion|defect|sign|syndrome|cyst|"
     r"classification|duct|tube|tubus|sonde|katheter|catheter|drainage|operation|op\b|plastik|hernie|hernia|dreieck|"
     r"raum|band|ligament|kapsel|faszie|stadium|stage|grade|grad|index|sachs|[A-C](?:\d|\b)|I{1,3}\b|IV\b)",

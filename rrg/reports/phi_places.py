@@ -10,18 +10,23 @@ from rrg.reports.words import fold, word_set
 _CAP = r"[A-ZÄÖÜÉ][\w'’ßäöü-]{0,40}"
 _HOUSE = r"\d{1,4}(?!\d)(?:\s?[a-zA-Z](?!\w))?(?:\s?[-–/]\s?\d{1,4}(?:\s?[a-z](?!\w))?)?"
 _STRONG = r"(?:straße|strasse|str\.|gasse|chaussee|allee)"
-_SOFT = r"(?:weg|platz|ring|ufer|damm|steig|stieg|hof|graben|berg|markt|promenade|brücke|zeile|wall|park|kamp|twiete|(?<=-)(?:Weg|Platz|Ring|Ufer|Damm|Steig|Hof|Markt|Park))"
+_SOFT = (
+    r"(?:weg|platz|ring|ufer|damm|steig|stieg|hof|graben|berg|markt|promenade|brücke|zeile|wall|park|kamp|twiete|"
+    r"(?<=-)(?:Weg|Platz|Ring|Ufer|Damm|Steig|Hof|Markt|Park))"
+)
 _STREET = re.compile(
     rf"(?<![\w-])(?P<strong>(?:{_CAP}[ -]){{0,2}}(?:{_CAP}?{_STRONG}|(?:Straße|Strasse|Str\.|Gasse|Chaussee|Allee)))"
     rf"[ ]{{0,2}}(?P<house>{_HOUSE})?(?![\w.,]\d)"
     rf"|(?<![\w-])(?:{_CAP}[ -]){{0,2}}{_CAP}?{_SOFT}[ ]{{1,2}}{_HOUSE}(?=[ ]*(?:\n|\Z|[,;)|]|\d{{5}}))"
-    rf"|(?<![\w-])(?:Am|An der|Auf dem|Auf der|Im|In der|Unter den|Zum|Zur)[ ]{_CAP}[ ]{_HOUSE}[ ]*[,\n][ ]*(?=(?:D-)?\d{{5}}\s)",
+    rf"|(?<![\w-])(?:Am|An der|Auf dem|Auf der|Im|In der|Unter den|Zum|"
+    rf"Zur)[ ]{_CAP}[ ]{_HOUSE}[ ]*[,\n][ ]*(?=(?:D-)?\d{{5}}\s)",
 )
 _STREET_NAMES = word_set("magen seh hoer blut knorpel knochen sehnen gefaess lymph")
 """Stems of anatomical "streets"."""
 _ENGLISH_STREET = re.compile(
     r"(?<![\w.,])\d{1,5}[A-Za-z]?[ ](?:(?:N|S|E|W|North|South|East|West)\.?[ ])?(?:[A-Z][a-z'’]{1,20}[ ]){1,3}"
-    r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Boulevard|Blvd\.?|Way|Court|Close|Square|Terrace|Parkway)"
+    r"(?:Street|St\.?|Road|Rd\.?|Avenue|Ave\.?|Lane|Ln\.?|Drive|Boulevard|Blvd\.?|Way|Court|Close|Square|"
+    r"Terrace|Parkway)"
     r"(?=[ ]*(?:[,;.\n)]|\Z))"
 )
 _POST = re.compile(
@@ -36,7 +41,8 @@ _BOX = re.compile(r"(?<!\w)(?:Postfach|P\.?O\.? Box|Postbox)[ ]{0,2}\d[\d ]{0,9}
 _LIVES = re.compile(
     rf"(?<!\w)(?:wohnhaft|wohnend|whft\.|Wohnort|Anschrift|Adresse|PLZ/Ort|Ort|Straße|Address|residing|lives)"
     rf"(?:[ ](?:in|bei|at))?(?:[ ]der)?[ ]?:?[ ]{{1,2}}"
-    rf"(?P<value>(?:\d{{1,5}}[ ])?{_CAP}(?:[ ]{{1,2}}(?:{_CAP}|\d{{1,5}}[a-z]?))*(?:,[ ]{{1,2}}(?:D-)?(?:\d{{5}}[ ])?{_CAP}(?:[ ]{_CAP})?)?)"
+    rf"(?P<value>(?:\d{{1,5}}[ ])?{_CAP}(?:[ ]{{1,2}}(?:{_CAP}|"
+    rf"\d{{1,5}}[a-z]?))*(?:,[ ]{{1,2}}(?:D-)?(?:\d{{5}}[ ])?{_CAP}(?:[ ]{_CAP})?)?)"
 )
 _DATELINE = re.compile(
     rf"^[ ]*(?P<value>{_CAP}(?:[ /-]{_CAP}){{0,2}})(?P<sign>,?)[ ]{{1,3}}(?P<the>(?:den|am|dem)[ ])?"
@@ -117,7 +123,8 @@ _STREET_END = re.compile(
     r"(?:straße|strasse|str\.|gasse|weg|platz|allee|chaussee|damm|ufer|ring)(?:\s|\Z)", re.IGNORECASE
 )
 _ANATOMIC_WAY = re.compile(
-    r"(?:atem|luft|gallen|harn|abfluss|ausfluss|zugangs|leit|nerven|seh|hör|rechts|herz|klappen|becken|leisten|nabel|pessar"
+    r"(?:atem|luft|gallen|harn|abfluss|ausfluss|zugangs|leit|nerven|seh|hör|rechts|herz|klappen|becken|leisten|"
+    r"nabel|pessar"
     r"|mitral|aorten|magen|sitz|vor|knorpel|annulus|anulus|zahn|lymph)[- ]?(?:weg|ring|platz|hof|damm|straße|strasse)",
     re.IGNORECASE,
 )

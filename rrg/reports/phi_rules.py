@@ -13,14 +13,16 @@ _NUMBER_OF = (
     r"Insurance|Policy|Member|Account|Social[ ]Security|NHS|Hospital|Chart|Requisition|Room|Specimen|Patient)"
 )
 _LABEL = (
-    rf"(?:{_NUMBER_OF}\s?-?\s?(?:Nr\.?|Nrn\.?|Nummer|nummer|nr\.?|NR\.?|No\.?|no\.?|Number|number|ID|Id|#|Kennung|Kürzel)"
+    rf"(?:{_NUMBER_OF}\s?-?\s?(?:Nr\.?|Nrn\.?|Nummer|nummer|nr\.?|NR\.?|No\.?|no\.?|Number|number|ID|Id|#|"
+    rf"Kennung|Kürzel)"
     r"|Fall-?ID|Patient(?:en)?-?ID|Pat\.?-?ID|PatID|PID|PIZ|MRN|MPI|SSN|IK|LANR|BSNR|KVNR|KV-Nr\.?|ISSN|IBAN|AHV|"
     r"Accession|Acc\.?\s?(?:\#|No\.?|Nr\.?)|Aktenzeichen|Az\.|FallNr\.?|Unser Zeichen|Ihr Zeichen|UID)"
 )
 _VALUE = r"(?P<value>(?:[A-Za-z]{1,6}[-/ ]?)?\d[\dA-Za-z]*(?:[-/._ ](?=[\dA-Z]*\d)[\dA-Z]+){0,6})"
 _LABELLED = re.compile(rf"(?<!\w){_LABEL}\s{{0,3}}[:=.#]?\s{{0,3}}{_VALUE}")
 _ID_WORD = re.compile(
-    r"(?<![\w-])(?:ID|Id|Nr\.|Kennung)\s?[:=#]\s{0,3}(?P<value>[A-Za-z]{0,6}[-/]?\d[\dA-Za-z]*(?:[-/._][\dA-Za-z]+){0,6})"
+    r"(?<![\w-])(?:ID|Id|Nr\.|"
+    r"Kennung)\s?[:=#]\s{0,3}(?P<value>[A-Za-z]{0,6}[-/]?\d[\dA-Za-z]*(?:[-/._][\dA-Za-z]+){0,6})"
 )
 _SHAPES = re.compile(
     r"(?<![\w.,])[0-2](?:\.\d{1,30}){5,14}(?![\w])"  # DICOM UID
@@ -34,7 +36,8 @@ _SHAPES = re.compile(
 )
 _DIGITS = r"\+?\(?\d[\d\s()/–-]{1,24}\d"
 _PHONE_LABEL = re.compile(
-    r"(?<![\w-])(?:Tele?fon|Telefax|Tel|TEL|Fax|FAX|Fon|Mobiltelefon|Mobil|Handy|Phone|phone|Telephone|Cell|Durchwahl|Pager|"
+    r"(?<![\w-])(?:Tele?fon|Telefax|Tel|TEL|Fax|FAX|Fon|Mobiltelefon|Mobil|Handy|Phone|phone|Telephone|Cell|"
+    r"Durchwahl|Pager|"
     r"Piepser|Beeper|Bleep|Rufnummer|Ruf|Hotline|Info|Sekretariat|Ambulanz|Anmeldung|Zentrale|Call back|Rückruf)"
     r"(?:-?\s?(?:Nr\.?|Nummer|number|No\.?))?\s{0,2}[.:]{0,2}\s{0,4}"
     rf"(?P<value>{_DIGITS}(?:\s{{0,2}}(?:o\.|oder|or|u\.|und|,|/|-|ext\.?|DW)\s{{0,2}}\d[\d\s/-]{{1,14}}\d){{0,4}})"
@@ -48,7 +51,8 @@ _PHONE = re.compile(
 _MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+(?:\s?\((?:at|AT)\)\s?|\s?\[at\]\s?|@)[\w-]+(?:\.[\w-]+)+")
 _WEB = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s<>()\[\]\"]+[^\s<>()\[\]\".,;:!?]"
-    r"|(?<![\w.@/-])[a-z0-9][a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:de|com|org|net|eu|at|ch)(?![\w-]|\.\w)(?:/[^\s<>()\[\]\",;]*)?"
+    r"|(?<![\w.@/-])[a-z0-9][a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:de|com|org|net|eu|at|ch)(?![\w-]|"
+    r"\.\w)(?:/[^\s<>()\[\]\",;]*)?"
 )
 
 
