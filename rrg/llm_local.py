@@ -134,7 +134,7 @@ def _chat_format(llm: Any) -> Callable[[str, str], str]:
             written: str = formatter(messages=messages).prompt
             if system[:200] in written:
                 return written
-        except TemplateError:
+        except (TemplateError, ValueError):  # ValueError: the template's own raise_exception
             pass
         return str(formatter(messages=[{"role": "user", "content": f"{system}\n\n{user}"}]).prompt)
 

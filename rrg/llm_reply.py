@@ -10,11 +10,14 @@ LONGEST = 1 << 20
 """Characters of an answer; more is noise."""
 _OPEN_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning|analysis)>|\[THINK\]|◁think▷", re.IGNORECASE)
 _END_THOUGHT = re.compile(r"</(?:think|thinking|thought|reasoning|analysis)>|\[/THINK\]|◁/think▷", re.IGNORECASE)
-_FINAL = re.compile(r"<\|channel\|>final(?:[^<]{0,80})<\|message\|>|assistantfinal(?=[\s{\[`])")
+_FINAL = re.compile(
+    r"<\|channel\|>final[^<]{0,40}(?:<\|constrain\|>[^<]{0,40})?<\|message\|>|assistantfinal(?=[\s{\[`])"
+)
 """Where the answer begins behind an ``analysis`` channel, with its marks or with the marks taken out."""
 _CHANNEL = re.compile(r"\A\s*(?:<\|channel\|>(?:analysis|commentary)|analysis(?=[A-Z]))")
 _CLOSING = re.compile(r"<\|(?:return|end|eot_id|im_end|endoftext)\|>")
-_PIECES = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', re.DOTALL)
+_PIECES = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|,(?=\s*[}\]])', re.DOTALL)
+"""Texts (also one that never ends, so that no other begins inside of it), and commas before a closing bracket."""
 _STARTS = 8
 """Unclosed brackets that are passed over before the search ends."""
 
@@ -60,7 +63,7 @@ def read(text: str, finish: str, schema: Mapping[str, Json]) -> Found:
     problem = ""
     for candidate in (*_candidates(answer), answer):
         try:
-            value = json.loads(_PIECES.sub(_no_comma, candidate), parse_constant=_no_constant)
+            value = json.loads(_PIECES.sub(_no_comma, candidate), parse_constant=_no_constant, strict=False)
             value, dropped = fit(value, schema)
             best = Found(value, "", dropped)
         except _UnfitError as error:

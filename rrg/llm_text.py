@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rrg.records import Span
 
-_TOKEN = re.compile(r"<(?=[A-Za-z_/|!<|｜▁])|(?<=[|｜])>|\[(?=/?[A-Z][A-Z_]+\])|◁|\s+")
+_TOKEN = re.compile(r"<(?=[A-Za-z_/|!<|｜▁])|(?<=[|｜])>|\[(?=/?[A-Z][A-Z_]+\])|◁(?=\S)|\s+")
 """What opens or closes a token in the families of chat templates (``<|im_start|>``, ``</s>``, ``<start_of_turn>``,
 ``[INST]``, ``<<SYS>>``, ``◁think▷``), and white space."""
 

@@ -182,6 +182,8 @@ def _judged(url: str, method: str, status: int, headers: http.client.HTTPMessage
         )
     if status == 429:
         raise BusyError(_retry_after(headers))
+    if status == 500 and b"response_format" in answer:
+        return status, b""  # how llama-cpp-python's server says that it does not know this form
     if method == "GET" or status in _PLAIN_REFUSALS:
         if status >= 500 and status != 501:
             raise FailedError(f"HTTP {status}", status, _retry_after(headers))
