@@ -121,6 +121,7 @@ class Slices:
             numbers = [(each.frame if each.frame is not None else each.instance_number, each) for each in slices]
             return [(number, each) for number, each in numbers if number is not None]
         count = getattr(slices[0], "count", None)
+        count = count if isinstance(count, int) else None  # a header has none; a tuple's method is no number
         if any(each.instance_number is None for each in slices) or (count is not None and count != len(slices)):
             return []  # no order, or not all of them are here: places are not known
         order = sorted(slices, key=lambda each: (each.instance_number or 0, each.frame or 0, each.id))
