@@ -79,8 +79,7 @@ def _lost(before: Facts, exempt: Iterable[Facts]) -> str:
         stated -= Counter(each.name for each in piece.findings)
     if stated:
         return "finding"
-    current = [each for each in before.measurements if not each.prior]
-    return "number" if current or any(not each.prior for each in before.references) else ""
+    return "number" if any(not each.prior for each in before.measurements) else ""
 
 
 # What must be the same. Facts of an earlier examination are left out: a static wording has none.

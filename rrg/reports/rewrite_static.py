@@ -45,7 +45,8 @@ def static(sentence: str, lang: Lang) -> Static:
     if not work.rules:
         return Static(sentence, (), ())
     made = tidy(work.text, end or ".", lang)
-    if not any(not words.filler.fullmatch(word) for word in re.findall(r"\w+", made)):
+    said = _without(made, references_of(made, 0, len(made)))
+    if not any(not words.filler.fullmatch(word) for word in re.findall(r"\w+", said)):
         made = ""
     return Static(made, tuple(dict.fromkeys(work.rules)), tuple(work.denied), tuple(work.earlier), work.broken)
 

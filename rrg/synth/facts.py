@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -143,7 +143,7 @@ def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> d
             sentence = report.sentences[ref.sentence]
             if ref.status != "resolved" or ref.prior:
                 counts[f"references.{'prior' if ref.prior else ref.status}"] += 1
-            elif sentence.prior or ref.sentence in prior:
+            elif _compares(report, ref.sentence, earlier=sentence.prior or ref.sentence in prior):
                 counts["references.in_comparison"] += 1
             else:
                 counts["references.resolved"] += 1
@@ -153,6 +153,12 @@ def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> d
                     else:
                         counts["references.slice_not_usable"] += 1
     return {slice_id: tuple(sorted(said, key=lambda s: (s.report.id, s.sentence))) for slice_id, said in found.items()}
+
+
+def _compares(report: Report, sentence: int, *, earlier: bool) -> bool:
+    """True when a sentence compares with an earlier study (`earlier`), and no static wording frees it of that."""
+    static = [each for each in report.rewrites if each.sentence == sentence and each.kind == "static"]
+    return not any(each.text for each in static) if static else earlier
 
 
 def check_choice(spec: str) -> str:
@@ -304,11 +310,6 @@ def languages_of(text: str) -> tuple[Lang, ...]:
     if not wanted or any(part not in known for part in wanted):
         raise UsageError(f"--languages {text}: expected de, en, or de,en")
     return tuple(dict.fromkeys(known[part] for part in wanted))
-
-
-def by_language(said: Sequence[Said], lang: Lang) -> Iterator[Said]:
-    """The sentences of reports in one language."""
-    return (each for each in said if each.report.lang == lang)
 
 
 def one_of(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:

@@ -20,12 +20,12 @@ from rrg.synth.facts import (
     Said,
     Seen,
     Study,
-    by_language,
     pick,
     read_study,
     sample,
     sections_for,
 )
+from rrg.synth.reworded import Worded, said_in, worded
 from rrg.synth.snippets import Phrase, removed, said_as, snippet, whole_word, with_side
 
 COMMAND = "synth-ground"
@@ -58,7 +58,7 @@ def ground(options: Options, group: Group) -> Iterator[Made]:
     for seen, asked in zip(study.seen, _detect_plan(study, options), strict=True):
         for lang in options.languages:
             rng = rng_for(options.seed, COMMAND, f"{seen.slice.id} {lang}")
-            said = tuple(by_language(study.said.get(seen.slice.id, ()), lang))
+            said = tuple(said_in(study.said.get(seen.slice.id, ()), lang))
             for made in (
                 *_from_reports(seen, said, lang, options, rng, counts),
                 *_from_masks(seen, asked, lang, options, rng),
@@ -103,9 +103,11 @@ def _from_reports(
         by_report.setdefault(each.report.id, []).append(each)
     asked: set[tuple[str, tuple[str, ...]]] = set()
     for sentences in by_report.values():
-        report, numbers = sentences[0].report, [each.sentence for each in sentences]
-        mentions = grounded_mentions(report, numbers, seen, components=options.components, counts=counts)
-        text = snippet(report, numbers, [Phrase(m.id, m.source.span) for m in mentions if m.source])
+        report = sentences[0].report
+        told = worded(report, [each.sentence for each in sentences], lang)
+        numbers, source = told.kept, {} if told.wording is None else {"wording": told.wording}
+        mentions = grounded_mentions(told.report, told.numbers, seen, components=options.components, counts=counts)
+        text = snippet(told.report, told.numbers, [Phrase(m.id, m.source.span) for m in mentions if m.source])
         if not text.plain.strip(" .,;:"):
             counts["dropped.no_text"] += 1
             continue
@@ -123,7 +125,7 @@ def _from_reports(
                 question=templates.ask("report", lang, form=form),
                 answer_text=templates.escape(text.plain),
                 template=f"report/{form}",
-                facets={"source": "report"},
+                facets={"source": "report", **source},
                 reports=(report.id,),
                 answer=text.plain,
                 needs_image=True,
@@ -141,9 +143,9 @@ def _from_reports(
                 question=templates.ask("grounded-report", lang, form=form),
                 answer_text=text.template,
                 template=f"grounded-report/{form}",
-                facets={"source": "report+mask"},
+                facets={"source": "report+mask", **source},
                 reports=(report.id,),
-                mentions=mentions,
+                mentions=told.sourced(mentions),
                 answer=text.plain,
                 needs_image=True,
                 **shared,
@@ -152,16 +154,16 @@ def _from_reports(
             for mention in mentions:
                 labels = tuple(region.label for region in mention.regions)
                 assert mention.source is not None
-                span = whole_word(report.text, mention.source.span)
-                phrase = said_as(report, span)
+                span = whole_word(told.report.text, mention.source.span)
+                phrase = said_as(told.report, span)
                 if _other_side_too(labels, phrase, seen):
                     counts["dropped.side_not_said"] += 1
                 elif (key := (phrase.casefold(), labels)) not in asked:
                     asked.add(key)
                     yield _phrase_to_box(
                         seen,
-                        report,
-                        replace(mention, phrase=phrase, source=replace(mention.source, span=span)),
+                        told,
+                        replace(mention, phrase=phrase, source=told.source(span)),
                         lang,
                         options,
                         rng,
@@ -170,7 +172,7 @@ def _from_reports(
 
 def _phrase_to_box(
     seen: Seen,
-    report: Report,
+    told: Worded,
     mention: Mention,
     lang: Lang,
     options: Options,
@@ -185,8 +187,14 @@ def _phrase_to_box(
         question=templates.ask("phrase-to-box", lang, phrase=templates.escape(mention.phrase), form=form),
         answer_text="{m0}",
         template=f"phrase-to-box/{form}",
-        facets={"source": "report+mask", "question": "phrase-to-box", "label": labels, "state": "present"},
-        reports=(report.id,),
+        facets={
+            "source": "report+mask",
+            "question": "phrase-to-box",
+            "label": labels,
+            "state": "present",
+            "wording": told.wording,
+        },
+        reports=(told.report.id,),
         mentions=(replace(mention, id="m0"),),
         answer=mention.phrase,
         needs_image=True,
