@@ -101,10 +101,7 @@ Parser = Callable[[str, Lang], Said]
 def by_rules(text: str, lang: Lang) -> Said:
     """The parser that is scored."""
     made = parse(text, lang)
-    measured = getattr(made, "measurements", None)
-    if measured is None:
-        measured = tuple(size for each in made.findings for size in each.measurements)
-    return Said(made.sections, made.sentences, made.anatomy, made.findings, measured, made.references)
+    return Said(made.sections, made.sentences, made.anatomy, made.findings, made.measurements, made.references)
 
 
 def evaluate(gold: Iterable[GoldText], parser: Parser = by_rules) -> tuple[list[Score], list[Error]]:
