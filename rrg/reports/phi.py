@@ -121,13 +121,17 @@ def _rank(rule: str) -> int:
     return _ORDER.index(rule.partition(".")[0])
 
 
+def _precedence(spot: Spot) -> tuple[bool, int, bool]:
+    return not spot.rule.endswith(".known"), _rank(spot.rule), spot.rule.endswith(".again")
+
+
 def _joined(text: str, spots: Sequence[Spot]) -> list[Spot]:
     """One spot for what overlaps, and for parts of one name side by side."""
     made: list[Spot] = []
     for spot in spots:
         last = made[-1] if made else None
         if last is not None and spot.start < last.end:
-            rule = min((last, spot), key=lambda one: (_rank(one.rule), one.rule.endswith(".again"))).rule
+            rule = min((last, spot), key=_precedence).rule
             made[-1] = Spot(last.start, max(last.end, spot.end), rule)
         elif (
             last is not None

@@ -35,8 +35,8 @@ _COLUMNS = {
     firstname first_name lastname last_name surname given_name given family_name family middle_name staff
     staff_name arzt aerzte referrer referrer_name referring_physician zuweiser ueberweiser physician doctor
     personal mitarbeiter alias""",
-    "id": """id ids patient_id patientid pat_id patid patientennummer patientnumber mrn pid piz fallnummer fall_nr fallnr
-    case case_id visit encounter insurance insurance_id versichertennummer versicherungsnummer kvnr ssn number
+    "id": """id ids patient_id patientid pat_id patid patientennummer patientnumber mrn pid piz fallnummer fallnr
+    fall_nr case case_id visit encounter insurance insurance_id versichertennummer versicherungsnummer kvnr ssn number
     nummer patient_ids case_number patient_number auftragsnummer order_id study_uid""",
     "date": "birth_date birthdate birthday dob date_of_birth geburtsdatum geburtstag geb birth_dates birth",
     "address": "address adresse anschrift street strasse town city ort wohnort plz_ort postcode plz zip place",
