@@ -178,3 +178,11 @@ def test_workers_have_the_rules_and_the_run_says_so(tmp_path: Path) -> None:
     assert len(made) == 4
     assert all(each["lexicon"] == records[0]["inputs"]["lexicon"] for each in made)
     assert all([ref["rule"] for ref in each["references"]] == ["added-1", "added-2"] for each in made)
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "rules.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    clinic = read_rules(written(tmp_path, example))
+    assert len(clinic.rows) == 8
+    assert len(clinic.references) == 2
