@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -347,3 +348,20 @@ def test_what_a_rewrite_does_not_touch_stays(tmp_path: Path) -> None:
     )
     assert with_static(clinical)[0].rewrites == ()
     assert all(words.left.search("zzz") is None for words in WORDS.values())
+
+
+@pytest.mark.parametrize(
+    ("sentence", "lang"),
+    [
+        ("noch " * 600 + "unverändert.", "de"),
+        ("Die Zyste " + "der Leber und " * 210 + "ist unverändert.", "de"),
+        ("(zuvor 9 mm " * 250, "de"),
+        ("im Vergleich zur der der der der " * 90, "de"),
+        ("The nodule " + "of the left lung " * 175 + "is unchanged", "en"),
+        ("from 9 to " * 300 + "grown", "en"),
+    ],
+)
+def test_a_long_sentence_takes_no_long_time(sentence: str, lang: Lang) -> None:
+    start = time.process_time()
+    static(sentence, lang)
+    assert time.process_time() - start < 3
