@@ -34,7 +34,7 @@ No change in size of the liver cyst.
 Still no hydronephrosis on either side.
     -hydronephrosis
 No definite infiltrate.
-    -?infiltrate
+    -infiltrate
 Pneumonia is unlikely.
     -?pneumonia
 The gallbladder is not visualized.
@@ -42,7 +42,7 @@ The gallbladder is not visualized.
 Status post left nephrectomy, right kidney with a 3 cm cyst.
     cyst@kidney_right/right=30 | 0kidney_left
 S/p thyroidectomy without recurrence.
-    -tumor@thyroid_gland | 0thyroid_gland
+    -tumor | 0thyroid_gland
 The left adrenal gland is absent.
     0adrenal_gland_left
 The spleen is not included in the field of view.
@@ -52,27 +52,27 @@ Possible pneumonia in the left lower lobe, differential atelectasis.
 Most likely hemangioma in liver segment VII, 22 x 18 mm.
     ?hemangioma@liver=22x18
 Mass of the left kidney, 4.5 cm, concerning for carcinoma.
-    mass@kidney_left/left=45 | ?carcinoma@kidney_left/left=45
+    mass@kidney_left/left=45 | ?carcinoma@kidney_left/left
 Wall thickening of the colon, suggestive of colitis.
-    wall thickening@colon | ?colitis
+    wall thickening@colon | ?colitis@colon
 Bilateral pleural effusions, 3 cm on the right, 1.5 cm on the left.
     pleural effusion/both=30;15
 Calcified plaques of the abdominal aorta and both common iliac arteries.
-    calcification@aorta+iliac_artery_left+iliac_artery_right | plaque@aorta+iliac_artery_left+iliac_artery_right
+    calcification@aorta+iliac_artery_left+iliac_artery_right/both | plaque@aorta+iliac_artery_left+iliac_artery_right/both
 Acute fractures of the left 4th through 6th ribs.
     fracture@rib_left_4+rib_left_5+rib_left_6/left
 Compression fractures of T12 and L1 vertebral bodies.
     compression fracture@vertebrae_T12+vertebrae_L1
 Disc protrusions at L4-L5 and L5-S1.
-    disc protrusion@intervertebral_discs
+    disc protrusion@intervertebral_discs..5
 Degenerative disc disease at C5/6 with stenosis of the spinal canal.
-    osteochondrosis@intervertebral_discs | stenosis@spinal_cord
+    osteochondrosis@intervertebral_discs+vertebrae_C5+vertebrae_C6 | stenosis@spinal_cord
 Anterolisthesis of L5 on S1.
     spondylolisthesis@vertebrae_L5
 The heart is not enlarged; no congestion.
     -enlargement@heart | -congestion
 Non-displaced fracture of the right humerus.
-    -luxation@humerus_right/right | fracture@humerus_right/right
+    fracture@humerus_right/right
 Hepatic lesions up to 15 mm (series 3, images 44-47).
     lesion@liver=15 | #3/44,45,46,47
 Mediastinal lymphadenopathy up to 14 mm in short axis.
@@ -98,9 +98,9 @@ Hematoma in the right psoas muscle, approx. 3.5 x 2 cm.
 Edema of the gallbladder wall, cirrhosis of the liver, ascites.
     edema@gallbladder | cirrhosis@liver | ascites
 Esophageal carcinoma with metastases in liver, spleen and right adrenal gland.
-    carcinoma@esophagus | metastasis@liver+spleen+adrenal_gland_right
+    carcinoma@esophagus | metastasis@liver+spleen+adrenal_gland_right/right
 Cysts in both kidneys and in the liver.
-    cyst@kidney_right+kidney_left+liver
+    cyst@kidney_right+kidney_left+liver/both
 Consolidations in the right upper and middle lobes.
     consolidation@lung_upper_lobe_right+lung_middle_lobe_right/right
 Cervical and thoracic spine without fracture.
@@ -108,7 +108,7 @@ Cervical and thoracic spine without fracture.
 Left thyroid nodule of 12 mm.
     nodule@thyroid_gland/left=12
 No gallstones, intrahepatic bile ducts are not dilated.
-    -gallstone | -dilatation
+    -gallstone | -dilatation@liver
 Urinary bladder normal, prostate enlarged.
     enlargement@prostate
 Free fluid in the pelvis, no free air.
@@ -122,7 +122,7 @@ No abscess; drain in place.
 Emphysema predominantly in both upper lobes.
     emphysema@lung_upper_lobe_left+lung_upper_lobe_right/both
 Central pulmonary embolism on the right, no right heart strain.
-    pulmonary embolism/right
+    pulmonary embolism/right | -right heart strain@heart
 Atherosclerosis without relevant stenosis.
     plaque | -stenosis
 Mild scoliosis, otherwise normal thoracic and lumbar spine.
@@ -145,7 +145,7 @@ Thrombus in the portal vein.
     thrombosis@portal_vein_and_splenic_vein
 There is no pneumothorax or pleural effusion, however there is a nodule in the LUL (4:38).
     -pneumothorax | -pleural effusion | nodule@lung_upper_lobe_left/left | #4/38
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize(("sentence", "expected"), rows(SENTENCES))

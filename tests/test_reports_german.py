@@ -56,27 +56,27 @@ V. a. Pneumonie im linken Unterlappen, DD Atelektase.
 Am ehesten Hämangiom in Lebersegment VII, 22 x 18 mm.
     ?hemangioma@liver=22x18
 Raumforderung der Niere li., 4,5 cm, a. e. Nierenzellkarzinom.
-    mass@kidney_left/left=45 | ?carcinoma@kidney_left/left=45
+    mass@kidney_left/left=45 | ?carcinoma@kidney_left/left
 Fragliche Verdickung, vereinbar mit Entzündung.
     ?inflammation
 Pleuraergüsse beidseits, rechts 3 cm, links 1,5 cm.
     pleural effusion/both=30;15
 Verkalkte Plaques der Aorta abdominalis und beider Aa. iliacae communes.
-    calcification@aorta+iliac_artery_left+iliac_artery_right | plaque@aorta+iliac_artery_left+iliac_artery_right
+    calcification@aorta+iliac_artery_left+iliac_artery_right/both | plaque@aorta+iliac_artery_left+iliac_artery_right/both
 Frische Fraktur der 4.-6. Rippe links.
     fracture@rib_left_4+rib_left_5+rib_left_6/left
 Sinterung von BWK 12 und LWK 1.
     compression fracture@vertebrae_T12+vertebrae_L1
 Bandscheibenprotrusion L4/5 und L5/S1.
-    disc protrusion@intervertebral_discs
+    disc protrusion@intervertebral_discs..5
 Osteochondrose HWK 5/6 mit Spinalkanalstenose.
-    osteochondrosis@intervertebral_discs | stenosis@spinal_cord
+    osteochondrosis@vertebrae_C5+vertebrae_C6 | stenosis@spinal_cord
 Spondylolisthesis L5 gegenüber S1.
     spondylolisthesis@vertebrae_L5
 Herz nicht vergrößert, keine Stauung.
     -enlargement@heart | -congestion
 Nicht dislozierte Fraktur des rechten Humerus.
-    -luxation@humerus_right/right | fracture@humerus_right/right
+    fracture@humerus_right/right
 Leberherde in Segment II und IVa bis 15 mm (Ser. 3 Im. 44-47).
     lesion@liver=15 | #3/44,45,46,47
 Lymphknotenvergrößerung mediastinal, bis 14 mm KAD.
@@ -102,7 +102,7 @@ Hämatom i. M. psoas rechts, ca. 3,5 x 2 cm.
 OEDEM der Gallenblasenwand, Leberzirrhose, Aszites.
     edema@gallbladder | cirrhosis@liver | ascites
 Ösophagus-Karzinom mit Metastasen in Leber, Milz und rechter Nebenniere.
-    carcinoma@esophagus | metastasis@liver+spleen+adrenal_gland_right
+    carcinoma@esophagus | metastasis@liver+spleen+adrenal_gland_right/right
 Leber- und Nierenzysten.
     cyst@liver+kidney_right+kidney_left
 Ober- und Mittellappen rechts mit Infiltraten.
@@ -112,7 +112,7 @@ Hals- und Brustwirbelsäule ohne Fraktur.
 Schilddrüsenknoten links 12 mm, Struma nodosa.
     nodule@thyroid_gland/left=12 | goiter
 Gallenblase steinfrei, intrahepatische Gallenwege nicht erweitert.
-    -gallstone@gallbladder | -dilatation@liver
+    -calculus@gallbladder | -dilatation@liver
 Harnblase o. B., Prostata vergrößert.
     enlargement@prostate
 Freie Flüssigkeit im Becken, keine freie Luft.
@@ -126,7 +126,7 @@ Postoperativ kein Verhalt, Drainage in situ.
 Lungenemphysem, betont in beiden Oberlappen.
     emphysema@lung_left+lung_right
 Zentrale Lungenembolie rechts, Rechtsherzbelastung nicht nachweisbar.
-    pulmonary embolism/right
+    pulmonary embolism/right | -right heart strain
 Atherosklerose ohne relevante Stenose.
     plaque | -stenosis
 Leichte Skoliose, BWS und LWS sonst unauffällig.
@@ -149,7 +149,7 @@ Subtotale Stenose der A. carotis communis links.
     stenosis@common_carotid_artery_left/left
 Thrombus in der V. portae.
     thrombosis@portal_vein_and_splenic_vein
-"""
+"""  # noqa: E501
 
 
 @pytest.mark.parametrize(("sentence", "expected"), rows(SENTENCES))

@@ -116,7 +116,7 @@ def test_sentence_ends() -> None:
     ]
     assert sentences("Zyste in Bild 45. Leber normal.") == ["Zyste in Bild 45.", "Leber normal."]
     assert sentences("Erguss bds. Herz normal.") == ["Erguss bds.", "Herz normal."]
-    assert sentences("- Leber normal\n- Milz normal") == ["- Leber normal", "- Milz normal"]
+    assert sentences("- Leber normal\n2. Milz normal") == ["Leber normal", "Milz normal"]
     assert sentences("Zyste der Niere li. Kein Erguss.") == ["Zyste der Niere li.", "Kein Erguss."]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rrg.records import Lang
 from rrg.reports.lexicon import Trigger, lexicon, longest
-from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, other_end, prior_end, right_end, walls_of
+from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, noun_end, other_end, prior_end, right_end, walls_of
 from rrg.reports.words import Words, word_set
 
 UNSEEN = "negation-behind"
@@ -152,6 +152,8 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
         reach = range(left_end(hit, words, walls), right_end(hit, words, walls, listed=True))
     elif scope == "before":
         reach = range(left_end(hit, words, walls), hit.first)
+    elif kind == "absent" and scope == "after":
+        reach = range(hit.last, min(noun_end(hit, words), right_end(hit, words, walls, listed=False)))
     elif scope == "near":
         reach = range(hit.last, near_end(hit, words, walls))
     elif kind == "prior":

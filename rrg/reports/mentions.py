@@ -136,7 +136,9 @@ def mentions_of(
             i += 1
             continue
         for part in compound(words.keys[i], lang):
-            if part.meaning is not None and not any(each.finding == "catheter" for each in compound(words.keys[i], lang)):
+            if part.meaning is not None and not any(
+                each.finding == "catheter" for each in compound(words.keys[i], lang)
+            ):
                 span = part_span(words, i, part)
                 found.append(_sided(words, lang, span, i, i + 1, part.meaning, "compound", sides))
         cut = lang == "de" and i + 2 < n and words.raw[i + 1] == "-"
@@ -144,16 +146,19 @@ def mentions_of(
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, whole, "truncated", sides))
         i += 1
-    return [_by_clause(words, lang, mention, found, sides) for mention in found] if sides else found
+    if not sides:
+        return found
+    free = free_sides(words, lang, sides, found)
+    return [_by_clause(words, mention, found, i, free) for i, mention in enumerate(found)]
 
 
-def _by_clause(words: Words, lang: Lang, mention: Mention, others: list[Mention], sides: list[SideWord]) -> Mention:
+def _by_clause(words: Words, mention: Mention, others: list[Mention], at: int, free: list[SideWord]) -> Mention:
     """With the side that its clause names, where that side belongs to no other mention."""
     names = mention.classes
     if mention.side is not None or len({LABELS[name].side for name in names} - {None}) < PAIR:
         return mention
-    side = clause_side(words, mention.first, mention.last, free_sides(words, lang, sides, others))
-    side = side or _shared_side(words, mention, others)
+    side = clause_side(words, mention.first, mention.last, free)
+    side = side or _shared_side(words, mention, others[max(0, at - 1) : at + 2])
     if side is None:
         return mention
     kept = tuple(name for name in names if side == "both" or LABELS[name].side in (side, None))
@@ -178,6 +183,7 @@ def free_sides(words: Words, lang: Lang, sides: list[SideWord], others: Sequence
         if other.classes and other.side is not None
         for at in side_places(words, lang, other.first, other.last, sides)
     }
+    taken |= {at for other in others for at in range(other.first, other.last)}
     return [side for side in sides if side.at not in taken]
 
 

@@ -28,6 +28,8 @@ _DATE = re.compile(
 """Dates, and the placeholders of `rrg.reports.phi`."""
 _ELSEWHERE = frozenset(("pulmonary embolism",))
 """Findings that are named after a structure but do not lie in it."""
+_UNSIDED = frozenset(("right heart strain", "midline shift", "cardiomegaly", "heart failure"))
+"""Findings of the middle: a side beside them is that of another."""
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
 
@@ -113,14 +115,30 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         owned = sizes(words, stated, measured, mentions)
         for i, one in enumerate(stated):
             where, carried = places(words, one, mentions, stated)
+            where = tuple(j for j in where if not mentions[j].gone)
             around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
-            one = one._replace(name=name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes}))
+            one = one._replace(
+                name=name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes})
+            )
             links = tuple(places_of[j] for j in where if j in places_of)
-            side = finding_side(words, lang, one.first, one.last, around, sides, free, alone=len(stated) == 1)
+            side = (
+                None
+                if one.name in _UNSIDED
+                else finding_side(words, lang, one.first, one.last, around, sides, free, alone=len(stated) == 1)
+            )
             chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
             if one.name == "effusion" and chest and not links:
                 one = one._replace(name="pleural effusion")
-            told = Told(at, links, side, owned[i], changes[i], counts[i], one.first >= asked or doubted(words, one.last), earlier_section)
+            told = Told(
+                at,
+                links,
+                side,
+                owned[i],
+                changes[i],
+                counts[i],
+                one.first >= asked or doubted(words, one.last),
+                earlier_section,
+            )
             made = finding_of(one, told, context)
             made = same_thing(made, into.findings, into.anatomy, at, explains=explains(words, one.first))
             into.findings.append(made)
@@ -128,7 +146,9 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
     for reference in written:
         earlier = any(each.prior and _right_behind(words, each.span, reference.span) for each in measured)
-        into.references.extend(reference_of(reference, number, at, words, context, into.carry, earlier_section, earlier))
+        into.references.extend(
+            reference_of(reference, number, at, words, context, into.carry, earlier_section, earlier)
+        )
     prior = earlier_section or _only_prior(context, mentions, stated, written, words)
     into.sentences.append(Sentence(span=span, section=number, lang=lang, prior=prior))
 
@@ -140,7 +160,8 @@ def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> li
     return [
         mention
         for mention in mentions
-        if not any(atoms[mention.first : mention.last]) and not any(_overlap(mention.span, each) for each in elsewhere)
+        if not any(atoms[mention.first : mention.last])
+        and not any(_overlap(mention.span, each) for each in elsewhere)
         and not (mention.classes == ("bone",) and any(_overlap(mention.span, each) for each in inside))
     ]
 

@@ -1,5 +1,6 @@
 """Where a finding is: which mentions of the sentence say so."""
 
+import bisect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ SELF_LOCATED = frozenset(
         "hemothorax",
         "atherosclerosis",
         "artifact",
+        "right heart strain",
     )
 )
 """Findings whose name says where they are: a structure in front of them is not their place."""
@@ -58,6 +60,7 @@ _CARRY = word_set(
     links rechts left right beidseits bilaterally li re segment segmente segmenten unterpol oberpol"""
 )
 """Words of a clause that goes on with the structure of the one before: "Niere rechts schlank, links mit Zyste"."""
+_GENITIVE = frozenset(("der", "des", "of", "the"))
 _DENYING = word_set("kein keine keinen keiner keines ohne no without not nicht")
 _GENERIC = frozenset(("bone", "intervertebral_discs"))
 _EXPLAINS = word_set(
@@ -65,6 +68,8 @@ _EXPLAINS = word_set(
     typical
     characteristic typisch charakteristisch"""
 )
+NEAR = 4
+"""Mentions that are looked at around a finding."""
 FAR = 12
 """Words between a finding and its place, at most."""
 
@@ -90,11 +95,11 @@ _OF_ORGANS = frozenset(
 
 def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Sequence[Stated]) -> Where:
     """The mentions that say where the finding is: the same word, else behind it, else before it, else the topic."""
-    mentions = [each._replace(classes=()) if each.gone else each for each in mentions]  # nothing is where nothing is
     if not mentions:
         return Where(())
-    head = _head(stated, others)
-    inside = [i for i, each in enumerate(mentions) if stated.first <= each.first and each.last <= stated.last]
+    head = _head(words, stated, others)
+    at = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
+    inside = [i for i in range(at, min(at + NEAR, len(mentions))) if mentions[i].last <= stated.last]
     if (left := _adjective(words, stated, mentions)) is not None and not inside:
         inside = [left]
     if inside:
@@ -109,9 +114,11 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
     titles = [i for i in _titles(words, stated, mentions) if i not in behind]
     if behind or titles:
         return Where(tuple(sorted((*titles, *behind))))
-    before = [i for i, each in enumerate(mentions) if each.last <= stated.first]
-    if not before:
+    while at > 0 and mentions[at - 1].last > stated.first:
+        at -= 1
+    if at == 0 or stated.first - mentions[at - 1].last > 4 * FAR:
         return Where(())
+    before = [at - 1]
     last = mentions[before[-1]]
     if _open(words, last.last, stated.first):
         further = any(words.keys[i] in _FURTHER for i in range(last.last, stated.first))
@@ -137,10 +144,14 @@ def _unnumbered(mention: Mention) -> bool:
     return mention.classes == ("vertebrae",) and not mention.levels
 
 
-def _head(stated: Stated, others: Sequence[Stated]) -> Stated:
-    """The noun that an adjective describes: "enhancing lesion" lies where the lesion lies."""
+def _head(words: Words, stated: Stated, others: Sequence[Stated]) -> Stated:
+    """The noun that an adjective describes, or that a genitive ties to it: "enhancing lesion", "enhancement of the
+    lesion" lie where the lesion lies.
+    """
     for other in others:
-        if other.first == stated.last:
+        if not 0 <= other.first - stated.last <= 2:
+            continue
+        if all(key in _GENITIVE for key in words.keys[stated.last : other.first]):
             return other
     return stated
 
@@ -162,7 +173,9 @@ def _joined_before(words: Words, found: list[int], mentions: Sequence[Mention]) 
 
 def _adjective(words: Words, stated: Stated, mentions: Sequence[Mention]) -> int | None:
     """ "renal cyst", "hepatische Läsion": the mention right in front."""
-    for i, mention in enumerate(mentions):
+    at = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
+    for i in range(max(0, at - NEAR), at):
+        mention = mentions[i]
         if mention.last > stated.first:
             break
         if stated.first - mention.last <= 2 and all(
@@ -177,9 +190,8 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     """Mentions behind the finding that a preposition or a genitive ties to it, with those joined by "und"."""
     found: list[int] = []
     at = stated.last
-    for i, mention in enumerate(mentions):
-        if mention.first < at:
-            continue
+    for i in range(bisect.bisect_left(mentions, at, key=lambda each: each.first), len(mentions)):
+        mention = mentions[i]
         if mention.first - at > FAR:
             break
         between = words.keys[at : mention.first]
@@ -207,10 +219,12 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
 
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
-    sign = ":" if ":" in words.raw[: stated.first] else "," if words.keys[0] in _PLACING else ""
-    if not sign or sign not in words.raw[: stated.first]:
+    opening = words.raw[: min(stated.first, FAR + 2)]
+    sign = ":" if ":" in opening else "," if words.keys[0] in _PLACING else ""
+    if not sign or sign not in opening:
         return []
-    title = words.raw.index(sign)
+    title = opening.index(sign)
+    mentions = mentions[:FAR]
     if sign == "," and not any(mention.last == title for mention in mentions):
         return []  # "At C4/5, there is ..."
     return [i for i, mention in enumerate(mentions) if mention.classes and mention.last <= title <= FAR]

@@ -34,7 +34,7 @@ _TO = r"\s*(?:-|–|bis|to|through)\s*"
 _MORE = r"(?:\s?ff?\b\.?)?"
 _AGAIN = r"(?:Bild|image|Im\.|IMA)\s+"
 LIST = rf"{_NUM}{_MORE}{_NEXT}(?:(?:{_TO}|{_SEP}){_NUM}{_MORE}{_NEXT})*\*?(?!\s*{_UNIT}(?<=[\d%]))"
-_NAMED_LIST = rf"(?:{LIST}|{_NUM}{_NEXT}(?:{_SEP}{_AGAIN}{_NUM}{_NEXT})+)"
+_NAMED_LIST = rf"(?>{LIST}(?!{_SEP}{_AGAIN}\d)|{_NUM}{_NEXT}(?:{_SEP}{_AGAIN}{_NUM}{_NEXT}){{1,9}})"
 _ORDINAL_AHEAD = r"(?!\.\s+\w)"
 _WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
 

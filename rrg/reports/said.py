@@ -74,12 +74,13 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     uncertain = _first(context.uncertain, one.first, one.last)
     history = _first(context.history, one.first, one.last)
     prior = _first(context.prior, one.first, one.last)
+    gone_since = told.change == "resolved" and prior is None
     other = _first(context.other, one.first, one.last)
     return Finding(
         span=one.span,
         sentence=told.sentence,
         name=one.name,
-        state="absent" if negated or one.rule == "denied" or told.change == "resolved" else "present",
+        state="absent" if negated or one.rule == "denied" or gone_since else "present",
         certainty="uncertain" if uncertain or told.question or one.rule == "suspected" else "certain",
         time="prior" if prior or told.earlier else "history" if history else "current",
         side=told.side,

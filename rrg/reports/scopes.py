@@ -151,6 +151,16 @@ def near_end(hit: Hit, words: Words, walls: Walls) -> int:
     return end
 
 
+def noun_end(hit: Hit, words: Words) -> int:
+    """One past the noun that an adjective describes: "fehlende linke Niere"; in English four words at most."""
+    end = hit.last
+    while end < len(words.raw) and end - hit.last < NEAR + 1:
+        end += 1
+        if words.raw[end - 1][0].isupper():
+            break
+    return end
+
+
 def left_end(hit: Hit, words: Words, walls: Walls) -> int:
     """The first word that a backward trigger reaches."""
     joined = False

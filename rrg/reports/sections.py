@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 from rrg.records import Lang, Section, Span
 from rrg.reports.language import detect
 from rrg.reports.lexicon import forms, rows
+from rrg.reports.sentences import behind_mark
 
 _BODY_PARTS = (
     r"""(?:[ \t]+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\])){0,6}"""
 )
-_BULLET = re.compile(r"(?:[ \t]*(?:[-–*•·>+▪●○◦]|\(?\d{1,2}[.)]|\(?[a-z]\))(?=[ \t]|(?<=[•·▪●])))?\s*")
-"""The mark of a list item is no content."""
 LEAST_EVIDENCE = 3
 """A section has a language of its own when it has this many words of it and twice as many as of the other."""
 
@@ -88,8 +87,8 @@ def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
     def add(kind: Any, start: int, end: int, heading: Span | None) -> None:
         content = text[start:end]
         first = start + len(content) - len(content.lstrip())
-        if heading is not None and (bullet := _BULLET.match(text, first, end)) is not None:
-            first = bullet.end()
+        if heading is not None:
+            first = behind_mark(text, first, end)
         last = start + len(content.rstrip())
         if first >= last:
             first = last = min(start, end)

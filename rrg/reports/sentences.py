@@ -64,9 +64,18 @@ def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
     yield from _trimmed(text, start, end)
 
 
+def behind_mark(text: str, start: int, end: int) -> int:
+    """Where the text behind the mark of a list item begins: "- ", "2. ", "a) ". "12. Rippe" has none."""
+    bullet = _BULLET.match(text, start, end)
+    if bullet is None or bullet.end() >= end:
+        return start
+    if bullet.group().strip()[:1].isdigit() and _ORDINAL_NOUNS.match(text, bullet.end()):
+        return start
+    return bullet.end()
+
+
 def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
-    if (bullet := _BULLET.match(text, start, end)) is not None and bullet.end() < end:
-        start = bullet.end()
+    start = behind_mark(text, start, end)
     while start < end and (text[start].isspace() or text[start] in "•·▪●"):
         start += 1
     while start < end and text[end - 1].isspace():

@@ -64,7 +64,11 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
         if (spread := _compared(words, i, table)) is not None:
             found.append(SideWord(i, spread))
             continue
-        side = table.get(key) or (_letter(words, i) if lang == "en" and len(key) == 1 else None) or (_inside(key) if lang == "de" and len(key) > _LONGEST_PLAIN else None)
+        side = (
+            table.get(key)
+            or (_letter(words, i) if lang == "en" and len(key) == 1 else None)
+            or (_inside(key) if lang == "de" and len(key) > _LONGEST_PLAIN else None)
+        )
         if side is None or _no_side(words, i):
             continue
         abbreviated = key in ("li", "re", "lks", "rts", "lt", "rt", "bds", "bd")
@@ -110,7 +114,12 @@ def _compared(words: Words, i: int, table: dict[str, Side]) -> Side | None:
 def _letter(words: Words, i: int) -> Side | None:
     """ "R kidney", "L lung"."""
     after = words.raw[i + 1 : i + 2]
-    if words.raw[i] not in ("R", "L") or not after or not (after[0].isalpha() and after[0].islower()):
+    if (
+        words.raw[i] not in ("R", "L")
+        or words.raw[i - 1 : i] == [">"]
+        or not after
+        or not (after[0].isalpha() and after[0].islower())
+    ):
         return None
     return "right" if words.raw[i] == "R" else "left"
 
@@ -161,7 +170,8 @@ def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tup
             ):
                 return None
             return _joined(words, i, table), "side:before"
-        if raw in ".-/" or raw.isdigit():
+        positions = key in _AND and words.keys[i + 1] in _POSITIONS and words.keys[i - 1] in _POSITIONS
+        if raw in ".-/" or raw.isdigit() or positions:
             i -= 1
             continue
         if not raw[0].isalpha() or key in _STOP:
@@ -171,6 +181,13 @@ def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tup
         passed += 1
         i -= 1
     return None
+
+
+_AND = frozenset(("and", "und", "or", "oder"))
+_POSITIONS = word_set(
+    """superior inferior upper lower middle mid anterior posterior medial lateral proximal distal obere unteren oberen
+    untere mittlere mittleren oberer unterer"""
+)
 
 
 def _follows_noun(words: Words, i: int) -> bool:
