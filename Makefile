@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas bench bench-extract fuzz clean
+.PHONY: demo test proofs chaos lint venv schemas bench bench-extract bench-parse fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -29,10 +29,13 @@ proofs: venv  ## what training teaches, with controls that must fail
 chaos: venv  ## kills at random instants, resumes, compares bytes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
 
-bench: bench-extract  ## everything measured side by side: bench-out/, and the tables
+bench: bench-extract bench-parse  ## everything measured side by side: bench-out/, and the tables
 
 bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
 	$(BIN)/python -m tests.bench.extract
+
+bench-parse: venv  ## parse-reports: sentences per second, and beside medspaCy's ConText (in an environment of its own)
+	$(BIN)/python -m tests.bench.parse
 
 fuzz: venv  ## ten minutes of damaged files into extract-slices
 	$(BIN)/python -m tests.fuzz --minutes 10 --seed $${SEED:-1} --keep fuzz-out
