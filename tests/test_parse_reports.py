@@ -203,11 +203,12 @@ def test_another_key_finds_no_study(rrg: Rrg, stream: bytes, reports: Path, tmp_
 
 
 def test_real_german_texts(rrg: Rrg, data: Path) -> None:
-    for folder, least in (("grascco-de/raw", 20), ("drg-befundvorlagen-de/templates_final", 26)):
+    folders = ("grascco-de/raw", 20), ("drg-befundvorlagen-de/templates_final", 26), ("drg-befundvorlagen-de", 28)
+    for folder, least in folders:
         done = rrg("parse-reports", "--reports", data / folder, "--unmatched", "keep")
         found = records(done.stdout, "rrg.report/1")
         assert len(found) >= least
-        assert all(each["lang"] == "de" for each in found)
+        assert sum(each["lang"] != "de" for each in found) <= (2 if folder == "drg-befundvorlagen-de" else 0)
         assert not records(done.stdout, "rrg.error/1")
         assert not [reference for each in found for reference in each["references"]], "these texts point at no image"
 

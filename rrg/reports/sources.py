@@ -4,6 +4,7 @@ What a file is, its content says; its name only tells CSV and JSON apart from te
 (path, offset, keyed hashes of the names); texts are read when they are parsed.
 """
 
+import array
 import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
@@ -17,7 +18,7 @@ from rrg.reports import hl7, sr
 from rrg.reports.headings import joined
 from rrg.reports.named import Named, Standing
 from rrg.reports.sources_columns import Columns, columns_of
-from rrg.reports.sources_keys import Loose, keys_of, link_table
+from rrg.reports.sources_keys import Loose, keys_of, link_table, number_of
 from rrg.reports.sources_tables import json_names, json_text, table_names, table_text
 from rrg.reports.text import clean, decode
 from rrg.reports.versions import Version, choose
@@ -79,7 +80,7 @@ def index(where: Where) -> Index:
     """Find all reports. Built once per process. Raises RrgError when there is none."""
     entries: list[Entry] = []
     versions: list[Version] = []
-    keys: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    keys = Keys([], array.array("Q"), array.array("Q", [0]))
     seen: dict[str, int] = {}
     table = link_table(where.link)
     for path, kind in _files(where.paths):
@@ -91,7 +92,7 @@ def index(where: Where) -> Index:
             group = None if problem or named.group is None else pseudonym(where.key, "report group", named.group)
             earlier = tuple(pseudonym(where.key, "report group", each) for each in named.replaces)
             versions.append(Version(at, group, earlier, named.lang, named.standing, named.version))
-            keys.append(((), ()) if problem else keys_of(named, where.key, where.link, table))
+            keys.add(*(((), ()) if problem else keys_of(named, where.key, where.link, table)))
             entries.append(
                 Entry(
                     own,
@@ -112,27 +113,43 @@ def index(where: Where) -> Index:
     return _linked(entries, versions, keys)
 
 
-def _linked(
-    entries: list[Entry], versions: list[Version], keys: list[tuple[tuple[str, ...], tuple[str, ...]]]
-) -> Index:
+class Keys(NamedTuple):
+    """What finds each report."""
+
+    exact: list[tuple[str, ...]]
+    loose: "array.array[int]"
+    """First 64 bits of the hashes of other spellings, of all reports in order."""
+    ends: "array.array[int]"
+    """Where those of each report end, after a 0."""
+
+    def add(self, exact: tuple[str, ...], loose: tuple[str, ...]) -> None:
+        """The next report."""
+        self.exact.append(exact)
+        self.loose.extend(map(number_of, loose))
+        self.ends.append(len(self.loose))
+
+
+def _linked(entries: list[Entry], versions: list[Version], keys: Keys) -> Index:
     """Choose versions, and let the names of a whole group find the one that counts."""
     kept = choose(versions)
     for at in kept.withdrawn:
         entries[at] = entries[at]._replace(problem="the source withdrew this report (cancelled, deleted, or in error)")
     addenda = {at for each in kept.addenda.values() for at in each}
     by_name: dict[str, list[int]] = {}
-    loose: list[tuple[str, int]] = []
+    numbers, reports = array.array("Q"), array.array("q")
     for at, entry in enumerate(entries):
         if (entry.problem is not None and at not in kept.withdrawn) or at in kept.superseded or at in addenda:
             continue
         for member in (at, *kept.members.get(at, ())):
-            for name in keys[member][0]:
+            for name in keys.exact[member]:
                 found = by_name.setdefault(name, [])
                 if not found or found[-1] != at:
                     found.append(at)
-            loose += [(name, at) for name in keys[member][1]]
+            own = keys.loose[keys.ends[member] : keys.ends[member + 1]]
+            numbers.extend(own)
+            reports.extend([at] * len(own))
     names = {name: tuple(found) for name, found in by_name.items()}
-    return Index(tuple(entries), names, Loose(loose), kept.superseded, kept.addenda)
+    return Index(tuple(entries), names, Loose(numbers, reports), kept.superseded, kept.addenda)
 
 
 def kind_of(path: Path, *, alone: bool) -> Kind | None:

@@ -4,7 +4,6 @@ import array
 import csv
 import io
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,20 +31,26 @@ class Link(NamedTuple):
     studies: tuple[str, ...] = ()
 
 
+def number_of(name: str) -> int:
+    """The first 64 bits of a hash."""
+    return int(name[:16], 16)
+
+
 class Loose:
     """Hash -> reports, for many hashes: 16 bytes each."""
 
-    def __init__(self, pairs: Sequence[tuple[str, int]]) -> None:
-        names = np.array([int(name[:16], 16) for name, _ in pairs], np.uint64)
+    def __init__(self, numbers: "array.array[int]", at: "array.array[int]") -> None:
+        """`numbers` (``Q``): first 64 bits of the hashes; `at` (``q``): their reports."""
+        names = np.array(numbers, np.uint64)
         order = np.argsort(names, kind="stable")
         self._names = names[order]
-        self._at = np.array(array.array("q", (at for _, at in pairs)), np.int64)[order]
+        self._at = np.array(at, np.int64)[order]
 
     def find(self, name: str) -> tuple[int, ...]:
         """Reports of a hash, in order."""
         if not len(self._names) or not _PSEUDONYM.fullmatch(name):
             return ()
-        wanted = np.uint64(int(name[:16], 16))
+        wanted = np.uint64(number_of(name))
         first, last = np.searchsorted(self._names, wanted, "left"), np.searchsorted(self._names, wanted, "right")
         return tuple(dict.fromkeys(self._at[first:last].tolist()))
 
