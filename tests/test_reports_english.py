@@ -122,7 +122,7 @@ No abscess; drain in place.
 Emphysema predominantly in both upper lobes.
     emphysema@lung_upper_lobe_left+lung_upper_lobe_right/both
 Central pulmonary embolism on the right, no right heart strain.
-    pulmonary embolism/right | -right heart strain@heart
+    pulmonary embolism/right
 Atherosclerosis without relevant stenosis.
     plaque | -stenosis
 Mild scoliosis, otherwise normal thoracic and lumbar spine.

@@ -126,7 +126,7 @@ Postoperativ kein Verhalt, Drainage in situ.
 Lungenemphysem, betont in beiden Oberlappen.
     emphysema@lung_left+lung_right
 Zentrale Lungenembolie rechts, Rechtsherzbelastung nicht nachweisbar.
-    pulmonary embolism/right | -right heart strain
+    pulmonary embolism/right
 Atherosklerose ohne relevante Stenose.
     plaque | -stenosis
 Leichte Skoliose, BWS und LWS sonst unauffällig.

@@ -135,7 +135,7 @@ def test_wrapped_lines_are_joined_and_short_lines_are_not() -> None:
         ("12×9mm", [(12.0, 9.0)]),
         ("5-mm nodule", [(5.0,)]),
         ("bis 14 mm KAD", [(14.0,)]),
-        ("3-4 mm", [(4.0,)]),
+        ("3-4 mm", [(3.0, 4.0)]),
         ("10 mmHg, 5 mm/h, 12 mm²", []),
         ("3 cm rechts, 12 mm links", [(30.0,), (12.0,)]),
         ("Serie 3, Bild 45", []),

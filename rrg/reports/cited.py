@@ -13,6 +13,10 @@ _DATING = word_set(
 """What may stand between a comparison and the reference into the earlier study."""
 
 
+_EARLIER = word_set("prior previous previously vu vormals voruntersuchung voraufnahme vorbefund zuvor formerly")
+_OF = frozenset(("of", "on", "from", "in", "der"))
+
+
 class Carry:
     """The series that a bare "(Bild 47)" takes: of the sentence, else of the section."""
 
@@ -33,8 +37,17 @@ def reference_of(
 ) -> list[Reference]:
     """The record of a reference; none for a series alone, which is only carried on."""
     inside = within(words, found.span)
+    before = words.keys[max(0, inside.start - 1) : inside.start]
+    after = words.keys[inside.stop : inside.stop + 4]
+    on_date = words.raw[max(0, inside.start - 2) : inside.start] == [MASK, "("]
+    said_earlier = (before and before[0] in _EARLIER) or (
+        after and after[0] in _OF and any(key in _EARLIER for key in after)
+    )
     prior = (
-        earlier_section
+        behind_earlier
+        or on_date
+        or bool(said_earlier)
+        or earlier_section
         or behind_earlier
         or found.dated
         or any(context.prior[i] for i in inside)

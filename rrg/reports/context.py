@@ -72,7 +72,7 @@ def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     found: list[Hit] = []
     i, n = 0, len(words.raw)
     while i < n:
-        match = None if atoms[i] else longest(trie, words, i)
+        match = longest(trie, words, i) if (words.keys[i] in trie or words.raw[i].isupper()) and not atoms[i] else None
         if match is None:
             i += 1
             continue

@@ -49,11 +49,16 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
     lex = lexicon(lang)
     found: list[Stated] = []
     i, n = 0, len(words.raw)
+    frees = lang == "en" and "free" in words.keys
     while i < n:
         if atoms[i] or not words.raw[i][0].isalpha():
             i += 1
             continue
-        match = longest(lex.findings, words, i)
+        if frees and (free := _ending(words, i, lang)) is not None:
+            found.append(free)
+            i = free.last
+            continue
+        match = longest(lex.findings, words, i) if (words.keys[i] in lex.findings or words.raw[i].isupper()) else None
         if match is not None:
             last, names = match
             if names[0] == NOTHING:
@@ -103,7 +108,9 @@ def _ending(words: Words, i: int, lang: Lang) -> Stated | None:
     """ "frakturfrei" denies, "metastasenverdächtig" doubts: what the first part of the word names."""
     key = words.keys[i]
     if lang == "en":
-        return None
+        free = words.raw[i + 1 : i + 2] == ["-"] and words.keys[i + 2 : i + 3] == ["free"]
+        name = lexicon(lang).single.get(key) if free else None
+        return Stated((words.starts[i], words.ends[i + 2]), i, i + 3, name, "denied") if name else None
     match = _ENDED.match(key)
     if match is None:
         return None

@@ -63,6 +63,8 @@ _RIB_COMPOUND = re.compile(
 )
 _SPELLED = ["fir", "secon", "thir", "four", "fif", "six", "seven", "eigh", "nin", "ten", "eleven", "twelf"]
 _RIB_PART = re.compile(r"(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)")
+_WORTH = re.compile(r"\d|[Rr]ib|wirbel|WK\b|vertebra")
+"""What a level has at least: a number, or the noun behind an ordinal."""
 RIBS = 12
 
 
@@ -79,6 +81,8 @@ class Level(NamedTuple):
 
 def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
+    if not _WORTH.search(text, start, end):
+        return
     taken: list[Span] = []
     for pattern, rule in _PATTERNS:
         for match in pattern.finditer(text, start, end):
@@ -138,11 +142,13 @@ def _is_level(match: re.Match[str], text: str, start: int, end: int, lang: Lang)
     if _ROOT_BEFORE.search(before) or _ROOT_AFTER.match(after):
         return False
     if _TNM.match(after) or re.search(
-        r"\b(?:Hepatitis|Typ|Segment|Seg\.?|LK|Level|Vitamin|Station|complement|Komplement\w*|Serum|factor|Faktor)\s*\Z",
+        r"\b(?:Hepatitis|Typ|LK|Level|Vitamin|Station|complement|Komplement\w*|Serum|factor|Faktor)\s*\Z",
         before,
     ):
         return False
     found = match["list"]
+    if found[0] == "S" and re.search(r"\b(?:Segment\w*|segments?|Seg\.?)\s*\Z", before):
+        return False
     if (
         found.startswith("L")
         or found.startswith(("Th", "TH"))

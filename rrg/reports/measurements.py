@@ -1,5 +1,6 @@
 """Sizes in the text, in mm: "1,2 x 0,9 cm", "bis 14 mm", "5-mm"."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 
@@ -48,11 +49,11 @@ LONGEST_MM = 2000.0
 
 
 def measurements_of(text: str, start: int, end: int) -> Iterator[Measurement]:
-    """Sizes in ``text[start:end]``. A range ("3-4 mm") counts with its upper end."""
+    """Sizes in ``text[start:end]``. A range ("3-4 mm") has both its ends; see `upper_end`."""
     for match in _SIZE.finditer(text, start, end):
         unit = match["unit"]
         if match["high"]:
-            values = [(match["high"], unit)]
+            values = [(match["low"], unit), (match["high"], unit)]
         else:
             values = [(match["low"], match["unit1"] or match["unit2"] or unit)]
             if match["b"]:
@@ -81,3 +82,11 @@ def is_earlier(text: str, span: tuple[int, int], start: int, end: int) -> bool:
     if _FROM.search(before) and _TO_NOW.match(after):
         return True
     return _EARLIER_AFTER.match(after) is not None
+
+
+def upper_end(text: str, measurement: Measurement) -> Measurement:
+    """The size of a finding: of a range ("3-4 mm") its upper end, so that nobody takes it for two dimensions."""
+    match = _SIZE.match(text, measurement.span[0])
+    if match is None or not match["high"]:
+        return measurement
+    return dataclasses.replace(measurement, value_mm=measurement.value_mm[-1:])

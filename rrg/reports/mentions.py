@@ -119,7 +119,9 @@ def mentions_of(
         if atoms[i] or not words.raw[i][0].isalpha():
             i += 1
             continue
-        match = longest(lex.structures, words, i)
+        match = (
+            longest(lex.structures, words, i) if (words.keys[i] in lex.structures or words.raw[i].isupper()) else None
+        )
         if match is not None:
             last, meanings = match
             span = words.starts[i], words.ends[last - 1]
@@ -135,7 +137,7 @@ def mentions_of(
             found.append(_sided(words, lang, span, i, i + 1, first, "compound", sides))
             i += 1
             continue
-        for part in compound(words.keys[i], lang):
+        for part in compound(words.keys[i], lang) if lang == "de" else ():
             if part.meaning is not None and not any(
                 each.finding == "catheter" for each in compound(words.keys[i], lang)
             ):
@@ -237,7 +239,7 @@ def _sided(
         rule += f"+{how}"
     elif one_sided and classes[0] != "atrial_appendage_left":
         side = LABELS[classes[0]].side
-    elif meaning.both:
+    elif meaning.both or (two_sided and words.keys[max(0, first - 1) : first] in (["neither"], ["either"])):
         side = "both"
     elif meaning.gone and two_sided and len({word.side for word in sides}) == 1:
         side, rule = sides[0].side, f"{rule}+side:sentence"

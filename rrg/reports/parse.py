@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
@@ -18,7 +19,7 @@ from rrg.reports.references import Found, references_of
 from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
-from rrg.reports.sides import Around, finding_side, side_words
+from rrg.reports.sides import Around, finding_side, side_places, side_words
 from rrg.reports.sizes import sizes
 from rrg.reports.words import MASK, Words, within, words_of
 
@@ -26,9 +27,9 @@ _DATE = re.compile(
     r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\[[A-Z]{2,11}\]"
 )
 """Dates, and the placeholders of `rrg.reports.phi`."""
-_ELSEWHERE = frozenset(("pulmonary embolism",))
+_ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
 """Findings that are named after a structure but do not lie in it."""
-_UNSIDED = frozenset(("right heart strain", "midline shift", "cardiomegaly", "heart failure"))
+_UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure"))
 """Findings of the middle: a side beside them is that of another."""
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
@@ -113,7 +114,10 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, mentions)
+        attached = [side_places(words, lang, one.first, one.last, sides) if sides else [] for one in stated]
+        owners = Counter(at for places_ in attached for at in places_)
         for i, one in enumerate(stated):
+            own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])]
             where, carried = places(words, one, mentions, stated)
             where = tuple(j for j in where if not mentions[j].gone)
             around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
@@ -124,7 +128,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             side = (
                 None
                 if one.name in _UNSIDED
-                else finding_side(words, lang, one.first, one.last, around, sides, free, alone=len(stated) == 1)
+                else finding_side(words, lang, one.first, one.last, around, sides, own_free, alone=len(stated) == 1)
             )
             chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
             if one.name == "effusion" and chest and not links:
@@ -156,7 +160,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
 def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> list[Mention]:
     """Without those inside of references, and those that only name a finding of another place."""
     elsewhere = [one.span for one in stated if one.name in _ELSEWHERE]
-    inside = [one.span for one in stated if one.last - one.first > 1]
+    inside = [one.span for one in stated if one.last - one.first > 1 and one.name == "sclerosis"]
     return [
         mention
         for mention in mentions
@@ -184,7 +188,7 @@ def _right_behind(words: Words, size: Span, reference: Span) -> bool:
     if reference[0] < size[1]:
         return False
     between = range(within(words, size).stop, within(words, reference).start)
-    return len(between) <= 2 and all(words.raw[i] == "(" or words.keys[i] in ("on", "auf", "in") for i in between)
+    return len(between) <= 2 and all(words.raw[i] in "(," or words.keys[i] in ("on", "auf", "in") for i in between)
 
 
 def _overlap(a: Span, b: Span) -> bool:

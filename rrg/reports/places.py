@@ -35,7 +35,6 @@ SELF_LOCATED = frozenset(
         "hemothorax",
         "atherosclerosis",
         "artifact",
-        "right heart strain",
     )
 )
 """Findings whose name says where they are: a structure in front of them is not their place."""
@@ -87,7 +86,16 @@ _OF_ORGANS = frozenset(
     (
         *("calculus", "gallstone", "sludge", "hydronephrosis", "dilatation", "aneurysm", "dissection", "stenosis"),
         *("thrombosis", "occlusion", "wall thickening", "steatosis", "cirrhosis", "enlargement", "atrophy"),
-        *("calcification", "plaque", "rupture", "edema", "compression fracture", "enhancement", "cholestasis"),
+        *(
+            "calcification",
+            "plaque",
+            "rupture",
+            "necrosis",
+            "edema",
+            "compression fracture",
+            "enhancement",
+            "cholestasis",
+        ),
     )
 )
 """Findings of the structure that opens the sentence: "Aorta 19 mm, kein Aneurysma"."""

@@ -67,14 +67,22 @@ _BRACKET = re.compile(r"[(\[]([^()\[\]]{3,80})[)\]]")
 _INTRO = re.compile(r"\s*(?:(?:s\.|siehe|see|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|exemplarisch)\s*)?", re.IGNORECASE)
 _BARE = re.compile(
     rf"(?P<series>\d{{1,3}})(?P<sep>\s*[:;]\s*|/|\.|,\s+)(?P<images>\d{{1,4}}(?:(?:{_TO}|{_SEP})\d{{1,4}})*)\*?"
-    r"(?=\s*(?:;|\Z))"
+    r"(?=\s*(?:;|\Z|,\s*\d{1,3}\s?:))"
 )
 _NOT_A_REFERENCE = re.compile(
     r"\b(?:Segment\w*|Seg\.?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
-    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|Skala|scale|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
+    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
 )
 _NUMBERS = re.compile(r"(?P<number>\d{1,4})(?P<more>\s?ff?\b)?|(?P<to>-|–|bis|to|through)", re.IGNORECASE)
 _DATED = re.compile(rf"\s*,?\s*(?:am|vom|from|of|on|dated)\s+(?:{_DATE})", re.IGNORECASE)
+
+
+_BETWEEN = re.compile(r"\s*[;,]?\s*")
+_DATE_WORD = re.compile(
+    r"(?:\b(?:ab|bis|until|till|im|Jahr|Monat|CT|MRT|MRI|OP|VU|PET|seit|vom|von|ED|since|dated|from|in|surgery|scan|study|therapy|Chemo\w*|Bestrahlung|EVAR|"
+    r"Erstdiagnose|Implantation|diagnosed)|Vor\w*|\w*ektomie|\w*ectomy|\w*resektion|\w*therapie|\w*karzinom|\w*carcinoma|[Zz]\.\s?n\.\s?\w+)\s*\Z"
+)
+"""What a month stands behind: "Z. n. Nephrektomie (4/18)"."""
 
 
 class Found(NamedTuple):
@@ -147,7 +155,7 @@ def _bare(text: str, start: int, end: int) -> Iterator[Found]:
         parts: list[Found] = []
         while at < len(inside):
             match = _BARE.match(inside, at)
-            if match is None or not _is_bare_reference(match):
+            if match is None or not _is_bare_reference(match, dated=_DATE_WORD.search(before) is not None):
                 parts = []
                 break
             images, open_end = numbers(match["images"])
@@ -158,7 +166,7 @@ def _bare(text: str, start: int, end: int) -> Iterator[Found]:
             span = (origin + match.start(), origin + match.end())
             dated = bool(_DATED.match(text, bracket.end(), end))
             parts.append(Found(span, int(match["series"]), images, open_end, dated, ""))
-            after = re.compile(r"\s*;?\s*").match(inside, match.end())
+            after = _BETWEEN.match(inside, match.end())
             at = after.end() if after else len(inside)
         yield from parts
 
@@ -167,7 +175,7 @@ _LONG_SERIES = 3
 """Digits of numbers such as 201, which no ratio has."""
 
 
-def _is_bare_reference(match: re.Match[str]) -> bool:
+def _is_bare_reference(match: re.Match[str], *, dated: bool) -> bool:
     """Refuse dates ("04/2018", "2/18"), clock times, ratios ("2:1"), pressures ("120/80") and decimals."""
     series, sep, images = match["series"], match["sep"].strip(), match["images"]
     first = re.match(r"\d+", images)
@@ -178,7 +186,7 @@ def _is_bare_reference(match: re.Match[str]) -> bool:
         clock = len(series) == len(images) == 2 and int(series) < 24 and image < 60
         return (image > 1 or len(series) == _LONG_SERIES) and not clock
     if sep == "/":
-        month = int(series) <= 12 and (image < 100 or 1900 <= image < 2100)
+        month = int(series) <= 12 and (1900 <= image < 2100 or (image < 100 and dated))
         return image >= 10 and image > int(series) and not month
     if sep == ".":
         return 10 <= image < 1000 and len(images) <= 3

@@ -30,13 +30,14 @@ def anatomy_of(mention: Mention, sentence: int, context: Context, *, alone: bool
     history = _first(context.history, first, last)
     negated = _first(context.negated, first, last)
     unseen = alone and negated is not None and negated.startswith(UNSEEN)
-    if negated is not None and any(mark in negated for mark in _GONE_BY_NOW):
+    if negated is not None and (unseen or any(mark in negated for mark in _GONE_BY_NOW)):
         negated = None  # what was there is gone: the place is not denied
     prior = _first(context.prior, first, last)
     cut = mention.gone and negated is None
     away = _first(context.absent, first, last)
     rules += [rule for rule in (negated, prior, away) if rule is not None]
-    why = "resected" if cut else _WHY.get((away or "").partition(":")[0])
+    lost = away is not None and away.startswith("absent") and not any(word in away for word in _NOT_TAKEN)
+    why = "resected" if cut or lost else _WHY.get((away or "").partition(":")[0])
     return Anatomy(
         span=mention.span,
         sentence=sentence,
@@ -49,6 +50,26 @@ def anatomy_of(mention: Mention, sentence: int, context: Context, *, alone: bool
         levels=mention.levels,
         rule=" ".join(rules + ([history] if history and mention.gone else [])),
     )
+
+
+def _settled(negated: str | None) -> bool:
+    """ "Verdacht auf ... hat sich nicht bestätigt", "... ausgeschlossen": the doubt is over."""
+    return negated is not None and negated.startswith(UNSEEN) and any(word in negated for word in _SETTLING)
+
+
+_NOT_TAKEN = (
+    "congenit",
+    "Agenesie",
+    "Aplasie",
+    "angelegt",
+    "beurteil",
+    "assess",
+    "evalu",
+    "vorhanden",
+    "visuali",
+    "abgebildet",
+)
+_SETTLING = ("bestätigt", "ausgeschlossen", "verneinen", "excluded", "ruled out")
 
 
 class Told(NamedTuple):
@@ -68,6 +89,8 @@ class Told(NamedTuple):
 def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     """The record of a finding."""
     negated = _first(context.negated, one.first, one.last)
+    if told.question and negated is not None and "Ausschluss" in negated:
+        negated = None  # "Ausschluss Blutung?"
     lacking = _first(context.absent, one.first, one.last)
     if negated is None and lacking is not None and lacking.startswith("absent"):
         negated = lacking  # "fehlende Diffusionsstörung", "absent enhancement"
@@ -81,7 +104,9 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         sentence=told.sentence,
         name=one.name,
         state="absent" if negated or one.rule == "denied" or gone_since else "present",
-        certainty="uncertain" if uncertain or told.question or one.rule == "suspected" else "certain",
+        certainty="uncertain"
+        if (uncertain and not _settled(negated)) or told.question or one.rule == "suspected"
+        else "certain",
         time="prior" if prior or told.earlier else "history" if history else "current",
         side=told.side,
         change=told.change,

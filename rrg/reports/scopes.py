@@ -12,7 +12,7 @@ NEAR = 3
 """A bare "nicht" or "not" reaches this many words at most, and only the first that is no adverb."""
 _ADVERBS = word_set(
     """wesentlich signifikant relevant pathologisch eindeutig sicher mehr deutlich ganz weiter path nennenswert
-    wirklich so sehr wieder noch further"""
+    wirklich so sehr wieder noch further a an the"""
 )
 _CAUSES = word_set("bei nach wegen aufgrund da weil because due secondary since despite")
 _OR = frozenset(("oder", "or", "nor", "noch", "bzw", "beziehungsweise", "respektive", "od"))
@@ -204,6 +204,9 @@ def _says_own(wall: int, words: Words, walls: Walls) -> bool:
 
 def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
     """One past the last word that stands under an earlier study."""
+    after = words.raw[hit.last : hit.last + 1]
+    if hit.last - hit.first == 1 and after and after[0][0].isdigit() and hit.last + 1 < len(words.raw):
+        return hit.last + 1  # "ehemals 11 mm große", "previously 9 mm": the size, not the finding
     depth = 0
     opening = hit.last if hit.first == 0 and words.raw[hit.last : hit.last + 1] == [","] else -1
     for i in range(hit.last, len(words.raw)):

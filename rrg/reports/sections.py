@@ -9,9 +9,10 @@ from rrg.reports.language import detect
 from rrg.reports.lexicon import forms, rows
 from rrg.reports.sentences import behind_mark
 
-_BODY_PARTS = (
-    r"""(?:[ \t]+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\])){0,6}"""
-)
+_DAY = r"\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\]"
+_BODY_PARTS = rf"(?:[ \t]+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|{_DAY}|\d{{1,2}}(?=:))){{0,6}}"
+_LONGEST_HEADING = 80
+"""Characters; a longer line without a sign is none."""
 LEAST_EVIDENCE = 3
 """A section has a language of its own when it has this many words of it and twice as many as of the other."""
 
@@ -48,7 +49,7 @@ def headings() -> Headings:
 def _is_heading(match: re.Match[str]) -> bool:
     """A word such as "Befund" that only begins a line of text is no heading."""
     word = match["name"] or match["name2"]
-    if not word[:1].isupper():
+    if not word[:1].isupper() and not (match["line"] is not None and (match["colon"] or "").strip() == ":"):
         return False
     if match["inline"] is not None or (match["colon"] or "").strip():
         return len(match["extra"] or "") < 40
@@ -60,13 +61,16 @@ def _marks(text: str) -> list[tuple[Span, str]]:
     known = headings()
     marks: dict[int, tuple[Span, str]] = {}
     colons = False
+    lines = "\n" in text
+    if not lines and len(text) > _LONGEST_HEADING and ":" not in text and " - " not in text and " – " not in text:
+        return []
     for match in known.strict.finditer(text):
         if _is_heading(match):
             word = " ".join((match["name"] or match["name2"]).lower().split())
             start = match.start("prefix") if match["prefix"] else match.start("name" if match["name"] else "name2")
             marks[start] = (start, match.end()), known.table[word][0]
             colons = colons or match["inline"] is not None or bool(match["colon"].strip())
-    if not colons:
+    if lines and not colons:
         # who writes colons writes them everywhere; one line alone that begins like a heading is a sentence
         loose = {
             match.start("name"): (match.span("name"), known.table[" ".join(match["name"].lower().split())][0])
@@ -93,7 +97,7 @@ def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
         if first >= last:
             first = last = min(start, end)
         if heading is not None or first < last:
-            own = detect(text[first:last], otherwise=lang, least=LEAST_EVIDENCE)
+            own = detect(text[first:last], otherwise=lang, least=LEAST_EVIDENCE) if marks else lang
             found.append(Section(kind=kind, span=(first, last), heading=heading, lang=own))
 
     add("body", 0, marks[0][0][0] if marks else len(text), None)

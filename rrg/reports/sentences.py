@@ -33,6 +33,10 @@ _ORDINAL_NOUNS = re.compile(
     r"Metatarsal\w*|Metakarpal\w*|MHK|MFK|OP|Tag|Woche|SSW|Ordnung|Generation|und|bis|oder|Segment\w*|Zwischenwirbel\w*|"
     r"Monat\w*|Jahr\w*|Dekade|Kontrolle|Postoperativ\w*|postop\w*)\b"
 )
+_COUNTED = re.compile(
+    r"(?:Rippen?\b|[HBLS]WK|(?:Hals|Brust|Lenden)wirbel|Ventrikel|ICR|Strahl|Metatars|Metakarp|Zehe|Finger|Zyklus|SSW)"
+)
+"""What a number at the start of a line counts: it is no mark of a list."""
 _OPENERS = word_set(
     """Kein Keine Keinerlei Der Die Das Den Dem Es Im In Ein Eine Einzelne Mehrere Unauffällige Unauffälliger
     Unauffälliges Regelrechte Regelrechter Regelrechtes Normale Normaler Normales Nachweis Zudem Ferner Sonst
@@ -69,7 +73,7 @@ def behind_mark(text: str, start: int, end: int) -> int:
     bullet = _BULLET.match(text, start, end)
     if bullet is None or bullet.end() >= end:
         return start
-    if bullet.group().strip()[:1].isdigit() and _ORDINAL_NOUNS.match(text, bullet.end()):
+    if bullet.group().strip()[:1].isdigit() and _COUNTED.match(text, bullet.end()):
         return start
     return bullet.end()
 

@@ -15,6 +15,9 @@ _SIDES: dict[Lang, dict[str, Side]] = {
         "bilateral": "both",
         "bilaterally": "both",
         "both": "both",
+        "bibasilar": "both",
+        "bibasal": "both",
+        "biapical": "both",
         "bilat": "both",
         "lt": "left",
         "rt": "right",
@@ -31,10 +34,18 @@ for _word in ("beide", "beiden", "beider", "beides", "beidseits", "bds", "bd", "
 for _stem in ("beidseitig", "bilateral", "doppelseitig"):
     for _end in ("", "e", "er", "es", "en", "em"):
         _SIDES["de"][_stem + _end] = "both"
+for _word in ("dexter", "dextra", "dextrum", "dext", "dx"):
+    _SIDES["de"][_word] = "right"
+for _word in ("sinister", "sinistra", "sinistrum", "sin"):
+    _SIDES["de"][_word] = "left"
+for _stem in ("biapikal", "bibasal"):
+    for _end in ("", "e", "er", "es", "en", "em"):
+        _SIDES["de"][_stem + _end] = "both"
 _SIDES["de"].update({"li": "left", "re": "right", "lks": "left", "rts": "right"})
 
 _BEHIND = word_set(
-    """links rechts li re lks rts bds bd beids beidseits beidseitig bilateral linksseitig rechtsseitig"""
+    """links rechts li re lks rts bds bd beids beidseits beidseitig bilateral linksseitig rechtsseitig
+    dexter dextra dextrum dext dx sinister sinistra sinistrum sin"""
 )
 """German words that may stand behind their noun: "Niere links"."""
 _STOP = word_set(
@@ -57,11 +68,12 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
     """Words of the sentence that name a side. German "Rechte/Linke" count, "rechtfertigend" does not."""
     table = _SIDES[lang]
     found = []
+    compares = "than" in words.keys or "als" in words.keys
     for i, key in enumerate(words.keys):
         if key == ">" and (both := _more_on_one(words, i)) is not None:
             found.append(SideWord(i, both))
             continue
-        if (spread := _compared(words, i, table)) is not None:
+        if compares and (spread := _compared(words, i, table)) is not None:
             found.append(SideWord(i, spread))
             continue
         side = (
@@ -157,6 +169,8 @@ def side_places(words: Words, lang: Lang, first: int, last: int, sides: list[Sid
 def _before(words: Words, lang: Lang, first: int, table: dict[int, Side]) -> tuple[Side, str] | None:
     passed = 0
     i = first - 1
+    if words.keys[max(0, first - 3) : first] == ["lobe", "of", "the"]:
+        i = first - 4  # "the right lobe of the liver"
     while i >= 0 and passed <= _BETWEEN:
         raw, key = words.raw[i], words.keys[i]
         if i in table:
@@ -195,9 +209,12 @@ def _follows_noun(words: Words, i: int) -> bool:
     return i > 0 and words.raw[i - 1][0].isupper() and words.keys[i - 1] not in _STOP
 
 
+_PAIRING = frozenset(("und", "and", "sowie", "or", "oder", "wie", "noch", "nor"))
+
+
 def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
     """ "linke und rechte Niere" is both."""
-    if i >= 2 and words.keys[i - 1] in ("und", "and", "sowie", "or", "oder") and i - 2 in table:
+    if i >= 2 and words.keys[i - 1] in _PAIRING and i - 2 in table:
         return "both" if table[i - 2] != table[i] else table[i]
     return table[i]
 
@@ -223,7 +240,7 @@ def _behind(words: Words, lang: Lang, last: int, table: dict[int, Side]) -> tupl
     if i + 1 < n and words.keys[i] == "von" and i + 1 in table and words.keys[i + 1] in _BEHIND:
         return table[i + 1], "side:behind"
     if i in table and words.keys[i] in _BEHIND:
-        if i + 2 < n and words.keys[i + 1] in ("und", "sowie") and i + 2 in table and words.keys[i + 2] in _BEHIND:
+        if i + 2 < n and words.keys[i + 1] in _PAIRING and i + 2 in table and words.keys[i + 2] in _BEHIND:
             return ("both" if table[i] != table[i + 2] else table[i]), "side:behind"
         return table[i], "side:behind"
     return None
@@ -282,7 +299,10 @@ def finding_side(
 
     `free`: the words of side that belong to no structure. `alone`: the sentence states no other finding.
     """
-    if (own := side_of(words, lang, first, last, sides)) is not None:
+    own = side_of(words, lang, first, last, sides)
+    if own is not None and not (
+        own[0] == "both" and words.keys[first - 1 : first] in (["beiden"], ["beide"], ["both"])
+    ):
         return own[0]
     clause = clause_side(words, first, last, free) if free else None
     if around.carried and clause is not None:
@@ -295,6 +315,9 @@ def finding_side(
     whole = {word.side for word in free}
     if clause is None and len(whole) == 1 and (alone or _goes_on(words, first)):
         return whole.pop()
+    near = [word.at for word in free if word.side == clause and word.at < first]
+    if near and any(key in ("ohne", "without") for key in words.keys[near[-1] : first]):
+        return None
     return clause
 
 
