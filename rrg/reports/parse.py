@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections import Counter
+from itertools import pairwise
 from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
@@ -114,10 +115,13 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, mentions)
-        attached = [side_places(words, lang, one.first, one.last, sides) if sides else [] for one in stated]
-        owners = Counter(at for places_ in attached for at in places_)
+        several = len(stated) > 1 and bool(sides)
+        attached = [side_places(words, lang, one.first, one.last, sides) for one in stated] if several else []
+        owners = Counter(at for found in attached for at in found)
+        # an adjective has the side of its noun: "verkalktes Granulom rechts"
+        ends = [then.last if then.first == one.last else one.last for one, then in pairwise([*stated, *stated[-1:]])]
         for i, one in enumerate(stated):
-            own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])]
+            own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])] if several else free
             where, carried = places(words, one, mentions, stated)
             where = tuple(j for j in where if not mentions[j].gone)
             around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
@@ -128,7 +132,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             side = (
                 None
                 if one.name in _UNSIDED
-                else finding_side(words, lang, one.first, one.last, around, sides, own_free, alone=len(stated) == 1)
+                else finding_side(words, lang, one.first, ends[i], around, sides, own_free, alone=len(stated) == 1)
             )
             chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
             if one.name == "effusion" and chest and not links:

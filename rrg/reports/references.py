@@ -101,7 +101,7 @@ class Found(NamedTuple):
 
 def references_of(text: str, start: int, end: int) -> list[Found]:
     """References in ``text[start:end]``, in text order, without overlap; the surest rules first."""
-    if not _WORTH.search(text, start, end):
+    if not (_DIGIT if _ADDED else _WORTH).search(text, start, end):
         return []
     found: list[Found] = []
     taken: list[Span] = []
@@ -114,7 +114,12 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
     return sorted(found, key=lambda one: one.span)
 
 
-_WORTH = re.compile(r"\d")
+_DIGIT = re.compile(r"\d")
+_WORTH = re.compile(
+    r"(?:[Ss]er|SER|[Ss]e\b|SE\b|\bS\s?\d|[Bb]il|BILD|\b[Bb]\.|[Ii]m\b|[Ii]m[ag]|IM|[Ss]chicht|[Aa]ufnahm|[Ss]lice|\b[Cc]uts?\b)"
+    r"[^\d\n]{0,40}\d|[(\[][^\d()\[\]]{0,20}\d"
+)
+"""What every reference of ours has; added patterns may look different."""
 
 
 def _written(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Found]:

@@ -233,7 +233,7 @@ _TURNS = word_set("aber jedoch allerdings hingegen but however whereas while now
 def other_end(hit: Hit, words: Words, walls: Walls) -> tuple[int, int]:
     """Words [first, last) that speak of someone else: from the last wall to the next that leads back."""
     last = hit.last
-    while last < len(words.raw) and not walls.self_[last] and walls.hard[last] != 1:
+    while last < len(words.raw) and not walls.self_[last] and words.raw[last] != ";" and words.keys[last] not in _TURNS:
         last += 1
     if last < len(words.raw) and walls.self_[last]:
         while last > hit.last and words.raw[last - 1] != ",":

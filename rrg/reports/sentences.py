@@ -90,6 +90,9 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
 
 def _paragraphs(text: str, start: int, end: int, lang: Lang) -> Iterator[Span]:
     """Cut at line ends that a person made: before bullets, after blank or short lines."""
+    if text.find("\n", start, end) < 0:
+        yield start, end
+        return
     lines: list[Span] = []
     at = start
     while at < end:
