@@ -1,5 +1,6 @@
 """rrg train: train or fine-tune a grounded model on a data set."""
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,8 +32,11 @@ def command(
     bins: Annotated[int, typer.Option(min=2, max=10_000, help="Bins of a side of the slice.")] = 64,
     preset: Annotated[Preset, typer.Option(help="CT windows of the pictures.")] = "radgrounder",
     lang: Annotated[str, typer.Option(help="Languages to learn.")] = "de,en",
+    mix: Annotated[
+        str, typer.Option(help="How often tasks or kinds of questions are drawn: which=3,detect=0.5; others are 1.")
+    ] = "",
     precision: Annotated[
-        Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor has it, else f32.")
+        Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor has tiles for it, else f32.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default: all cores.")] = None,
     seed: opt.Seed = 0,
@@ -67,7 +71,22 @@ def command(
         bins=bins,
         preset=preset,
         languages=languages,
+        mix=_mix(mix),
         precision=best_precision() if precision == "auto" else precision,
         seed=seed,
     )
     train(dataset, out, options, base=init_from, resume=resume)
+
+
+def _mix(text: str) -> tuple[tuple[str, float], ...]:
+    """``which=3,detect=0.5`` -> pairs in order of their names."""
+    pairs: dict[str, float] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, number = part.partition("=")
+        try:
+            pairs[name] = float(number)
+        except ValueError:
+            pairs[name] = math.nan
+        if not 0 <= pairs[name] < math.inf:
+            raise UsageError(f"--mix {part}: expected NAME=WEIGHT with a weight of 0 or more")
+    return tuple(sorted(pairs.items()))

@@ -4,17 +4,62 @@ import math
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 MATRIX_RATE = 20.0
 """Learning rate of matrices inside blocks, as a multiple of that of all other weights."""
 DECAY = 0.01
+MOMENTUM = 0.95
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic step (Jordan et al. 2024), and how many steps are made."""
+NEWTON_SCHULZ_STEPS = 5
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """(n, rows, columns) -> the same with all singular values near 1, by Newton-Schulz steps in f32."""
+    a, b, c = NEWTON_SCHULZ
+    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    made = wide / wide.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = made @ made.mT
+        made = torch.baddbmm(made, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), made, beta=a)
+    found: Tensor = made if wide is matrices else made.mT
+    return found
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum of matrices, orthogonalised (Jordan et al. 2024); matrices of one shape are worked on together.
+
+    As `torch.optim.Muon`, but for the stacking, which takes a third of the time, and f32 throughout: on processors
+    without bf16 tiles its bf16 products are slower than f32.
+    """
+
+    def __init__(self, matrices: Iterable[Parameter], rate: float, decay: float) -> None:
+        shapes: dict[torch.Size, list[Parameter]] = {}
+        for each in matrices:
+            shapes.setdefault(each.shape, []).append(each)
+        super().__init__([{"params": same} for same in shapes.values()], {"lr": rate, "weight_decay": decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step down the gradients, which all matrices must have."""
+        for group in self.param_groups:
+            weights = group["params"]
+            gradient = torch.stack([each.grad for each in weights])
+            state = self.state[weights[0]]
+            momentum = state.setdefault("momentum", torch.zeros_like(gradient))
+            momentum.lerp_(gradient, 1 - MOMENTUM)
+            update = orthogonal(gradient.lerp(momentum, MOMENTUM))
+            rows, columns = weights[0].shape
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(weights, update.unbind(), alpha=-group["lr"] * math.sqrt(max(1, rows / columns)))
 
 
 class Optimiser:
     """Muon for the matrices inside of blocks, AdamW for embeddings, heads, norms and biases; one schedule for both.
 
-    Muon (Jordan et al. 2024) orthogonalises the momentum of a matrix; small transformers need far fewer steps with it.
+    Small transformers need far fewer steps with Muon than with AdamW alone.
     """
 
     def __init__(self, matrices: Iterable[Parameter], others: Iterable[Parameter], rate: float, steps: int) -> None:
@@ -22,7 +67,7 @@ class Optimiser:
         self._weights = [*matrices], [*others]
         self._parts: list[tuple[torch.optim.Optimizer, float]] = []
         if self._weights[0]:
-            muon = torch.optim.Muon(self._weights[0], lr=rate * MATRIX_RATE, weight_decay=DECAY)
+            muon = Muon(self._weights[0], rate * MATRIX_RATE, DECAY)
             self._parts.append((muon, rate * MATRIX_RATE))
         if self._weights[1]:
             adam = torch.optim.AdamW(self._weights[1], lr=rate, weight_decay=DECAY, betas=(0.9, 0.98), fused=True)

@@ -4,7 +4,8 @@ Each question sees the pictures and itself, never another question, and its posi
 So a question in training is token for token what it is when it is asked alone, at a fraction of the cost.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -40,13 +41,31 @@ class Question(NamedTuple):
     """How often it is drawn, relative to the other questions on its pictures."""
 
 
+def kinds_of(sample: Sample) -> tuple[str, ...]:
+    """The names that ``--mix`` knows a sample by: its task and, of questions, what they ask for."""
+    asked = sample.facets.get("question")
+    return (sample.task, asked) if isinstance(asked, str) and asked != sample.task else (sample.task,)
+
+
 def questions_of(
-    samples: Iterable[Sample], dialect: Dialect, tokenizer: Any, image_tokens: int, context: int, pictures: Pictures
+    samples: Iterable[Sample],
+    dialect: Dialect,
+    tokenizer: Any,
+    image_tokens: int,
+    context: int,
+    pictures: Pictures,
+    mix: Mapping[str, float],
 ) -> Iterator[Question]:
-    """Samples as tokens; their pictures are made when they are new. None for samples that teach nothing or are longer
-    than `context`. Raises RrgError for a sample that can not be rendered."""
+    """Samples as tokens; their pictures are made when they are new. `mix` multiplies the weight of kinds of samples.
+
+    None for samples that teach nothing or are longer than `context`, or are mixed in at 0. Raises RrgError for a sample
+    that can not be rendered.
+    """
     image = tokenizer.convert_tokens_to_ids(IMAGE)
     for sample in samples:
+        weight = sample.weight * math.prod(mix.get(kind, 1.0) for kind in kinds_of(sample))
+        if weight == 0:
+            continue
         try:
             chat = render(sample, dialect)
         except RecordError as error:
@@ -61,7 +80,7 @@ def questions_of(
         start = max((place + 1 for place, token in enumerate(tokens) if token == image), default=1)
         images = {each.id: each for each in sample.images}
         numbers = tuple(pictures.add(images[name]) for name in chat.images)
-        yield Question(sample.id, tuple(tokens), tuple(loss), start, numbers, sample.weight)
+        yield Question(sample.id, tuple(tokens), tuple(loss), start, numbers, weight)
 
 
 def batches(

@@ -14,13 +14,13 @@ from rrg.errors import RrgError, UsageError
 from rrg.model import tiny
 from rrg.model.load import TorchModel
 from rrg.model.tokenizer import train_tokenizer
-from rrg.optimise import Optimiser, warm_cosine
+from rrg.optimise import Muon, Optimiser, orthogonal, warm_cosine
 from rrg.prompt import IMAGE, user_prompt
 from rrg.records import Sample
 from rrg.train import Options, train
 from rrg.train_data import Pictures, dense_arrays, read_part, shrunk, structures
 from rrg.train_log import Log
-from rrg.train_text import Question, answer_loss, batches, collate, pack_questions, questions_of
+from rrg.train_text import Question, answer_loss, batches, collate, kinds_of, pack_questions, questions_of
 from rrg.train_tower import (
     Dense,
     View,
@@ -154,7 +154,7 @@ def small_model(dataset: Path) -> tuple[object, object, list[Question], Pictures
     torch.manual_seed(0)
     model = tiny.build(SIZE, tokenizer).eval()
     pictures = Pictures(dataset, "soft", SIZE.side)
-    found = list(questions_of(part.samples, QUICK_DIALECT, tokenizer, SIZE.image_tokens, SIZE.context, pictures))
+    found = list(questions_of(part.samples, QUICK_DIALECT, tokenizer, SIZE.image_tokens, SIZE.context, pictures, {}))
     return model, tokenizer, found, pictures
 
 
@@ -211,6 +211,22 @@ def test_groups_share_pictures_fit_and_all_come_round(dataset: Path) -> None:
             assert used <= 120 or len(group) == 1
             shown.append(group[0].pictures)
     assert len(set(shown)) == len(shown)
+
+
+def test_kinds_are_mixed_by_their_weight(dataset: Path) -> None:
+    _, tokenizer, _, pictures = small_model(dataset)
+    samples = read_part(dataset, "train", ("de", "en")).samples
+    tasks = sorted({kind for sample in samples for kind in kinds_of(sample)})
+
+    def mixed(mix: dict[str, float]) -> dict[str, float]:
+        made = questions_of(samples, QUICK_DIALECT, tokenizer, SIZE.image_tokens, SIZE.context, pictures, mix)
+        return {each.id: each.weight for each in made}
+
+    plain, more, without = mixed({}), mixed({tasks[0]: 3.0}), mixed({tasks[0]: 0.0})
+    meant = {sample.id for sample in samples if tasks[0] in kinds_of(sample)}
+    assert more == {id_: 3 * weight if id_ in meant else weight for id_, weight in plain.items()}
+    assert without == {id_: weight for id_, weight in plain.items() if id_ not in meant}
+    assert without != plain
 
 
 def test_a_neighbouring_bin_costs_less_than_a_far_one() -> None:
@@ -370,11 +386,42 @@ def test_wrong_options_are_told(dataset: Path, run: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "x").exists()
 
 
+def test_a_kind_that_is_not_there_can_not_be_mixed(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--mix wich: no such task or question"):
+        train(dataset, tmp_path / "run", dataclasses.replace(QUICK, mix=(("wich", 2.0),)))
+
+
 def test_the_rate_warms_up_and_falls() -> None:
     rates = [warm_cosine(step, 200) for step in range(200)]
     assert rates[0] < rates[10] < rates[19] == 1.0
     assert rates[20] > rates[100] > rates[199] > 0
     assert warm_cosine(0, 1) == 1.0
+
+
+def test_orthogonal_keeps_directions_and_levels_sizes() -> None:
+    made = torch.randn(3, 24, 40, generator=torch.Generator().manual_seed(0))
+    for given in (made, made.mT):
+        u, _, v = torch.linalg.svd(given, full_matrices=False)
+        sizes = u.mT @ orthogonal(given) @ v.mT
+        diagonal = torch.diagonal(sizes, dim1=1, dim2=2)
+        assert diagonal.min() > 0.5
+        assert diagonal.max() < 1.3
+        assert (sizes - torch.diag_embed(diagonal)).abs().max() < 1e-4
+
+
+def test_stacked_muon_is_torchs_muon() -> None:
+    source = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=source) for shape in ((16, 8), (8, 16), (16, 8), (8, 8))]
+    ours, theirs = ([torch.nn.Parameter(each.clone()) for each in start] for _ in range(2))
+    one, other = Muon(ours, 0.02, 0.01), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.01)
+    for _ in range(5):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=source)
+            b.grad = a.grad.clone()
+        one.step()
+        other.step()
+    for first, a, b in zip(start, ours, theirs, strict=True):
+        assert (a - b).abs().max() < 0.05 * (a - first).abs().max()  # torch's products are bf16
 
 
 def test_the_optimiser_takes_both_kinds_of_weights_down() -> None:
