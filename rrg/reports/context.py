@@ -110,6 +110,8 @@ def _perceived(words: Words, last: int, lang: Lang) -> bool:
 
 
 def _chosen(words: Words, first: int, last: int, triggers: list[Trigger]) -> list[Hit]:
+    if len(triggers) == 1 and triggers[0].kind != "prior":
+        return [Hit(first, last, triggers[0])]
     own = {trigger.kind: trigger for trigger in triggers if trigger.scope in ("none",)}
     scoped = [trigger for trigger in triggers if trigger.scope != "none"]
     after = last

@@ -50,6 +50,7 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
     found: list[Stated] = []
     i, n = 0, len(words.raw)
     frees = lang == "en" and "free" in words.keys
+    joins = not _AND.isdisjoint(words.keys)
     while i < n:
         if atoms[i] or not words.raw[i][0].isalpha():
             i += 1
@@ -68,11 +69,11 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
             found.append(Stated((words.starts[i], words.ends[last - 1]), i, last, names[0], rule))
             i = last
             continue
-        if (shared := _shared(words, i, lang)) is not None:
+        if joins and (shared := _shared(words, i, lang)) is not None:
             found.append(Stated((words.starts[i], words.ends[i]), i, i + 1, shared, "truncated"))
-        elif (said := _ending(words, i, lang)) is not None:
+        elif lang == "de" and (said := _ending(words, i, lang)) is not None:
             found.append(said)
-        elif words.keys[i] not in lex.structures:
+        elif lang == "de" and words.keys[i] not in lex.structures:
             for part in compound(words.keys[i], lang):
                 if part.finding is not None:
                     found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, "compound"))
@@ -111,6 +112,8 @@ def _ending(words: Words, i: int, lang: Lang) -> Stated | None:
         free = words.raw[i + 1 : i + 2] == ["-"] and words.keys[i + 2 : i + 3] == ["free"]
         name = lexicon(lang).single.get(key) if free else None
         return Stated((words.starts[i], words.ends[i + 2]), i, i + 3, name, "denied") if name else None
+    if "frei" not in key and "verd" not in key and "suspekt" not in key:
+        return None
     match = _ENDED.match(key)
     if match is None:
         return None

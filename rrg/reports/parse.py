@@ -163,13 +163,15 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
 
 def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> list[Mention]:
     """Without those inside of references, and those that only name a finding of another place."""
+    if 1 not in atoms and not stated:
+        return mentions
     elsewhere = [one.span for one in stated if one.name in _ELSEWHERE]
     inside = [one.span for one in stated if one.last - one.first > 1 and one.name == "sclerosis"]
     return [
         mention
         for mention in mentions
-        if not any(atoms[mention.first : mention.last])
-        and not any(_overlap(mention.span, each) for each in elsewhere)
+        if 1 not in atoms[mention.first : mention.last]
+        and not (elsewhere and any(_overlap(mention.span, each) for each in elsewhere))
         and not (mention.classes == ("bone",) and any(_overlap(mention.span, each) for each in inside))
     ]
 
@@ -221,6 +223,8 @@ def _only_prior(
     context: Context, mentions: list[Mention], stated: list[Stated], written: list[Found], words: Words
 ) -> bool:
     """True when all that the sentence says stands under an earlier study."""
+    if not any(context.prior):
+        return False
     places = [range(mention.first, mention.last) for mention in mentions]
     places += [range(one.first, one.last) for one in stated]
     if not places and not written:
