@@ -83,8 +83,11 @@ def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
     if not _WORTH.search(text, start, end):
         return
+    part = text[start:end]
     taken: list[Span] = []
-    for pattern, rule in _PATTERNS:
+    for pattern, rule, marks in _PATTERNS:
+        if not any(mark in part for mark in marks):
+            continue
         for match in pattern.finditer(text, start, end):
             span = match.span()
             if any(span[0] < last and first < span[1] for first, last in taken):
@@ -114,14 +117,16 @@ def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lan
     return tuple(_walk(_REGION[match["region"][0].upper()], match["list"]))
 
 
+_SPINE = ("W", "wirbel", "vertebra")
 _PATTERNS = (
-    (_NAMED, "vertebra"),
-    (_ORDINAL, "vertebra-ordinal"),
-    (_SPELLED_LEVEL, "vertebra-spelled"),
-    (_BARE, "level"),
-    (_RIB, "rib"),
-    (_RIB_COMPOUND, "rib-compound"),
+    (_NAMED, "vertebra", _SPINE),
+    (_ORDINAL, "vertebra-ordinal", _SPINE),
+    (_SPELLED_LEVEL, "vertebra-spelled", _SPINE),
+    (_BARE, "level", ("C", "T", "L", "S")),
+    (_RIB, "rib", ("Rippe", "rib", "Rib")),
+    (_RIB_COMPOUND, "rib-compound", ("Rippen",)),
 )
+"""Pattern, rule, and what a text has at least where it matches."""
 
 
 def _spelled(match: re.Match[str]) -> tuple[str, ...]:

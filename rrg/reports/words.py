@@ -39,15 +39,9 @@ def word_set(words: str) -> frozenset[str]:
 
 def words_of(text: str, start: int, end: int) -> Words:
     """Tokens of ``text[start:end]`` with places in `text`."""
-    raw: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for match in _TOKEN.finditer(text, start, end):
-        raw.append(match.group())
-        first, last = match.span()
-        starts.append(first)
-        ends.append(last)
-    return Words(raw, [fold(word) for word in raw], starts, ends)
+    spans = [match.span() for match in _TOKEN.finditer(text, start, end)]
+    raw = [text[first:last] for first, last in spans]
+    return Words(raw, list(map(fold, raw)), [first for first, _ in spans], [last for _, last in spans])
 
 
 def unfolded(raw: str, length: int) -> int:
