@@ -160,11 +160,22 @@ def _by_clause(words: Words, mention: Mention, others: list[Mention], at: int, f
     if mention.side is not None or len({LABELS[name].side for name in names} - {None}) < PAIR:
         return mention
     side = clause_side(words, mention.first, mention.last, free)
-    side = side or _shared_side(words, mention, others[max(0, at - 1) : at + 2])
+    side = side or _shared_side(words, mention, others[max(0, at - 1) : at + 2]) or _of_limb(mention, others)
     if side is None:
         return mention
     kept = tuple(name for name in names if side == "both" or LABELS[name].side in (side, None))
     return mention._replace(classes=kept, side=side, rule=f"{mention.rule}+side:clause")
+
+
+def _of_limb(mention: Mention, others: list[Mention]) -> Side | None:
+    """ "Humeruskopffraktur links, Klavikula intakt": one limb is examined, and its side is named once."""
+    if not mention.classes[0].startswith(_LIMB):
+        return None
+    named = {other.side for other in others if other.classes and other.classes[0].startswith(_LIMB)} - {None}
+    return named.pop() if len(named) == 1 else None
+
+
+_LIMB = ("humerus", "scapula", "clavicula", "femur", "hip")
 
 
 def _shared_side(words: Words, mention: Mention, others: list[Mention]) -> Side | None:

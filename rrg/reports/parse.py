@@ -15,7 +15,7 @@ from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
 from rrg.reports.measurements import is_earlier, measurements_of
 from rrg.reports.mentions import Mention, free_sides, mentions_of
-from rrg.reports.places import explains, generic, places
+from rrg.reports.places import explains, goes_with, places, sides_around
 from rrg.reports.references import Found, references_of
 from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing
 from rrg.reports.sections import sections_of
@@ -115,6 +115,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, mentions)
+        sides = [side for side in sides if not any(each.first <= side.at < each.last for each in mentions)]
         several = len(stated) > 1 and bool(sides)
         attached = [side_places(words, lang, one.first, one.last, sides) for one in stated] if several else []
         owners = Counter(at for found in attached for at in found)
@@ -124,7 +125,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])] if several else free
             where, carried = places(words, one, mentions, stated)
             where = tuple(j for j in where if not mentions[j].gone)
-            around = Around([mentions[j].side for j in where if not generic(mentions[j])], carried)
+            around = Around(sides_around([mentions[j] for j in where]), carried)
             one = one._replace(
                 name=name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes})
             )
@@ -137,6 +138,8 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
             if one.name == "effusion" and chest and not links:
                 one = one._replace(name="pleural effusion")
+            if side is None and not links and i and goes_with(words, stated[i - 1].last, one.first, one.name):
+                side = into.findings[-1].side
             told = Told(
                 at,
                 links,

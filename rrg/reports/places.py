@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rrg.anatomy import LABELS
+from rrg.records import Side
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
 from rrg.reports.words import Words, word_set
@@ -81,7 +82,11 @@ class Where(NamedTuple):
     """Taken from an earlier clause."""
 
 
-_FURTHER = word_set("weitere weiteren weiterer weiteres sonstige sonstigen other further additional another")
+_OPENING = frozenset(("in", "im", "am", "an", "at", "on", "within", "auf", "bei", "along"))
+_FURTHER = word_set(
+    """alle aller uebrigen restlichen all remaining weitere weiteren weiterer weiteres sonstige sonstigen other further
+    additional another"""
+)
 _OF_ORGANS = frozenset(
     (
         *("calculus", "gallstone", "sludge", "hydronephrosis", "dilatation", "aneurysm", "dissection", "stenosis"),
@@ -146,6 +151,33 @@ def explains(words: Words, at: int) -> bool:
 def generic(mention: Mention) -> bool:
     """A structure that says nothing of the side, because it has none or none is named: "bone", "liver"."""
     return mention.side is None and len({LABELS[name].side for name in mention.classes}) <= 1
+
+
+def sides_around(where: Sequence[Mention]) -> list[Side | None]:
+    """The sides of the places of a finding, without those of places that have none or are only the whole of another."""
+    sided = {mention.classes[0].partition("_")[0] for mention in where if mention.classes and mention.side is not None}
+    return [
+        mention.side
+        for mention in where
+        if not generic(mention)
+        and (mention.side is not None or not mention.classes or mention.classes[0].partition("_")[0] not in sided)
+    ]
+
+
+def goes_with(words: Words, start: int, end: int, name: str) -> bool:
+    """ "Erguss rechts mit angrenzender Atelektase", "Hydronephrose rechts bei Konkrement": a companion or the cause, on
+    the same side.
+    """
+    if name in _CAUSES and "bei" in words.keys[start:end]:
+        return True
+    return any(words.keys[i].startswith(_COMPANION) for i in range(start, end))
+
+
+_CAUSES = frozenset(("calculus", "occlusion", "stenosis", "mass", "tumor"))
+_COMPANION = (
+    *("angrenzend", "begleitend", "konsekutiv", "zugehoerig", "benachbart", "adjacent", "associated", "compressive"),
+    *("overlying", "underlying", "accompanying", "passive"),
+)
 
 
 def _unnumbered(mention: Mention) -> bool:
@@ -228,7 +260,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
     opening = words.raw[: min(stated.first, FAR + 2)]
-    sign = ":" if ":" in opening else "," if words.keys[0] in _PLACING else ""
+    sign = ":" if ":" in opening else "," if words.keys[0] in _OPENING else ""
     if not sign or sign not in opening:
         return []
     title = opening.index(sign)

@@ -129,14 +129,15 @@ def same_thing(
         return finding
     own = {name.partition("_")[0] for i in finding.anatomy for name in anatomy[i].classes}
     its = {name.partition("_")[0] for i in explained.anatomy for name in anatomy[i].classes}
-    if finding.anatomy and not (finding.side is None and own == its):
+    narrower = finding.side is None or (finding.side == "both" and explained.side in ("left", "right"))
+    if finding.anatomy and not (narrower and own == its):
         return finding  # but "mass of the upper lobe, likely lung cancer" is one
-    if explained.certainty == "uncertain" and explained.name not in _GENERIC:
+    if explained.certainty == "uncertain" and explained.name not in _GENERIC and "explains" not in explained.rules:
         return finding  # one guess does not explain the other
     return dataclasses.replace(
         finding,
         anatomy=explained.anatomy,
-        side=finding.side or explained.side,
+        side=explained.side if narrower else finding.side or explained.side,
         rules=(*finding.rules, "explains"),
     )
 

@@ -86,8 +86,10 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
         abbreviated = key in ("li", "re", "lks", "rts", "lt", "rt", "bds", "bd")
         if abbreviated and key == "bd" and not _dotted(words, i):
             continue
-        if key == "re" and words.raw[i] != "re" and not _dotted(words, i):
-            continue
+        if key in ("re", "li") and not _dotted(words, i):
+            glued = words.raw[i + 1 : i + 2] == ["-"] and words.starts[i + 1] == words.ends[i]
+            if glued or not words.raw[i].islower():
+                continue  # "LI-RADS", "Re-Stenose"
         if key == "recht" or (key == "right" and i + 1 < len(words.keys) and words.keys[i + 1] in ("away", "now")):
             continue
         found.append(SideWord(i, side))
@@ -270,6 +272,10 @@ def clause_side(words: Words, first: int, last: int, sides: list[SideWord]) -> S
         named = {word.at: word.side for word in sides}
         if spoken and all(i in named for i in spoken):
             found = {named[i] for i in spoken}
+    if found == {"left", "right"}:
+        places = [word.at for word in sides if start <= word.at < end]
+        if len(places) == 2 and places[1] - places[0] == 2 and words.keys[places[0] + 1] in _PAIRING:
+            return "both"  # "weder rechts noch links"
     return found.pop() if len(found) == 1 else None
 
 
@@ -304,6 +310,8 @@ def finding_side(
         own[0] == "both" and words.keys[first - 1 : first] in (["beiden"], ["beide"], ["both"])
     ):
         return own[0]
+    if own is not None:
+        free = []  # "die beiden Herde" counts them
     clause = clause_side(words, first, last, free) if free else None
     if around.carried and clause is not None:
         return clause
