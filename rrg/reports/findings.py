@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rrg.records import Lang, Span
 from rrg.reports.lexicon import lexicon, longest
-from rrg.reports.mentions import compound, part_span
+from rrg.reports.mentions import SIGNS, compound, part_span
 from rrg.reports.words import Words, word_set
 
 LESION_LIKE = word_set(
@@ -35,10 +35,25 @@ _AT: dict[str, dict[str, str]] = {
 }
 
 
+_VESSELS = frozenset(
+    (
+        *("aorta", "brachiocephalic_trunk", "superior_vena_cava", "inferior_vena_cava", "portal_vein_and_splenic_vein"),
+        *(
+            f"{name}_{side}"
+            for name in ("iliac_artery", "iliac_vena", "subclavian_artery")
+            for side in ("left", "right")
+        ),
+        *("common_carotid_artery_left", "common_carotid_artery_right", "heart", "brain", "pulmonary_vein"),
+    )
+)
+
+
 def name_at(one: Stated, key: str, classes: set[str]) -> str:
     """The name of a finding at its place: a calculus of the gallbladder is a gallstone. `key`: its last word."""
     if one.rule == "denied":
         return one.name
+    if one.name == "aneurysm" and key.startswith(("ektat", "ektasie")) and classes and not classes & _VESSELS:
+        return "dilatation"
     if key.startswith("gestaut") and any(name.startswith("kidney") for name in classes):
         return "hydronephrosis"
     return next((other for place, other in _AT.get(one.name, {}).items() if place in classes), one.name)
@@ -76,9 +91,56 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
         elif lang == "de" and words.keys[i] not in lex.structures:
             for part in compound(words.keys[i], lang):
                 if part.finding is not None:
-                    found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, "compound"))
+                    rule = _sign_rule(words, i) if words.keys[i].endswith(SIGNS) else "compound"
+                    found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, rule))
         i += 1
-    return found
+    return _settled(words, found) if lang == "de" and len(found) > 1 else found
+
+
+def _sign_rule(words: Words, i: int) -> str:
+    """ "Frakturausschluss" denies, "zum Frakturausschluss" asks, "Meningeomresektion" tells what was."""
+    key = words.keys[i]
+    if key.endswith("ausschluss"):
+        return "suspected" if words.keys[max(0, i - 1) : i] in (["zum"], ["um"], ["zwecks"]) else "denied"
+    planned = any(word.startswith(("geplant", "planung", "vor")) for word in words.keys[max(0, i - 3) : i])
+    return "operated" if key.endswith(_OPERATIONS) and not planned else "compound"
+
+
+_OPERATIONS = (
+    *("resektion", "entfernung", "exzision", "exstirpation", "ausraeumung", "clipping", "coiling", "operation"),
+)
+_HEIGHT = ("hoehenmind", "hoehengemind")
+_HEALED = ("konsolidier", "konsolidation")
+_BREAKS = frozenset(("fracture", "pseudarthrosis", "compression fracture", "callus"))
+_DISCS = frozenset(("osteochondrosis", "disc protrusion", "disc herniation"))
+_FOCI = ("laesion", "herd", "fok")
+_NATURES = frozenset(("microangiopathy", "ischemia", "demyelination", "inflammation"))
+
+
+def _settled(words: Words, found: list[Stated]) -> list[Stated]:
+    """Words that mean another thing beside their neighbours: a fracture is consolidated, a fracture or a disc has lost
+    height; "mikroangiopathische Läsionen" are one finding.
+    """
+    names = {one.name for one in found}
+    kept: list[Stated] = []
+    for one in found:
+        key = words.keys[one.first]
+        if one.name == "consolidation" and key.startswith(_HEALED) and names & _BREAKS:
+            continue
+        if one.name == "compression fracture" and key.startswith(_HEIGHT):
+            if names & (_DISCS | {"fracture"}) or any(
+                other.name == one.name and not words.keys[other.first].startswith(_HEIGHT) for other in found
+            ):
+                continue
+        if kept and one.name == "lesion" and kept[-1].last == one.first and kept[-1].name in _NATURES:
+            if words.keys[kept[-1].first].endswith(_ADJECTIVES) and any(focus in key for focus in _FOCI):
+                kept[-1] = kept[-1]._replace(last=one.last)
+                continue
+        kept.append(one)
+    return kept
+
+
+_ADJECTIVES = ("e", "er", "es", "en", "em")
 
 
 def _shared(words: Words, i: int, lang: Lang) -> str | None:

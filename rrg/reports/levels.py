@@ -58,12 +58,22 @@ _RIB = re.compile(
     r"|\b(?P<list5>(?:[Ff]ir|[Ss]econ|[Tt]hir|[Ff]our|[Ff]if|[Ss]ix|[Ss]even|[Ee]igh|[Nn]in|[Tt]en|[Ee]leven|[Tt]welf)"
     r"(?:st|d|th))\s+ribs?\b"
 )
+_ROMAN = r"(?:VIII|VII|VI|IV|IX|XII|XI|X|V|III|II|I)"
 _RIB_COMPOUND = re.compile(
-    r"\b(?P<stem>Rippen)(?:serien)?fraktur(?:en)?\s+(?P<list6>\d{1,2}(?:\s*(?:-|–|/|,|und|bis)\s*\d{1,2})*)(?!\d|[.,]\d|\s*(?:mm|cm))"
+    r"\b(?P<stem>Rippen)(?:serien|stück)?(?:fraktur(?:en)?|br[uü]che?n?|kontusion(?:en)?|prellung(?:en)?|metastasen?|"
+    r"osteolysen?|läsion(?:en)?|infraktion(?:en)?|fissur(?:en)?|anteile?n?|sinterung(?:en)?)\s+"
+    r"(?P<list6>\d{1,2}(?!\d)\.?(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*\d{1,2}\.?)*(?!\d|[.,]\d|\s*(?:mm|cm|x\b))|"
+    rf"{_ROMAN}(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*{_ROMAN})*(?!\w))"
+)
+_RIB_ROMAN = re.compile(
+    rf"(?<![\w.])(?P<list7>{_ROMAN}\.?(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*{_ROMAN}\.?)*)\s+Rippen?\b"
+    rf"|\b(?:Rippen?|Costae?)\s+(?P<list8>{_ROMAN}(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*{_ROMAN})*)(?!\w)"
 )
 _SPELLED = ["fir", "secon", "thir", "four", "fif", "six", "seven", "eigh", "nin", "ten", "eleven", "twelf"]
-_RIB_PART = re.compile(r"(?P<number>\d{1,2})|(?P<range>-|–|bis|to|through)")
-_WORTH = re.compile(r"\d|[Rr]ib|wirbel|WK\b|vertebra")
+_RIB_PART = re.compile(r"(?P<number>\d{1,2}|[IVX]+)|(?P<range>-|–|bis|to|through)")
+_VALUES = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10, "XI": 11}
+_VALUES |= {"XII": 12}
+_WORTH = re.compile(r"\d|[Rr]ib|Ripp|Costa|wirbel|WK\b|vertebra")
 """What a level has at least: a number, or the noun behind an ordinal."""
 RIBS = 12
 
@@ -124,6 +134,7 @@ _PATTERNS = (
     (_SPELLED_LEVEL, "vertebra-spelled", _SPINE),
     (_BARE, "level", ("C", "T", "L", "S")),
     (_RIB, "rib", ("Rippe", "rib", "Rib")),
+    (_RIB_ROMAN, "rib", ("Rippe", "Costa")),
     (_RIB_COMPOUND, "rib-compound", ("Rippen",)),
 )
 """Pattern, rule, and what a text has at least where it matches."""
@@ -225,7 +236,8 @@ def _ribs(listed: str) -> tuple[str, ...]:
             if part["range"]:
                 ranged = True
             else:
-                number = int(part["number"])
+                written = part["number"]
+                number = _VALUES.get(written, 0) or (int(written) if written.isdecimal() else 0)
                 if ranged and numbers:
                     numbers.extend(range(numbers[-1] + 1, number))
                 ranged = False

@@ -60,6 +60,8 @@ def compound(key: str, lang: Lang) -> tuple[Part, ...]:
     if lang != "de" or not _SHORTEST_STEM + 3 <= len(key) <= _LONGEST_WORD:
         return ()
     lex = lexicon(lang)
+    if key.endswith(_ORGANS) and (named := _named_organ(key, lex)):
+        return named
     tail = _tail(key, lex)
     stem_end = tail[0] if tail else len(key)
     for length in range(stem_end, _SHORTEST_STEM - 1, -1):
@@ -76,12 +78,71 @@ def compound(key: str, lang: Lang) -> tuple[Part, ...]:
             return Part(0, length, meaning, None), Part(tail[0], len(key), None, tail[1])
         if rest in lex.heads:
             return (Part(0, len(key), meaning, None),)
+        if rest.startswith(_STATES) and key not in lex.single and not tail:
+            return (
+                Part(
+                    6 if key.startswith("rechtsherz") else 5 if key.startswith("linksherz") else 0,
+                    length,
+                    meaning,
+                    None,
+                ),
+            )
         if rest in lex.single:
             return Part(0, length, meaning, None), Part(length, len(key), None, lex.single[rest])
     for length in range(len(key) - 3, _SHORTEST_STEM - 1, -1):
         if key[length:] in lex.single and (meaning := lex.stems.get(key[:length])) is not None:
             return Part(0, length, meaning, None), Part(length, len(key), None, lex.single[key[length:]])
-    return (Part(tail[0], len(key), None, tail[1]),) if tail else ()
+    if tail:
+        return (Part(tail[0], len(key), None, tail[1]),)
+    return _first_part(key, lex) if key.endswith(SIGNS) else ()
+
+
+_STATES = (
+    *("betont", "dominant", "uebergreifend", "ueberschreitend", "infiltrierend", "inkarzer", "torsion", "einklemmung"),
+    *("biops", "punktion", "erkrankung", "schaedigung", "veraenderung", "belastung", "verletzung"),
+)
+"""Second parts that say what is with the structure of the first: "oberlappen|betont"."""
+_ORGANS = ("leber", "niere", "nieren", "wirbel", "wirbels", "wirbeln", "gallenblase", "aorta", "pankreas", "milz")
+_NATURES = {
+    **{
+        "schrumpf": "atrophy",
+        "zysten": "cyst",
+        "haemangiom": "hemangioma",
+        "tumor": "tumor",
+        "porzellan": "calcification",
+    },
+    **{"metastasen": "metastasis", "fett": "steatosis", "stauungs": "congestion", "zirrhose": "cirrhosis"},
+}
+"""First parts of organs that a disease has named: "Schrumpf|niere"."""
+SIGNS = (
+    *("zeichen", "zeichens", "nachweis", "nachweises", "hinweis", "hinweise", "areal", "areale", "arealen", "bezirk"),
+    *("bezirke", "korrelat", "ausschluss", "manifestation", "manifestationen", "resektion", "entfernung", "exzision"),
+    *("exstirpation", "ausraeumung", "clipping", "coiling", "operation"),
+)
+"""Second parts of compounds whose first part is a finding: "Cholezystitis|zeichen"."""
+
+
+def _named_organ(key: str, lex: Lexicon) -> tuple[Part, ...]:
+    for first, finding in _NATURES.items():
+        node = lex.structures.get(key[len(first) :]) if key.startswith(first) else None
+        if node is not None and "" in node:
+            name = "hydronephrosis" if first == "stauungs" and "niere" in key else finding
+            return Part(0, len(first), None, name), Part(len(first), len(key), _merged(node[""]), None)
+    return ()
+
+
+def _first_part(key: str, lex: Lexicon) -> tuple[Part, ...]:
+    stem = key[: -next(len(sign) for sign in sorted(SIGNS, key=len, reverse=True) if key.endswith(sign))]
+    for cut in ("", "s", "en", "n", "es", "e"):
+        first = stem.removesuffix(cut)
+        if len(first) >= _SHORTEST_STEM and (first == stem or stem.endswith(cut)):
+            name = lex.single.get(first)
+            if name is not None and name != "-":
+                return (Part(0, len(first), None, name),)
+            parts = compound(first, "de")
+            if any(part.finding for part in parts):
+                return parts
+    return ()
 
 
 def _tail(key: str, lex: Lexicon) -> tuple[int, str] | None:
@@ -126,6 +187,16 @@ def mentions_of(
             last, meanings = match
             span = words.starts[i], words.ends[last - 1]
             meaning = _merged(meanings)
+            if (
+                lang == "de"
+                and meaning.both
+                and last + 1 < n
+                and words.raw[last] == "-"
+                and words.starts[last + 1] > words.ends[last]
+            ):
+                meaning = meaning._replace(both=False)  # "Lungen- und Lebermetastasen"
+            elif lang == "de" and meaning.both and words.raw[last : last + 2] == ["-", ","]:
+                meaning = meaning._replace(both=False)
             if meaning.gone and any(key in _PARTLY for key in words.keys[max(0, i - 2) : i]):
                 meaning = meaning._replace(gone=False)
             rule = "gone" if meaning.gone else "form"
@@ -135,6 +206,11 @@ def mentions_of(
         if lang == "de" and (first := _hyphened(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, first, "compound", sides))
+            i += 1
+            continue
+        if lang == "de" and i > 1 and (last_part := _suspended(words, i, lex)) is not None:
+            span = words.starts[i], words.ends[i]
+            found.append(_sided(words, lang, span, i, i + 1, last_part, "truncated", sides))
             i += 1
             continue
         for part in compound(words.keys[i], lang) if lang == "de" else ():
@@ -220,6 +296,26 @@ def _truncated(words: Words, i: int, lex: Lexicon) -> Meaning | None:
             if node is not None and "" in node:
                 return _merged(node[""])
             parts = compound(words.keys[i] + other[cut:], "de")
+            if parts and parts[0].meaning is not None:
+                return parts[0].meaning
+    return None
+
+
+def _suspended(words: Words, i: int, lex: Lexicon) -> Meaning | None:
+    """ "Pankreaskorpus und -schwanz": the second word borrows the beginning of the first."""
+    if words.raw[i - 1] != "-" or words.starts[i] != words.ends[i - 1] or words.starts[i - 1] == words.ends[i - 2]:
+        return None
+    for j in range(i - 2, max(-1, i - 7), -1):
+        other = words.keys[j]
+        if not other.isalpha() or len(other) < 6:
+            continue
+        for cut in range(len(other) - 2, _SHORTEST_STEM - 1, -1):
+            if other[:cut] not in lex.stems:
+                continue
+            node = lex.structures.get(other[:cut] + words.keys[i])
+            if node is not None and "" in node:
+                return _merged(node[""])
+            parts = compound(other[:cut] + words.keys[i], "de")
             if parts and parts[0].meaning is not None:
                 return parts[0].meaning
     return None

@@ -204,7 +204,7 @@ def _joined_before(words: Words, found: list[int], mentions: Sequence[Mention]) 
         left, right = mentions[found[0] - 1], mentions[found[0]]
         between = words.keys[left.last : right.first]
         joined = any(key in _AND for key in between) and all(key in _JOINERS or key == "-" for key in between)
-        listed = between == [","] and len(found) > 1
+        listed = between in ([","], ["-", ","]) and len(found) > 1
         if not joined and not listed and not (left.last == right.first and not right.classes):
             break
         found = [found[0] - 1, *found]

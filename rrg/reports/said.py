@@ -69,7 +69,7 @@ _NOT_TAKEN = (
     "visuali",
     "abgebildet",
 )
-_SETTLING = ("bestätigt", "ausgeschlossen", "verneinen", "excluded", "ruled out")
+_SETTLING = ("bestätigt", "bestätigen", "erhärte", "ausgeschlossen", "verneinen", "excluded", "ruled out")
 
 
 class Told(NamedTuple):
@@ -103,11 +103,11 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         span=one.span,
         sentence=told.sentence,
         name=one.name,
-        state="absent" if negated or one.rule == "denied" or gone_since else "present",
+        state="absent" if negated or (one.rule == "denied" and not told.question) or gone_since else "present",
         certainty="uncertain"
         if (uncertain and not _settled(negated)) or told.question or one.rule == "suspected"
         else "certain",
-        time="prior" if prior or told.earlier else "history" if history else "current",
+        time="prior" if prior or told.earlier else "history" if history or one.rule == "operated" else "current",
         side=told.side,
         change=told.change,
         experiencer="other" if other else "patient",

@@ -136,6 +136,9 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
     return len(words.raw)
 
 
+_UNINFLECTED = ("isch", "lich", "haft", "ell", "ig", "al", "iv")
+
+
 def near_end(hit: Hit, words: Words, walls: Walls) -> int:
     """One past the last word that a bare "nicht" or "not" reaches."""
     end = hit.last
@@ -147,7 +150,9 @@ def near_end(hit: Hit, words: Words, walls: Walls) -> int:
         counted += word[0].isalnum()
         end += 1
         if word[0].isalpha() and word not in _ADVERBS and not word.endswith("ly"):
-            break
+            following = words.raw[end] if end < len(words.raw) else ""
+            if not (word.endswith(_UNINFLECTED) and following.islower() and following.endswith(("t", "en", "nd"))):
+                break  # "nicht aneurysmatisch erweitert" denies both
     return end
 
 
