@@ -15,8 +15,10 @@ _IMAGE = (
     r"(?:Bild(?:ern|er|es)?|Bild[- ]?(?:nummern?|nr)\.?|B\.?|Im\.?|IMA|Ima\.?|Schicht(?:en)?|Schicht-?nr\.?|Aufnahmen?|"
     r"images?|imgs?\.?|im\.?|slices?|cuts?|frames?)"
 )
-_CLEAR_IMAGE = r"(?:Bild(?:ern|er)?|Bild[- ]?(?:nummern?|nr)\.?|IMA|Ima\.?|Schicht(?:en)?|Schicht-?nr\.?|images?|"
+_CLEAR_IMAGE = (
+    r"(?:Bild(?:ern|er)?|Bild[- ]?(?:nummern?|nr)\.?|IMA|Ima\.?|Schicht(?:en)?|Schicht-?nr\.?|images?|"
     r"imgs?\.?|slices?|frames?)"
+)
 _NO = r"(?:\s*(?:numbers?|nos?|nr)\b\.?)?\s*[:#=]?\s*"
 """What may stand between the word and its number: "image no. 45", "series #3"."""
 _PLANE = r"(?:(?:axial|ax\.?|transversal|koronar|coronal|cor\.?|sagittal|sag\.?|native?)\w*\s+)?"
