@@ -127,13 +127,15 @@ def _settled(words: Words, found: list[Stated]) -> list[Stated]:
         key = words.keys[one.first]
         if one.name == "consolidation" and key.startswith(_HEALED) and names & _BREAKS:
             continue
-        if one.name == "compression fracture" and key.startswith(_HEIGHT):
-            if names & (_DISCS | {"fracture"}) or any(
-                other.name == one.name and not words.keys[other.first].startswith(_HEIGHT) for other in found
-            ):
-                continue
-        if kept and one.name == "lesion" and kept[-1].last == one.first and kept[-1].name in _NATURES:
-            if words.keys[kept[-1].first].endswith(_ADJECTIVES) and any(focus in key for focus in _FOCI):
+        lost = one.name == "compression fracture" and key.startswith(_HEIGHT)
+        if lost and (
+            names & (_DISCS | {"fracture"})
+            or any(other.name == one.name and not words.keys[other.first].startswith(_HEIGHT) for other in found)
+        ):
+            continue
+        general = one.name == "lesion" and any(focus in key for focus in _FOCI)
+        if general and kept and kept[-1].last == one.first and kept[-1].name in _NATURES:
+            if words.keys[kept[-1].first].endswith(_ADJECTIVES):
                 kept[-1] = kept[-1]._replace(last=one.last)
                 continue
         kept.append(one)

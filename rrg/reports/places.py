@@ -120,6 +120,11 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
         if all(set(mentions[i].classes) <= _GENERIC or _unnumbered(mentions[i]) for i in found):
             found += [i for i in _behind(words, head, mentions, others) if i not in found]
             found += [i for i in _titles(words, stated, mentions) if i not in found]
+        else:
+            whole = {_family(mentions[i]) for i in found}
+            further = [i for i in _behind(words, head, mentions, others) if i not in found]
+            found += [i for i in further if _family(mentions[i]) in whole]
+            found += [i for i in _apart(words, stated, mentions) if i not in found and _family(mentions[i]) in whole]
         return Where(tuple(sorted(found)))
     behind = _behind(words, head, mentions, others)
     if stated.name in SELF_LOCATED:
@@ -141,6 +146,30 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
     if last.classes and _carries(words, last, stated.first, opening=opening):
         return Where(tuple(found), carried=True)
     return Where(())
+
+
+def _family(mention: Mention) -> str:
+    """Parts of one whole: the lobes of the lung, the levels of the spine."""
+    name = mention.classes[0] if mention.classes else ""
+    return "spine" if name.startswith(_SPINE) else name.partition("_")[0]
+
+
+_SPINE = ("vertebrae", "spinal_cord", "intervertebral_discs", "sacrum")
+_SUCH_AS = word_set("insbesondere vorwiegend ueberwiegend betont exemplarisch beispielsweise hauptsaechlich vornehmlich")
+
+
+def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
+    """ "Metastasen, z. B. im linken Unterlappen", "Emphysem, oberlappenbetont": a part that a comma sets apart."""
+    at = bisect.bisect_left(mentions, stated.last, key=lambda each: each.first)
+    if at == len(mentions) or mentions[at].first - stated.last > 2 * FAR:
+        return []
+    between = words.keys[stated.last : mentions[at].first]
+    if "," not in between or ";" in between or not _DENYING.isdisjoint(between):
+        return []
+    after = between[len(between) - between[::-1].index(",") :]
+    such = not _SUCH_AS.isdisjoint(after) or after[:3] in (["z", ".", "b"], ["v", ".", "a"], ["u", ".", "a"], ["vor", "allem"])
+    such = such or after[:2] == ["vor", "allem"] or words.keys[mentions[at].first].endswith(("betont", "dominant"))
+    return [at] if such else []
 
 
 def explains(words: Words, at: int) -> bool:
@@ -168,7 +197,8 @@ def goes_with(words: Words, start: int, end: int, name: str) -> bool:
     """ "Erguss rechts mit angrenzender Atelektase", "Hydronephrose rechts bei Konkrement": a companion or the cause, on
     the same side.
     """
-    if name in _CAUSES and "bei" in words.keys[start:end]:
+    between = words.keys[start:end]
+    if name in _CAUSES and ("bei" in between or ("mit" in between and name == "calculus")) and "," not in between:
         return True
     return any(words.keys[i].startswith(_COMPANION) for i in range(start, end))
 
@@ -240,14 +270,17 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
         if found:
             if not mention.classes or any(other.first == mention.first for other in others):
                 break  # "Ödem der Gallenblase, Leberzirrhose"
-            if not all(key in _JOINERS or key in _PLACING or key == "," for key in between):
+            if not all(key in _JOINERS or key in _PLACING or key == "," for key in between) and not (
+                stated.name in _STEPS and between == ["gegenueber"]
+            ):
                 break
         else:
             if not _open(words, at, mention.first):
                 break
             crossed = any(stated.last <= other.first < mention.first for other in others)
             bracket = words.raw[mention.first - 1] == "("
-            tied = any(key in _PLACING for key in between) or not between or bracket
+            tied = any(key in _PLACING for key in between) or not between or bracket or _numbered(between)
+            tied = tied or (stated.name in _STEPS and between == ["gegenueber"])
             if not tied or (crossed and not any(key in _AND for key in between)):
                 break
             if any(key in _DENYING for key in between):
@@ -257,8 +290,23 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     return found
 
 
+_STEPS = frozenset(("spondylolisthesis",))
+
+
+def _numbered(between: list[str]) -> bool:
+    """ "Zielläsion 1 Leber", "Herd Nr. 2 Leber": a number between a finding and its place."""
+    return len(between) <= 3 and between[-1].isdecimal() and all(key in ("nr", ".") for key in between[:-1])
+
+
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
+    near = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
+    for i in range(near - 1, max(-1, near - NEAR), -1):
+        last = mentions[i].last
+        if 0 < last + (words.raw[last : last + 1] != [":"]) < stated.first <= last + FAR and ":" in words.raw[last : last + 2]:
+            if mentions[i].classes and mentions[i].first > 1:
+                return [i]
+            break
     opening = words.raw[: min(stated.first, FAR + 2)]
     sign = ":" if ":" in opening else "," if words.keys[0] in _OPENING else ""
     if not sign or sign not in opening:
