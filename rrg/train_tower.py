@@ -77,11 +77,12 @@ def patch_shares(maps: Tensor, classes: int, patch: int) -> Tensor:
 def dense_loss(out: Tensor, shares: Tensor, boxes: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """(loss, box error) of the head's output (n, patches, classes * 5).
 
-    Shares enter by their square root, so that small structures count; a structure's box is asked of the patches
-    that hold at least half as much of it as its fullest patch. Box error: mean corner distance, share of the side.
+    A patch is asked whether it holds any of a structure, however little: what is there at its edge is what questions
+    on presence turn on. A structure's box is asked of the patches that hold at least half as much of it as its fullest
+    patch. Box error: mean corner distance, share of the side.
     """
     classes = shares.shape[-1]
-    target = shares.sqrt()
+    target = (shares > 0).float()
     guess, box = out[..., :classes], out[..., classes:].reshape(*out.shape[:-1], classes, 4)
     share_loss = functional.binary_cross_entropy_with_logits(guess, target, reduction="none")
     share_loss = (share_loss * known[:, None]).sum() / (known.sum() * shares.shape[1]).clamp(min=1)
