@@ -13,7 +13,10 @@ _DATING = word_set(
 """What may stand between a comparison and the reference into the earlier study."""
 
 
-_EARLIER = word_set("prior previous previously vu vormals voruntersuchung voraufnahme vorbefund zuvor formerly")
+_EARLIER = word_set(
+    "prior previous previously vu vormals prev baseline earlier last voruntersuchung voraufnahme vorbefund zuvor "
+    "formerly"
+)
 _OF = frozenset(("of", "on", "from", "in", "der"))
 
 
@@ -37,7 +40,8 @@ def reference_of(
 ) -> list[Reference]:
     """The record of a reference; none for a series alone, which is only carried on."""
     inside = within(words, found.span)
-    before = words.keys[max(0, inside.start - 1) : inside.start]
+    at = inside.start - 1 if words.raw[max(0, inside.start - 1)] == "." else inside.start  # "prev. image 70"
+    before = words.keys[max(0, at - 1) : at]
     after = words.keys[inside.stop : inside.stop + 4]
     on_date = words.raw[max(0, inside.start - 2) : inside.start] == [MASK, "("]
     said_earlier = (before and before[0] in _EARLIER) or (

@@ -17,14 +17,18 @@ _SIZE = re.compile(
 _DATE = r"(?:\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\d{1,2}/\d{4}|\[DATE\])"
 _EARLIER_BEFORE = re.compile(
     r"(?:\b(?:zuvor|vormals|ehemals|früher|zuletzt|vorher|initial|damals|seinerzeit|ursprünglich|VU|Vor-?CT|Vor-?MRT|"
-    r"previously|formerly|prior|previous|initially|was|before|originally|earlier|last|vorbefundlich|Voruntersuchung)\b"
+    r"previously|formerly|prior|previous|prev|baseline|initially|was|were|before|originally|earlier|last|vorbefundlich|"
+    r"Voruntersuchung|(?:compared|relative)\s+(?:to|with)|versus|vs)\b"
+    r"|\bprev\."
     r"|\b(?:am|vom|on)\s+" + _DATE + r"(?:\s+noch)?)"
     r"(?:\s*[:=]|\s+(?:noch|mit|bei|von|ca\.|about|measured|measuring|at|was|approximately|still|gemessen|etwa|max\.|bis|up|to))*"
     r"\s*\Z",
     re.IGNORECASE,
 )
 _EARLIER_AFTER = re.compile(
-    r"\s*(?:\([^()]*\)\s*)?(?:(?:on|in|at)\s+(?:the\s+)?(?:prior|previous|earlier|last)\b|previously\b|"
+    r"\s*(?:\([^()]*\)\s*)?(?:(?:on|in|at)\s+(?:the\s+)?(?:prior|previous|earlier|last|baseline|"
+    r"(?:initial\s+)?diagnosis|(?:initial|first|old)\s+(?:CT|MRI?|PET|scan|study|exam\w*|imaging|presentation|staging))\b|"
+    r"(?:previously|prev|initially|formerly|originally|baseline)\b|"
     r"(?:in|bei)\s+(?:der|den)\s+(?:letzten\s+)?(?:VU|Vor\w+)|im\s+Vor-?\w+|(?:on|am|vom|im|in)\s+" + _DATE + ")",
     re.IGNORECASE,
 )
@@ -35,6 +39,7 @@ _TO_NOW = re.compile(
 _CHANGED = re.compile(
     r"\b(?:changed|increased|decreased|grown|enlarged|unchanged|up|down|smaller|larger)\s+from\s+\Z", re.I
 )
+_FROM_SIZE = re.compile(r"\bfrom\s+\Z", re.IGNORECASE)
 _SECTION = re.compile(
     r"\s*(?:dicke|dünne|starke|breite)?\s*(?:[Ss]chicht\w*|slices?\b|sections?\b|collimation|[Kk]ollimation|Rekonstruktion\w*|"
     r"reconstructions?|reformats?|thick\s+(?:slices?|sections?)|Inkrement|increments?|intervals?\b)"
@@ -82,6 +87,11 @@ def is_earlier(text: str, span: tuple[int, int], start: int, end: int) -> bool:
     if _FROM.search(before) and _TO_NOW.match(after):
         return True
     return _EARLIER_AFTER.match(after) is not None
+
+
+def came_from(text: str, span: tuple[int, int], start: int) -> bool:
+    """ "increased from 51 mm": what stands behind the old size need not be of the earlier study."""
+    return _FROM_SIZE.search(text[max(start, span[0] - 8) : span[0]]) is not None
 
 
 def upper_end(text: str, measurement: Measurement) -> Measurement:
