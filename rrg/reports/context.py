@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rrg.records import Lang
 from rrg.reports.lexicon import Trigger, lexicon, longest
 from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, noun_end, other_end, prior_end, right_end, walls_of
-from rrg.reports.words import Words, word_set
+from rrg.reports.words import MASK, Words, word_set
 
 UNSEEN = "negation-behind"
 """Rule of a negation that stands behind what it denies: "nicht abgrenzbar", "not seen"."""
@@ -38,6 +38,8 @@ class Context:
     """Someone else than the patient."""
     compared: list[int] = field(default_factory=list)
     """One past the last word of each comparison with an earlier study."""
+    bygone: bool = False
+    """It speaks of relatives as they were: "verstorben", "Familienanamnese"."""
     trigger: bytearray = field(default_factory=bytearray)
     """1 where the word belongs to a trigger."""
 
@@ -50,6 +52,8 @@ def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
     """Scopes over the words of a sentence. `atoms` marks words inside of references and dates: no scope ends there."""
     made = _blank(len(words.raw))
     hits = _hits(words, lang, atoms)
+    if lang == "en" and not _SHOWED.isdisjoint(words.keys) and (study := _dated_study(words)) is not None:
+        hits = sorted((*(hit for hit in hits if hit.last <= study.first or study.last <= hit.first), study))
     if not hits:
         return made
     walls = walls_of(words, hits, atoms)
@@ -63,7 +67,40 @@ def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
             made.compared.append(hit.last)
         elif kind in _SCOPED:
             _spread(made, hit, words, walls)
+            if kind == "other" and not made.bygone:
+                made.bygone = lang == "de" and not _BYGONE.isdisjoint(words.keys)
     return made
+
+
+_BYGONE = word_set(
+    """verstorben verstarb verstarben gestorben starb starben hatte hatten litt litten erkrankte erkrankten gehabt
+    familienanamnese familienanamnestisch familienvorgeschichte erlag erkrankt"""
+)
+
+
+_STUDIES = word_set(
+    "ct cta mr mri mra pet scan study exam examination ultrasound radiograph xray angiogram mammogram imaging"
+)
+_SHOWED = word_set("showed demonstrated revealed described identified depicted noted reported measured had documented")
+_DATING = word_set(
+    """of from dated on in performed done the january february march april may june july august september october
+    november december jan feb mar apr jun jul aug sept sep oct nov dec , . /"""
+)
+
+
+def _dated_study(words: Words) -> Hit | None:
+    """ "CT of 3 January 2020 showed", "MRI from 2019 demonstrated": what follows was so on an earlier day."""
+    for i, key in enumerate(words.keys):
+        if key not in _STUDIES:
+            continue
+        j = i + 1
+        dated = False
+        while j < len(words.raw) and (words.keys[j] in _DATING or words.raw[j] == MASK or words.raw[j].isdecimal()):
+            dated = dated or words.raw[j] == MASK or len(words.raw[j]) == len("2020") and words.raw[j].isdecimal()
+            j += 1
+        if dated and j < len(words.raw) and words.keys[j] in _SHOWED:
+            return Hit(i, j + 1, Trigger("prior", "after", "dated study"))
+    return None
 
 
 def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
@@ -201,6 +238,23 @@ def question_from(words: Words, *, in_question: bool) -> int:
     return 0 if in_question and not any(key in _KNOWN for key in words.keys) else n
 
 
-def doubted(words: Words, last: int) -> bool:
-    """ "Metastase (?)", "Fraktur?, ...": a question mark right behind the phrase that ends before word `last`."""
-    return words.raw[last : last + 2] == ["(", "?"] or words.raw[last : last + 1] == ["?"]
+def doubted(words: Words, first: int, last: int) -> bool:
+    """ "Metastase (?)", "Fraktur?, ...", "? PE", "?left hip fracture": a question mark right behind the phrase of words
+    [first, last), or before it, where it opens a phrase.
+    """
+    if "?" not in words.raw:
+        return False
+    if words.raw[last : last + 2] == ["(", "?"] or words.raw[last : last + 1] == ["?"]:
+        return True
+    i = first - 1
+    while i > 0 and first - i <= NEAR + 2 and words.raw[i][0].isalpha() and words.keys[i] not in _ASIDE:
+        i -= 1
+    opens = (
+        i >= 0
+        and words.raw[i] == "?"
+        and (i == 0 or not words.raw[i - 1][0].isalpha() or words.ends[i - 1] < words.starts[i])
+    )
+    return opens
+
+
+_ASIDE = word_set("no kein keine without ohne but aber")

@@ -134,10 +134,10 @@ def _settled(words: Words, found: list[Stated]) -> list[Stated]:
         ):
             continue
         general = one.name == "lesion" and any(focus in key for focus in _FOCI)
-        if general and kept and kept[-1].last == one.first and kept[-1].name in _NATURES:
-            if words.keys[kept[-1].first].endswith(_ADJECTIVES):
-                kept[-1] = kept[-1]._replace(last=one.last)
-                continue
+        before = kept[-1] if general and kept and kept[-1].last == one.first else None
+        if before and before.name in _NATURES and words.keys[before.first].endswith(_ADJECTIVES):
+            kept[-1] = before._replace(last=one.last)
+            continue
         kept.append(one)
     return kept
 

@@ -50,6 +50,10 @@ _TNM = re.compile(
     r"\s*[,]?\s*[cpyr]*[NM]\s?[0-3Xx]|[a-d](?![\w])|-?\s?(?:[Ww]eighted|[Ww]\b|[Ww]i\b|gewichtet|[Ss]ignal|hyper|hypo|FLAIR|TSE|STIR|Bild|Sequenz)"
 )
 
+_SPELLED_RIB = (
+    r"(?:[Ff]irst|[Ss]econd|[Tt]hird|[Ff]ourth|[Ff]ifth|[Ss]ixth|[Ss]eventh|[Ee]ighth|[Nn]inth|[Tt]enth|[Ee]leventh|"
+    r"[Tt]welfth)"
+)
 _RIB = re.compile(
     r"(?<![\d.,])(?P<list>\d{1,2}\.(?:\s*(?:-|–|/|,|und|bis|u\.)\s*\d{1,2}\.)*)\s*Rippen?\b"
     r"|\bRippen?\s+(?P<list2>\d{1,2}(?:\s*(?:-|–|/|,|und|bis)\s*\d{1,2})*)(?![\d.,]*\d|\s*(?:mm|cm))"
@@ -57,11 +61,15 @@ _RIB = re.compile(
     r"|(?<![\d.,])(?P<list4>\d{1,2}(?:st|nd|rd|th)(?:\s*(?:-|–|/|,|,?\s*and|to|through)\s*\d{1,2}(?:st|nd|rd|th))*)\s+ribs?\b"
     r"|\b(?P<list5>(?:[Ff]ir|[Ss]econ|[Tt]hir|[Ff]our|[Ff]if|[Ss]ix|[Ss]even|[Ee]igh|[Nn]in|[Tt]en|[Ee]leven|[Tt]welf)"
     r"(?:st|d|th))\s+ribs?\b"
+    rf"|\b(?P<list7>{_SPELLED_RIB}(?:\s*(?:-|–|/|,?\s*and|,|to|through)\s*{_SPELLED_RIB})+)\s+(?:(?:left|right)\s+)?ribs?\b"
+    r"|(?<![\d.,])(?P<list8>\d{1,2}(?:st|nd|rd|th)(?:\s*(?:-|–|/|,?\s*and|,|to|through)\s*\d{1,2}(?:st|nd|rd|th))*)"
+    r"\s+(?:left|right)\s+ribs?\b"
 )
 _ROMAN = r"(?:VIII|VII|VI|IV|IX|XII|XI|X|V|III|II|I)"
 _RIB_COMPOUND = re.compile(
     r"\b(?P<stem>Rippen)(?:serien|stück)?(?:fraktur(?:en)?|br[uü]che?n?|kontusion(?:en)?|prellung(?:en)?|metastasen?|"
     r"osteolysen?|läsion(?:en)?|infraktion(?:en)?|fissur(?:en)?|anteile?n?|sinterung(?:en)?)\s+"
+    r"(?:(?:li\.?|re\.?|links|rechts|linksseitig|rechtsseitig|bds\.?)\s+)?"
     r"(?P<list6>\d{1,2}(?!\d)\.?(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*\d{1,2}\.?)*(?!\d|[.,]\d|\s*(?:mm|cm|x\b))|"
     rf"{_ROMAN}(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*{_ROMAN})*(?!\w))"
 )
@@ -70,6 +78,9 @@ _RIB_ROMAN = re.compile(
     rf"|\b(?:Rippen?|Costae?)\s+(?P<list8>{_ROMAN}(?:\s*(?:-|–|/|,|und|u\.|bis|sowie)\s*{_ROMAN})*)(?!\w)"
 )
 _SPELLED = ["fir", "secon", "thir", "four", "fif", "six", "seven", "eigh", "nin", "ten", "eleven", "twelf"]
+_SPELLED_WORD = re.compile(
+    r"\b(fir|secon|thir|four|fif|six|seven|eigh|nin|ten|eleven|twelf)(?:st|d|th)\b", re.IGNORECASE
+)
 _RIB_PART = re.compile(r"(?P<number>\d{1,2}|[IVX]+)|(?P<range>-|–|bis|to|through)")
 _VALUES = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10, "XI": 11}
 _VALUES |= {"XII": 12}
@@ -226,6 +237,7 @@ def _walk(region: str | None, listed: str) -> list[str]:
 
 
 def _ribs(listed: str) -> tuple[str, ...]:
+    listed = _SPELLED_WORD.sub(lambda each: str(_SPELLED.index(each[1].lower()) + 1), listed)
     spelled = re.sub(r"(?:st|nd|rd|th|d)\Z", "", listed.lower())
     numbers: list[int] = []
     if spelled in _SPELLED:

@@ -199,6 +199,8 @@ def mentions_of(
                 meaning = meaning._replace(both=False)
             if meaning.gone and any(key in _PARTLY for key in words.keys[max(0, i - 2) : i]):
                 meaning = meaning._replace(gone=False)
+            if meaning.gone and words.keys[last - 1].endswith(("ektomieloge", "ektomiehoehle")):
+                span = span[0], span[1] - (4 if words.keys[last - 1].endswith("loge") else 5)
             rule = "gone" if meaning.gone else "form"
             found.append(_sided(words, lang, span, i, last, meaning, rule, sides))
             i = last
@@ -273,7 +275,35 @@ def free_sides(words: Words, lang: Lang, sides: list[SideWord], others: Sequence
         for at in side_places(words, lang, other.first, other.last, sides)
     }
     taken |= {at for other in others for at in range(other.first, other.last)}
+    if lang == "de":
+        taken |= {side.at for side in sides if _of_root(words, side.at)}
     return [side for side in sides if side.at not in taken]
+
+
+def _of_root(words: Words, at: int) -> bool:
+    """ "mit Kontakt zur Wurzel S1 rechts", "Lumboischialgie links": the side of a nerve root that is touched, of a
+    pain, of a lymph node set apart by a comma; not that of the finding.
+    """
+    for i in range(at - 1, max(-1, at - 5), -1):
+        key = words.keys[i]
+        if words.raw[i] in ",;:" and i < at - 1:
+            return False
+        if key.startswith(_ROOTS):
+            return any(words.keys[j] in _TOUCHING for j in range(max(0, i - 5), i))
+        if i == at - 1 and (key.endswith(_PAINS) or key.startswith("schmerz")):
+            return True
+        if key in ("lk", "lymphknoten"):
+            return any(raw == "," for raw in words.raw[max(0, i - 3) : i])
+    return False
+
+
+_ROOTS = ("wurzel", "nervenwurzel", "spinalnerv")
+_TOUCHING = frozenset(("mit", "kontakt", "zu", "zur", "ohne", "an"))
+_PAINS = (
+    *("algie", "algien", "schmerz", "schmerzen", "parese", "plegie", "symptomatik", "radikulopathie", "neuropathie"),
+    *("aesthesie", "aesthesien", "beschwerden", "syndrom", "schwaeche", "schwellung", "prellung", "trauma", "defizit"),
+)
+"""Ends of words for what the patient feels: the side is that of the complaint."""
 
 
 def _hyphened(words: Words, i: int, lex: Lexicon) -> Meaning | None:

@@ -13,15 +13,15 @@ from rrg.reports.context import Context, context_of, doubted, question_from
 from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
-from rrg.reports.measurements import is_earlier, measurements_of
+from rrg.reports.measurements import came_from, is_earlier, measurements_of
 from rrg.reports.mentions import Mention, free_sides, mentions_of
-from rrg.reports.places import explains, goes_with, places, sides_around
+from rrg.reports.places import explains, goes_with, places, shares, sides_around
 from rrg.reports.references import Found, references_of
-from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing
+from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing, shared_with
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
 from rrg.reports.sides import Around, finding_side, side_places, side_words
-from rrg.reports.sizes import sizes
+from rrg.reports.sizes import set_apart, sizes
 from rrg.reports.words import MASK, Words, within, words_of
 
 _DATE = re.compile(
@@ -30,7 +30,7 @@ _DATE = re.compile(
 """Dates, and the placeholders of `rrg.reports.phi`."""
 _ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
 """Findings that are named after a structure but do not lie in it."""
-_UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure"))
+_UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure", "scoliosis"))
 """Findings of the middle: a side beside them is that of another."""
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
@@ -115,6 +115,10 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, mentions)
+        owned = [
+            [each for each in own if not (lost and set_apart(words, each.span, one.span))]
+            for own, lost, one in zip(owned, denied, stated, strict=True)
+        ]
         sides = [side for side in sides if not any(each.first <= side.at < each.last for each in mentions)]
         several = len(stated) > 1 and bool(sides)
         attached = [side_places(words, lang, one.first, one.last, sides) for one in stated] if several else []
@@ -147,16 +151,23 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 owned[i],
                 changes[i],
                 counts[i],
-                one.first >= asked or doubted(words, one.last),
+                one.first >= asked or doubted(words, one.first, one.last),
                 earlier_section,
             )
             made = finding_of(one, told, context)
             made = same_thing(made, into.findings, into.anatomy, at, explains=explains(words, one.first))
             into.findings.append(made)
+            if i and (joint := shares(words, lang, stated[i - 1], one)):
+                shared_with(into.findings, joint, into.anatomy)
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
-    for reference in written:
-        earlier = any(each.prior and _right_behind(words, each.span, reference.span) for each in measured)
+    for number_of, reference in enumerate(written):
+        earlier = any(
+            each.prior
+            and _right_behind(words, each.span, reference.span)
+            and (number_of or not came_from(text, each.span, span[0]))
+            for each in measured
+        )
         into.references.extend(
             reference_of(reference, number, at, words, context, into.carry, earlier_section, earlier)
         )
@@ -197,7 +208,10 @@ def _right_behind(words: Words, size: Span, reference: Span) -> bool:
     if reference[0] < size[1]:
         return False
     between = range(within(words, size).stop, within(words, reference).start)
-    return len(between) <= 2 and all(words.raw[i] in "(," or words.keys[i] in ("on", "auf", "in") for i in between)
+    return len(between) <= 4 and all(words.raw[i] in "(,;" or words.keys[i] in _TO_REFERENCE for i in between)
+
+
+_TO_REFERENCE = frozenset(("on", "auf", "in", "at", "baseline", "see", "siehe"))
 
 
 def _overlap(a: Span, b: Span) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rrg.anatomy import LABELS
-from rrg.records import Side
+from rrg.records import Lang, Side
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
 from rrg.reports.words import Words, word_set
@@ -49,7 +49,10 @@ _CLOSE = word_set(
     hinter vor perifokal anliegend contacting next"""
 )
 """Words of closeness: what they name is not the place."""
-_LINKS = word_set("""und and oder or mit ohne with without zeigt shows ist is sind are eine ein a no kein keine""")
+_LINKS = word_set(
+    """und and oder or nor noch neither weder mit ohne with without
+    zeigt shows ist is sind are eine ein a no kein keine"""
+)
 _JOINERS = word_set(
     """und and oder or sowie linken rechten linker rechter linkem rechtem linke rechte links rechts left right der
     die des den dem beiden beider the both bzw u"""
@@ -115,6 +118,8 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
     inside = [i for i in range(at, min(at + NEAR, len(mentions))) if mentions[i].last <= stated.last]
     if (left := _adjective(words, stated, mentions)) is not None and not inside:
         inside = [left]
+    if not inside and at > 0 and stated.first < mentions[at - 1].last <= stated.last:
+        inside = [at - 1]  # "bladder wall thickening"
     if inside:
         found = _joined_before(words, inside, mentions)
         if all(set(mentions[i].classes) <= _GENERIC or _unnumbered(mentions[i]) for i in found):
@@ -122,8 +127,8 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
             found += [i for i in _titles(words, stated, mentions) if i not in found]
         else:
             whole = {_family(mentions[i]) for i in found}
-            further = [i for i in _behind(words, head, mentions, others) if i not in found]
-            found += [i for i in further if _family(mentions[i]) in whole]
+            parts = [i for i in _behind(words, head, mentions, others) if i not in found]
+            found += [i for i in parts if _family(mentions[i]) in whole]
             found += [i for i in _apart(words, stated, mentions) if i not in found and _family(mentions[i]) in whole]
         return Where(tuple(sorted(found)))
     behind = _behind(words, head, mentions, others)
@@ -138,14 +143,52 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
         return Where(())
     before = [at - 1]
     last = mentions[before[-1]]
+    if (home := _HOMES.get(stated.name)) is not None and last.classes and not last.classes[0].startswith(home):
+        attached = any(last.first >= other.first and last.last <= other.last for other in others)
+        if attached or any(other.first == last.last for other in others):
+            return Where(())  # "no renal calculi or diverticulitis"
     if _open(words, last.last, stated.first):
         further = any(words.keys[i] in _FURTHER for i in range(last.last, stated.first))
         return Where(() if further else tuple(_joined_before(words, before[-1:], mentions)))
     found = _joined_before(words, before[-1:], mentions)
+    if last.classes and _listed_on(words, last.last, stated.first):
+        return Where(tuple(found))
     opening = mentions[found[0]].first <= 1 and (stated.name in LESION_LIKE or stated.name in _OF_ORGANS)
     if last.classes and _carries(words, last, stated.first, opening=opening):
         return Where(tuple(found), carried=True)
     return Where(())
+
+
+_HOMES = {
+    "diverticulitis": ("colon",),
+    "diverticulosis": ("colon",),
+    "colitis": ("colon",),
+    "appendicitis": ("colon",),
+    "pneumonia": ("lung",),
+    "emphysema": ("lung",),
+    "bronchiectasis": ("lung",),
+    "pancreatitis": ("pancreas",),
+    "cholecystitis": ("gallbladder",),
+    "cholangitis": ("liver",),
+    "gallstone": ("gallbladder",),
+    "hydronephrosis": ("kidney",),
+    "pyelonephritis": ("kidney",),
+    "hernia": ("hip", "stomach", "colon", "small_bowel"),
+    "sinusitis": ("skull",),
+}
+"""Where findings lie whose name says the organ: an adjective of another finding's organ is not their place."""
+
+
+def _listed_on(words: Words, start: int, end: int) -> bool:
+    """ "The lungs are clear without nodule, mass or opacity": the last ones of a denied list lie where the first lies."""
+    keys = words.keys[start:end]
+    denied = next((i for i, key in enumerate(keys) if key == "without"), None)
+    if denied is None or any(sign in keys[:denied] for sign in (",", ";")):
+        return False
+    return not any(key in _VERBS or key in ";:(" for key in keys[denied:])
+
+
+_VERBS = word_set("is are was were there with in of at on shows show has have normal unremarkable clear but")
 
 
 def _family(mention: Mention) -> str:
@@ -155,7 +198,7 @@ def _family(mention: Mention) -> str:
 
 
 _SPINE = ("vertebrae", "spinal_cord", "intervertebral_discs", "sacrum")
-_SUCH_AS = word_set("insbesondere vorwiegend ueberwiegend betont exemplarisch beispielsweise hauptsaechlich vornehmlich")
+_SUCH_AS = word_set("insbesondere vorwiegend ueberwiegend exemplarisch beispielsweise hauptsaechlich vornehmlich")
 
 
 def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
@@ -167,7 +210,12 @@ def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[in
     if "," not in between or ";" in between or not _DENYING.isdisjoint(between):
         return []
     after = between[len(between) - between[::-1].index(",") :]
-    such = not _SUCH_AS.isdisjoint(after) or after[:3] in (["z", ".", "b"], ["v", ".", "a"], ["u", ".", "a"], ["vor", "allem"])
+    such: bool = not _SUCH_AS.isdisjoint(after) or after[:3] in (
+        ["z", ".", "b"],
+        ["v", ".", "a"],
+        ["u", ".", "a"],
+        ["vor", "allem"],
+    )
     such = such or after[:2] == ["vor", "allem"] or words.keys[mentions[at].first].endswith(("betont", "dominant"))
     return [at] if such else []
 
@@ -175,6 +223,21 @@ def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[in
 def explains(words: Words, at: int) -> bool:
     """ "..., consistent with metastasis", "..., vereinbar mit einem Infarkt": the words in front of word `at`."""
     return any(words.keys[i] in _EXPLAINS for i in range(max(0, at - 4), at))
+
+
+def shares(words: Words, lang: Lang, one: Stated, other: Stated) -> str | None:
+    """ "Weder Konkremente noch Stau beidseits", "DD Abszess, DD Hämatom im Psoas links": what the second of two
+    findings that a conjunction joins says of its place holds for the first. "and" or "dd"; None if they are not joined.
+    """
+    if lang != "de" or other.first - one.last > 4:
+        return None
+    between = words.keys[one.last : other.first]
+    if between[:2] == [",", "dd"] and all(key in _ADDS for key in between):
+        return "dd"
+    return "and" if between and between[0] in _ADDS and between[0] != "," and len(between) == 1 else None
+
+
+_ADDS = frozenset((",", "dd", "und", "oder", "noch", "sowie", "bzw", "."))
 
 
 def generic(mention: Mention) -> bool:
@@ -270,18 +333,25 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
         if found:
             if not mention.classes or any(other.first == mention.first for other in others):
                 break  # "Ödem der Gallenblase, Leberzirrhose"
-            if not all(key in _JOINERS or key in _PLACING or key == "," for key in between) and not (
-                stated.name in _STEPS and between == ["gegenueber"]
-            ):
+            if not all(key in _JOINERS or key in _PLACING or key == "," for key in between):
                 break
         else:
             if not _open(words, at, mention.first):
                 break
             crossed = any(stated.last <= other.first < mention.first for other in others)
             bracket = words.raw[mention.first - 1] == "("
-            tied = any(key in _PLACING for key in between) or not between or bracket or _numbered(between)
-            tied = tied or (stated.name in _STEPS and between == ["gegenueber"])
+            tied = (
+                any(key in _PLACING for key in between)
+                or (between == ["from"] and bool(mention.levels))
+                or not between
+                or bracket
+                or _numbered(between)
+            )
             if not tied or (crossed and not any(key in _AND for key in between)):
+                break
+            if crossed and any(key in _STATES for key in between):
+                break  # "left effusion is unchanged and there is atelectasis in the lower lobe"
+            if crossed and stated.name in ("effusion", "pneumothorax"):
                 break
             if any(key in _DENYING for key in between):
                 break  # "Karzinom, kein Hinweis auf hepatische Metastasen"
@@ -290,7 +360,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     return found
 
 
-_STEPS = frozenset(("spondylolisthesis",))
+_STATES = word_set("is are was were there shows demonstrates")
 
 
 def _numbered(between: list[str]) -> bool:
@@ -303,7 +373,10 @@ def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[i
     near = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
     for i in range(near - 1, max(-1, near - NEAR), -1):
         last = mentions[i].last
-        if 0 < last + (words.raw[last : last + 1] != [":"]) < stated.first <= last + FAR and ":" in words.raw[last : last + 2]:
+        if (
+            0 < last + (words.raw[last : last + 1] != [":"]) < stated.first <= last + FAR
+            and ":" in words.raw[last : last + 2]
+        ):
             if mentions[i].classes and mentions[i].first > 1:
                 return [i]
             break

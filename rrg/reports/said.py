@@ -97,6 +97,8 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     uncertain = _first(context.uncertain, one.first, one.last)
     history = _first(context.history, one.first, one.last)
     prior = _first(context.prior, one.first, one.last)
+    told_of = context.other and _first(context.other, one.first, one.last)
+    history = history or (told_of if told_of and context.bygone else None)
     gone_since = told.change == "resolved" and prior is None
     other = _first(context.other, one.first, one.last)
     return Finding(
@@ -139,6 +141,23 @@ def same_thing(
         anatomy=explained.anatomy,
         side=explained.side if narrower else finding.side or explained.side,
         rules=(*finding.rules, "explains"),
+    )
+
+
+def shared_with(findings: list[Finding], joint: str, anatomy: list[Anatomy]) -> None:
+    """Give the last finding but one the place (and, of two guesses, the size) that stands behind the last."""
+    first, last = findings[-2], findings[-1]
+    if first.sentence != last.sentence or first.side is not None or first.anatomy or first.state != last.state:
+        return
+    behind = all(anatomy[i].span[0] >= last.span[1] for i in last.anatomy)
+    guesses = joint == "dd"
+    if (last.side is None and not (guesses and last.anatomy)) or not behind:
+        return
+    findings[-2] = dataclasses.replace(
+        first,
+        side=last.side,
+        anatomy=last.anatomy if guesses else first.anatomy,
+        measurements=first.measurements or (last.measurements if guesses else ()),
     )
 
 

@@ -104,7 +104,19 @@ def _new_statement(at: int, words: Words, walls: Walls) -> bool:
             return True
         if walls.affirm[i] == 2 and walls.soft[at] == 1 and not listed_on:
             return True
+        if walls.soft[at] == 1 and words.keys[i] in ("mm", "cm") and _measured(words, i):
+            return True
     return False
+
+
+def _measured(words: Words, unit: int) -> bool:
+    """ "kein Erguss, Konkrement 4 mm": what has a size is there, unless it is a limit ("Rundherd > 4 mm")."""
+    return words.raw[unit - 1][0].isdigit() and _LIMITS.isdisjoint(words.keys[max(0, unit - 4) : unit])
+
+
+_LIMITS = frozenset(
+    (">", "<", "ueber", "groesser", "als", "ab", "larger", "than", "over", "above", "exceeding", "greater", "≥")
+)
 
 
 def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:

@@ -93,22 +93,43 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
         if key == "recht" or (key == "right" and i + 1 < len(words.keys) and words.keys[i + 1] in ("away", "now")):
             continue
         found.append(SideWord(i, side))
-    return found
+    return found if lang == "en" or not (compares or ">" in words.keys) else _both(words, found)
 
 
 _LONGEST_PLAIN = 10
 """Letters; longer German words may hold a side: "mediolinkslateral"."""
 _HOLDS = re.compile(
-    r"(?:medio|para|post|postero|antero|ventro|dorso|latero)*(links|rechts)(?:lateral|seit|beton|para|foram|basal|apik|konvex|"
+    r"(?:medio|para|post|postero|antero|ventro|dorso|latero)*(links|rechts)(?:lateral|seit|beton|para|foram|basal|apik|"
     r"dorsal|ventral|hemisph|tempor|front|pariet|okzip|cerebr|zereb|inguin|iliak|axill|pulmon|thorak|hil|kostal|med)"
 )
 _QUADRANTS = ("unterbauch", "oberbauch", "mittelbauch", "quadrant", "abdomen", "hemiabdomen", "flank")
+_REGIONS = (
+    ["iliac", "fossa"],
+    ["lumbar", "region"],
+    ["renal", "angle"],
+    ["upper", "abdominal"],
+    ["lower", "abdominal"],
+    ["sided", "abdominal"],
+    ["inguinal", "region"],
+)
 _OTHER_SIDES = frozenset(("r", "l", "re", "li", "rechts", "links", "right", "left"))
 
 
 def _inside(key: str) -> Side | None:
     match = _HOLDS.match(key)
     return None if match is None else "left" if match[1] == "links" else "right"
+
+
+def _both(words: Words, found: list[SideWord]) -> list[SideWord]:
+    """ "re. > li.", "rechts mehr als links": each of the two words means both."""
+    found = [one for one in found if words.keys[one.at] != ">"] or found
+    spread = list(found)
+    for k in range(len(found) - 1):
+        one, other = found[k], found[k + 1]
+        between = [key for key in words.keys[one.at + 1 : other.at] if key != "."]
+        if between == [">"] or (len(between) == 2 and between[1] == "als") or between in (["groesser"], [">", ">"]):
+            spread[k], spread[k + 1] = one._replace(side="both"), other._replace(side="both")
+    return spread
 
 
 def _more_on_one(words: Words, i: int) -> Side | None:
@@ -139,8 +160,12 @@ def _letter(words: Words, i: int) -> Side | None:
 
 
 def _no_side(words: Words, i: int) -> bool:
-    """A direction ("nach rechts", "to the right") or a quarter of the belly ("right lower quadrant")."""
+    """A direction ("nach rechts", "to the right") or a region of the body ("right lower quadrant",
+    "left iliac fossa").
+    """
     before, after = words.keys[max(0, i - 2) : i], words.keys[i + 1 : i + 4]
+    if after[:2] in _REGIONS or after[:1] in (["loin"], ["hypochondrium"], ["hypochondriac"]):
+        return True
     if before[-1:] == ["nach"] or before == ["to", "the"]:
         return True
     return any(key.startswith(_QUADRANTS) for key in after[: 2 if after[:1] in (["upper"], ["lower"]) else 1])
@@ -218,6 +243,11 @@ def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
     """ "linke und rechte Niere" is both."""
     if i >= 2 and words.keys[i - 1] in _PAIRING and i - 2 in table:
         return "both" if table[i - 2] != table[i] else table[i]
+    j = i - 1
+    while j > 0 and i - j <= _BETWEEN and words.raw[j].isalpha() and words.keys[j] not in _PAIRING and j not in table:
+        j -= 1
+    if j > 0 and j < i - 1 and words.keys[j] == "and" and table.get(j - 1, table[i]) != table[i]:
+        return "both"  # "trace left and moderate right pleural effusions"
     return table[i]
 
 
@@ -229,6 +259,13 @@ def _behind(words: Words, lang: Lang, last: int, table: dict[int, Side]) -> tupl
             break
         i += 1
     if lang == "en":
+        if (
+            i + 1 < n
+            and words.raw[i] == ","
+            and words.keys[i + 1] in ("left", "right", "bilateral")
+            and _closes(words, i + 1)
+        ):
+            return table.get(i + 1, "both"), "side:behind"  # "lesion, left, suspicious"
         if (
             i + 2 < n
             and words.keys[i] == "on"

@@ -53,6 +53,17 @@ _FROM = word_set(
 )
 
 
+def set_apart(words: Words, size: tuple[int, int], finding: tuple[int, int]) -> bool:
+    """ "Milz nicht vergrößert, 10 cm", "DHC mit 9 mm weit, kein Konkrement": a comma or a denial stands between a size
+    and a denied finding, so that it is the size of something else.
+    """
+    between = _words_between(words, min(size[1], finding[1]), max(size[0], finding[0]))
+    return any(words.raw[i] in ",;" or words.keys[i] in _DENIALS for i in between)
+
+
+_DENIALS = word_set("kein keine keinen keiner ohne no without not nicht")
+
+
 def _distance(words: Words, start: int, end: int) -> bool:
     """ "3 cm above the carina": how far away, not how large."""
     after = bisect.bisect_left(words.starts, end)
