@@ -29,7 +29,31 @@ _ONE = ("solitaer", "solitar", "singulaer")
 _TIMES = ("monat", "woche", "jahr", "stunde", "minute", "tagen", "tage")
 _TIMES_EN = frozenset(("months", "weeks", "years", "days", "hours", "month", "week", "year", "phases", "views"))
 _ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
-_NO_COUNT = frozenset(("grad", "typ", "stadium", "grade", "type", "stage", "segment", "nr", "no"))
+_NO_COUNT = frozenset(
+    (
+        "grad",
+        "typ",
+        "stadium",
+        "grade",
+        "type",
+        "stage",
+        "segment",
+        "nr",
+        "no",
+        "bosniak",
+        "category",
+        "class",
+        "score",
+        "gleason",
+        "fazekas",
+        "modic",
+        "stanford",
+        "fleischner",
+        "kategorie",
+        "klasse",
+        "version",
+    )
+)
 _THAN = frozenset(("als", "geworden", "wie"))
 _BUT = frozenset(("aber", "jedoch", "but", "however"))
 FAR = 6
@@ -245,6 +269,6 @@ def _counts(words: Words, i: int) -> bool:
             return False
     if i > 0:
         before, key = words.raw[i - 1], words.keys[i - 1]
-        if key in _NO_COUNT or before in "-/–.×" or (before.isupper() and len(before) <= 3):
+        if key in _NO_COUNT or key.endswith("rads") or before in "-/–.×" or (before.isupper() and len(before) <= 3):
             return False
     return True

@@ -96,7 +96,8 @@ def _dated_study(words: Words) -> Hit | None:
         j = i + 1
         dated = False
         while j < len(words.raw) and (words.keys[j] in _DATING or words.raw[j] == MASK or words.raw[j].isdecimal()):
-            dated = dated or words.raw[j] == MASK or len(words.raw[j]) == len("2020") and words.raw[j].isdecimal()
+            year = len(words.raw[j]) == len("2020") and words.raw[j].isdecimal()
+            dated = dated or year or words.raw[j] == MASK
             j += 1
         if dated and j < len(words.raw) and words.keys[j] in _SHOWED:
             return Hit(i, j + 1, Trigger("prior", "after", "dated study"))
@@ -249,12 +250,11 @@ def doubted(words: Words, first: int, last: int) -> bool:
     i = first - 1
     while i > 0 and first - i <= NEAR + 2 and words.raw[i][0].isalpha() and words.keys[i] not in _ASIDE:
         i -= 1
-    opens = (
+    return (
         i >= 0
         and words.raw[i] == "?"
         and (i == 0 or not words.raw[i - 1][0].isalpha() or words.ends[i - 1] < words.starts[i])
     )
-    return opens
 
 
 _ASIDE = word_set("no kein keine without ohne but aber")

@@ -180,7 +180,7 @@ _HOMES = {
 
 
 def _listed_on(words: Words, start: int, end: int) -> bool:
-    """ "The lungs are clear without nodule, mass or opacity": the last ones of a denied list lie where the first lies."""
+    """ "The lungs are clear without nodule, mass or opacity": the last of a denied list lie where the first lies."""
     keys = words.keys[start:end]
     denied = next((i for i, key in enumerate(keys) if key == "without"), None)
     if denied is None or any(sign in keys[:denied] for sign in (",", ";")):

@@ -64,7 +64,7 @@ _TO_AGAIN = rf"{_TO}(?:(?:Bild|Schicht|image|slice|frame|img\.?|im\.?)\s+)?"
 LIST = (
     rf"(?:\d{{1,4}}(?:,\d{{1,4}}){{1,20}}(?!\d|[.,]\d){_NEXT}|"
     rf"{_NUM}\s+(?:out\s+)?of\s+\d{{2,4}}(?!\d|[.,]\d){_NEXT}|"
-    rf"{_NUM}{_MORE}{_NEXT}(?:(?:{_TO_AGAIN}|{_SEP}){_NUM}{_MORE}{_NEXT})*)\*?(?!\s*{_UNIT}(?<=[\d%]))"
+    rf"{_NUM}{_MORE}{_NEXT}(?:(?:{_TO_AGAIN}|{_SEP}){_NUM}{_MORE}{_NEXT})*|{_NUM}{_OPEN}(?!\w))\*?(?!\s*{_UNIT}(?<=[\d%]))"
 )
 _LISTED = rf"(?:{LIST}|{_NUM}{_LOOSE})"
 _NAMED_LIST = rf"(?>{LIST}(?!{_SEP}{_AGAIN}\d)|{_NUM}{_NEXT}(?:{_SEP}{_AGAIN}{_NUM}{_NEXT}){{1,9}})"

@@ -163,7 +163,7 @@ def _ends(text: str, first: int, match: re.Match[str], lang: Lang) -> bool:
     if kind == "side":
         return opens and rest.split()[0].rstrip(",.:;") in _OPENERS
     if kind == "last":
-        return opens
+        return opens or (lang == "en" and word in ("mm", "cm") and rest[0].isdigit())
     if rest[0].islower():
         return len(word) >= 7 and not word.endswith(("iff", "diagn"))
     return True
