@@ -37,7 +37,7 @@ _GOES_ON = (
 """English words that a sentence goes on with behind a number of an image, and that no number counts."""
 _LOOSE = (
     r"(?=\s+(?!(?:mm|cm|ml|mg|kg|sec|min|ms|kv|hu|thick|small|large|tiny|other|further|additional|more|separate|simple|new|"
-    r"enlarged|calcified|hour|day|week|month|year|minute|second|phase|am|pm|of|in|x|uhr)\b|\w+s\b)[a-z]{2})"
+    r"enlarged|calcified|hour|day|week|month|year|minute|second|phase|am|pm|of|in|x|uhr)\b|\w+s\b)(?:an?\b|[a-z]{2}))"
 )
 """Behind the only number of an English image word any word may stand, but what a number may count."""
 _ENGLISH = ("image", "img", "slice", "frame")
@@ -121,21 +121,23 @@ _SERIES_ONLY = re.compile(
     re.IGNORECASE,
 )
 _BRACKET = re.compile(r"[(\[]([^()\[\]]{3,80})[)\]]")
+_MM = r"\d{1,3}(?:[.,]\d)?(?:\s*x\s*\d{1,3}(?:[.,]\d)?){0,2}\s*(?:mm|cm)"
 _INTRO = re.compile(
     r"\s*(?:(?:s\.|siehe|see\b|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|eg|for example,?|exemplarisch|"
-    r"(?:best\s+)?(?:seen|shown|marked|annotated|demonstrated|visualized)(?:\s+best)?\s+(?:on|at|in)|axial|coronal|sagittal|"
-    rf"{_SAID_BEFORE}(?:\s+on)?|on|at)\s*)?",
+    r"(?:best\s+)?(?:seen|shown|marked|annotated|demonstrated|visualized)(?:\s+best)?\s+(?:on|at|in)|"
+    r"ax(?:ial|\.)?|cor(?:onal|\.)?|sag(?:ittal|\.)?|"
+    rf"{_MM}\s*[,;]|{_SAID_BEFORE}(?:\s+on)?|on|at)\s*)?",
     re.IGNORECASE,
 )
 _BARE = re.compile(
     rf"(?P<series>\d{{1,3}})(?P<sep>\s*[:;]\s*|/|\.|,\s+)"
-    rf"(?P<images>\d{{1,4}}(?!\d)(?:(?:{_TO}|{_SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d)|{_OPEN})*)\*?"
-    rf"(?=\s*(?:;|\Z|(?:,|\band\b|\bund\b|&)\s*(?:{_SAID_BEFORE}\s+)?\d{{1,3}}\s?[:/]))",
+    rf"(?P<images>\d{{1,4}}(?!\d)(?:(?:{_TO}|{_SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d|[.,]\d|\s?(?:mm|cm|x)\b)|{_OPEN})*)\*?"
+    rf"(?=\s*(?:;|\Z|,\s*{_MM}\s*\Z|(?:,|\band\b|\bund\b|&)\s*(?:{_SAID_BEFORE}\s+)?\d{{1,3}}\s?[:/]))",
     re.IGNORECASE,
 )
 _NOT_A_REFERENCE = re.compile(
     r"\b(?:Segment\w*|Seg\.?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
-    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
+    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|[Pp]ain|[Vv]isi?on|[Vv]isus|acuity|Visusminderung|positive|positiv|befallen|involved|(?:[Gg]rade|[Ss]core|Gleason|[Pp]ain)\s\d{1,2}|APGAR|Apgar|GCS|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
 )
 _NUMBERS = re.compile(
     r"(?P<number>\d{1,4})(?P<more>" + _OPEN + r")?|(?P<to>-|–|bis|to\b|through|thru|till|until)", re.IGNORECASE
@@ -156,6 +158,7 @@ _DATED_BEFORE = re.compile(
 )
 
 
+_SIZE_LEFT = re.compile(rf"{_MM}\s*\Z")
 _BETWEEN = re.compile(rf"\s*(?:[;,]|and\b|und\b|&)?\s*(?:{_SAID_BEFORE}\s+)?", re.IGNORECASE)
 _DATE_WORD = re.compile(
     r"(?:\b(?:ab|bis|until|till|im|Jahr|Monat|CT|MRT|MRI|OP|VU|PET|seit|vom|von|ED|since|dated|from|in|surgery|scan|study|therapy|Chemo\w*|Bestrahlung|EVAR|"
@@ -290,6 +293,7 @@ def _bare(text: str, start: int, end: int) -> Iterator[Found]:
             parts.append(Found(span, int(match["series"]), images, open_end, dated, ""))
             after = _BETWEEN.match(inside, match.end())
             at = after.end() if after else len(inside)
+            at = len(inside) if _SIZE_LEFT.match(inside, at) else at
         yield from parts
 
 
