@@ -15,6 +15,7 @@ LESION_LIKE = word_set(
 """Findings that are also a mention of the structure ``lesion``."""
 
 
+_WALL = frozenset(("wall", "walls", "mucosa"))
 NOTHING = "-"
 """Name of phrases that look like a finding and are none: "Tumormarker"."""
 _AND = frozenset(("und", "oder", "bzw", "sowie", "noch", "and", "or", "nor"))
@@ -84,7 +85,10 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
             found.append(Stated((words.starts[i], words.ends[last - 1]), i, last, names[0], rule))
             i = last
             continue
-        if joins and (shared := _shared(words, i, lang)) is not None:
+        if lang == "en" and words.keys[i] == "thickening" and words.keys[i + 1 : i + 2] == ["of"]:
+            if not _WALL.isdisjoint(words.keys[i + 2 : i + 8]):
+                found.append(Stated((words.starts[i], words.ends[i]), i, i + 1, "wall thickening", "form"))
+        elif joins and (shared := _shared(words, i, lang)) is not None:
             found.append(Stated((words.starts[i], words.ends[i]), i, i + 1, shared, "truncated"))
         elif lang == "de" and (said := _ending(words, i, lang)) is not None:
             found.append(said)
@@ -169,6 +173,10 @@ def _shared(words: Words, i: int, lang: Lang) -> str | None:
 _ENDED = re.compile(r"(?P<stem>.{3,}?)(?:s|en|n)?(?P<end>frei|verdaechtig|suspekt|verdacht)(?:e|er|es|en|em|s|es)?\Z")
 
 
+_LAYERS = ("wand", "waende", "waenden", "wandung", "wandungen", "schleimhaut", "mukosa")
+"""Ends of words for what may be thick: "Verdickung der Magenwand"."""
+
+
 def _ending(words: Words, i: int, lang: Lang) -> Stated | None:
     """ "frakturfrei" denies, "metastasenverdächtig" doubts: what the first part of the word names."""
     key = words.keys[i]
@@ -176,6 +184,8 @@ def _ending(words: Words, i: int, lang: Lang) -> Stated | None:
         free = words.raw[i + 1 : i + 2] == ["-"] and words.keys[i + 2 : i + 3] == ["free"]
         name = lexicon(lang).single.get(key) if free else None
         return Stated((words.starts[i], words.ends[i + 2]), i, i + 3, name, "denied") if name else None
+    if key.startswith("verdick") and any(word.endswith(_LAYERS) for word in words.keys[max(0, i - 5) : i + 5]):
+        return Stated((words.starts[i], words.ends[i]), i, i + 1, "wall thickening", "form")
     if "frei" not in key and "verd" not in key and "suspekt" not in key:
         return None
     match = _ENDED.match(key)

@@ -121,6 +121,8 @@ def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
             elif rule == "rib":
                 classes = _ribs(next(part for part in match.groups() if part))
                 named = tuple(dict.fromkeys(f"R{name.rpartition('_')[2]}" for name in classes))
+                own = next((side for side in ("left", "right") if f" {side} " in match[0]), None)
+                classes = tuple(name for name in classes if own is None or f"_{own}_" in name)
             else:
                 named = _named(match, rule, text, start, end, lang)
                 classes = tuple(f"vertebrae_{each}" for each in named)

@@ -32,6 +32,7 @@ _ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
 """Findings that are named after a structure but do not lie in it."""
 _UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure", "scoliosis"))
 """Findings of the middle: a side beside them is that of another."""
+_JOINTS = frozenset(("knee", "ankle", "elbow", "wrist", "hip", "shoulder", "joint", "subdural", "glenohumeral"))
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
 
@@ -139,7 +140,9 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 if one.name in _UNSIDED
                 else finding_side(words, lang, one.first, ends[i], around, sides, own_free, alone=len(stated) == 1)
             )
-            chest = "pleura" in words.keys[: one.first] or (lang == "en" and side is not None)
+            chest = "pleura" in words.keys[: one.first] or (
+                lang == "en" and side is not None and words.keys[max(0, one.first - 1)] not in _JOINTS
+            )
             if one.name == "effusion" and chest and not links:
                 one = one._replace(name="pleural effusion")
             if side is None and not links and i and goes_with(words, stated[i - 1].last, one.first, one.name):

@@ -132,7 +132,7 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
             found += [i for i in _apart(words, stated, mentions) if i not in found and _family(mentions[i]) in whole]
         return Where(tuple(sorted(found)))
     behind = _behind(words, head, mentions, others)
-    if stated.name in SELF_LOCATED:
+    if stated.name in SELF_LOCATED or words.keys[stated.first].startswith("koronar"):
         return Where(tuple(behind))
     titles = [i for i in _titles(words, stated, mentions) if i not in behind]
     if behind or titles:
@@ -353,7 +353,10 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
                 break  # "left effusion is unchanged and there is atelectasis in the lower lobe"
             if crossed and stated.name in ("effusion", "pneumothorax"):
                 break
-            if any(key in _DENYING for key in between):
+            denying = [
+                key in _DENYING and not (key == "not" and between[i - 1] in _STATES) for i, key in enumerate(between)
+            ]
+            if any(denying):
                 break  # "Karzinom, kein Hinweis auf hepatische Metastasen"
         found.append(i)
         at = mention.last

@@ -69,12 +69,17 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
     table = _SIDES[lang]
     found = []
     compares = "than" in words.keys or "als" in words.keys
+    spoken = -1
     for i, key in enumerate(words.keys):
+        if i == spoken:
+            continue
         if key == ">" and (both := _more_on_one(words, i)) is not None:
             found.append(SideWord(i, both))
+            spoken = i + 1 if lang == "en" else -1
             continue
         if compares and (spread := _compared(words, i, table)) is not None:
             found.append(SideWord(i, spread))
+            spoken = i + 3 if lang == "en" else -1
             continue
         side = (
             table.get(key)
