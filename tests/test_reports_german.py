@@ -149,6 +149,104 @@ Subtotale Stenose der A. carotis communis links.
     stenosis@common_carotid_artery_left/left
 Thrombus in der V. portae.
     thrombosis@portal_vein_and_splenic_vein
+Anterolisthese L4 um 6 mm.
+    spondylolisthesis@vertebrae_L4
+Retrolisthese von L5.
+    spondylolisthesis@vertebrae_L5
+Deckplattensklerose LWK 3.
+    sclerosis@vertebrae+vertebrae_L3
+Kein Abriss der Sehne.
+    -rupture
+Koronarkalk, Herz normal groß.
+    calcification
+Cholezystolithiasis ohne Cholezystitiszeichen.
+    gallstone | -cholecystitis
+Frakturausschluss.
+    -fracture
+Zum Frakturausschluss.
+    ?fracture
+Z. n. Meningeomresektion.
+    ~meningioma
+Hämangiomwirbel Th 11.
+    hemangioma@vertebrae+vertebrae_T11
+Schrumpfniere links.
+    atrophy@kidney_left/left
+Fettleber.
+    steatosis@liver
+Verdickung der Magenwand.
+    wall thickening@stomach
+Kein Stau.
+    -congestion
+Pankreaskorpus und -schwanz atroph.
+    atrophy@pancreas+pancreas
+Lungenemphysem, oberlappenbetont.
+    emphysema@lung_left..4
+Keine Darminkarzeration, kein Aszites.
+    -ascites
+Rippenfrakturen III bis V rechts.
+    fracture@rib_right_3+rib_right_4+rib_right_5/right
+Rippenserienfraktur li. 4-8.
+    fracture@rib_left_4..5/left
+Frakturen der Rippen VI und VII links.
+    fracture@rib_left_6+rib_left_7/left
+Nephrektomieloge rechts frei.
+    0kidney_right
+Verschluss-Ikterus.
+    nothing
+Alte Fraktur BWK 12, konsolidiert.
+    fracture@vertebrae_T12
+Frische Kompressionsfraktur LWK 1 mit Höhenminderung.
+    compression fracture@vertebrae_L1
+Mikroangiopathische Marklagerläsionen.
+    microangiopathy@brain
+Nierenbecken rechts ektatisch.
+    dilatation@kidney_right/right
+Weder Konkremente noch Harnstauung beidseits.
+    -calculus/both | -hydronephrosis/both
+Weder rechts noch links Erguss.
+    -effusion/both
+DD Abszess, DD Hämatom im M. iliopsoas links, 3 cm.
+    ?abscess@iliopsoas_left/left=30 | ?hematoma@iliopsoas_left/left=30
+Bandscheibenvorfall L5/S1 mit Kontakt zur Wurzel S1 rechts.
+    disc herniation@intervertebral_discs+vertebrae_L5+vertebrae_S1
+Lumboischialgie links, BSV?
+    ?disc herniation
+Rechtskonvexe Skoliose der LWS.
+    scoliosis@vertebrae_L5..5
+Stenose der ACC re. > li.
+    stenosis@common_carotid_artery_right+common_carotid_artery_left/both
+Keine Harnstauung, Konkrement links 4 mm.
+    -hydronephrosis | calculus/left=4
+Es zeigen sich keine Rundherde, Infiltrate oder Ergüsse.
+    -nodule | -infiltrate | -effusion
+Der Verdacht auf ein Pankreaskarzinom bestätigt sich nicht.
+    -carcinoma@pancreas
+Ob es sich um ein Lymphom handelt, bleibt offen.
+    ?lymphoma
+Aorta nicht aneurysmatisch erweitert.
+    -aneurysm@aorta | -dilatation@aorta
+Milz nicht vergrößert, 10,4 cm.
+    -enlargement@spleen
+Lungenrundherde im Mittellappen.
+    nodule@lung_left+lung_right+lung_middle_lobe_right/right
+Spinalkanalstenose L3/4.
+    stenosis@spinal_cord+vertebrae_L3+vertebrae_L4
+Multiple bipulmonale Metastasen, z. B. li. UL 17 mm.
+    metastasis@lung_left+lung_right+lung_lower_lobe_left/both=17
+Lungen-, Leber- oder Knochenmetastasen.
+    metastasis@lung_left..4
+Hepar: o. B. Lien: vergrößert.
+    enlargement@spleen
+Mutter an Mammakarzinom verstorben.
+    ~carcinoma
+V. a. Appendizitis mit umgebender Fettgewebsimbibierung.
+    ?appendicitis | fat stranding
+Konsolidierung, passend zu Pneumonie.
+    consolidation | pneumonia
+Kalottenfraktur links ohne Impression, Schädelbasis intakt.
+    fracture@skull/left
+Leberläsion (Bild 12/210).
+    lesion@liver | #/12
 """  # noqa: E501
 
 

@@ -119,6 +119,12 @@ def changes_of(
         change = cast(Change, hit.kind)
         if not compared and _positive(words, hit, lang):
             continue
+        if (
+            words.keys[hit.first - 1] in _THE
+            and words.raw[hit.last : hit.last + 1][:1]
+            and words.raw[hit.last][0].isdigit()
+        ):
+            continue  # "zwei Herde, der größere 8 mm"
         if any(one.first < hit.last and hit.first < one.last for one in stated):
             continue  # "progressive disease" is the finding itself
         for i in [i for i in _targets(words, lang, hit, stated) if found[i] is None]:
@@ -149,7 +155,8 @@ def _targets(words: Words, lang: Lang, hit: Hit, stated: Sequence[Stated]) -> li
     if following is not None:
         at = stated[following].first
         title = words.raw[hit.last] in ":," and hit.first <= 1 and not preceding
-        if (_describes(words, hit.last, at) and not (predicate and behind)) or title:
+        opens = words.raw[hit.first - 1] == "," and words.keys[hit.last] in _OPENS and not _wall(words, hit.last, at)
+        if (_describes(words, hit.last, at) and not (predicate and behind)) or title or opens:
             return _listed(words, stated, following)
         if _tied(words, hit.last, at):
             return _listed(words, stated, following)
@@ -190,7 +197,7 @@ def _behind(words: Words, hit: Hit, stated: Sequence[Stated], preceding: list[in
         depth += (words.raw[i] == "(") - (words.raw[i] == ")")
         if words.raw[i] == ";" and depth <= 0:
             return []
-    found = [preceding[-1]]
+    found = [_governing(words, stated, preceding[-1], hit.first)]
     while found[0] > 0:
         left, right = stated[found[0] - 1], stated[found[0]]
         between = range(left.last, right.first)
@@ -198,6 +205,22 @@ def _behind(words: Words, hit: Hit, stated: Sequence[Stated], preceding: list[in
             break
         found.insert(0, found[0] - 1)
     return found
+
+
+def _governing(words: Words, stated: Sequence[Stated], last: int, at: int) -> int:
+    """ "Lungenfibrose vom UIP-Typ, progredient", "Metastase mit Nekrose, neu": what a comma sets at the end speaks of
+    the thing that the clause is about, not of what "mit" or "vom" adds to it.
+    """
+    if last == 0 or words.raw[at - 1] != ",":
+        return last
+    between = words.keys[stated[last - 1].last : stated[last].first]
+    adds = not _ADDING.isdisjoint(between) and "," not in between and _AND.isdisjoint(between)
+    return last - 1 if adds else last
+
+
+_ADDING = frozenset(("mit", "vom", "bei"))
+_OPENS = frozenset(("hierzu", "hinzu", "dazu", "ein", "eine", "auch", "nun", "jetzt", "daneben", "zudem", "ausserdem"))
+_THE = frozenset(("der", "die", "das"))
 
 
 def _listed(words: Words, stated: Sequence[Stated], first: int) -> list[int]:

@@ -77,7 +77,7 @@ _SERIES_IMAGE = re.compile(
     re.IGNORECASE,
 )
 _IMAGE_SERIES = re.compile(
-    rf"(?<![\w.])(?P<image_word>{_IMAGE}){_NO}(?P<images>{_NAMED_LIST})\s*[,;:/(\-–]?\s*"
+    rf"(?<![\w.])(?P<image_word>{_IMAGE}){_NO}(?P<images>{_NAMED_LIST})(?:\s+(?:von|of)\s+\d{{2,4}}(?![\d.]))?\s*[,;:/(\-–]?\s*"
     rf"(?:(?:of|in|der|in der|von|aus|aus der|on|auf|from|auf der)\s+)?(?:(?:the|der)\s+)?{_PLANE}"
     rf"(?:(?:[a-z][\w-]*\s+){{0,3}}(?:series|sequence|images?|reconstructions?|reformats?|scan|phase|stack|acquisition|window)"
     rf"\s*[,(]\s*)?"

@@ -119,6 +119,9 @@ _LIMITS = frozenset(
 )
 
 
+_AROUND = ("umgebend", "begleitend", "angrenzend", "konsekutiv", "reaktiv", "perifokal", "assoziiert")
+
+
 def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
     """One past the last word that a forward trigger reaches."""
     depth = 0
@@ -145,6 +148,9 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
             return i
         if kind in ("history", *_GONE) and words.keys[i] in ("mit", "with"):
             return i
+        following = words.keys[i + 1] if i + 1 < len(words.keys) else ""
+        if kind == "uncertain" and words.keys[i] == "mit" and following.startswith(_AROUND):
+            return i  # "V. a. Appendizitis mit umgebender Imbibierung"
     return len(words.raw)
 
 
