@@ -145,6 +145,44 @@ Thrombus in the portal vein.
     thrombosis@portal_vein_and_splenic_vein
 There is no pneumothorax or pleural effusion, however there is a nodule in the LUL (4:38).
     -pneumothorax | -pleural effusion | nodule@lung_upper_lobe_left/left | #4/38
+Nil acute fracture.
+    -fracture
+Hydronephrosis is not a feature.
+    -hydronephrosis
+No renal calculi or diverticulitis.
+    -calculus@kidney_right+kidney_left | -diverticulitis
+Bladder wall thickening.
+    wall thickening@urinary_bladder
+Thickening of the wall of the stomach.
+    wall thickening@stomach
+Metastases from T5 to T8.
+    metastasis@vertebrae_T5..4
+Left effusion is unchanged and there is atelectasis in the right lower lobe.
+    pleural effusion/left | atelectasis@lung_lower_lobe_right/right
+The lungs are clear without nodule, mass or opacity.
+    -nodule@lung_left+lung_right/both | -mass@lung_left+lung_right/both | -opacity@lung_left+lung_right/both
+Trace left and moderate right pleural effusions.
+    pleural effusion/both
+Left > right pleural effusions.
+    pleural effusion/both
+Pleural effusion, left, unchanged.
+    pleural effusion/left
+Left iliac fossa pain, ?diverticulitis
+    ?diverticulitis
+? PE
+    ?pulmonary embolism
+Fractures of the left third to fifth ribs.
+    fracture@rib_left_3+rib_left_4+rib_left_5/left
+Fractures of the third and fourth left ribs.
+    fracture@rib_left_3+rib_left_4/left
+Lung-RADS 4 nodule.
+    nodule
+Bosniak 2 cyst of the right kidney.
+    cyst@kidney_right/right
+T2 hyperintense lesion in the liver.
+    lesion@liver
+Apical scarring.
+    scar
 """  # noqa: E501
 
 

@@ -53,6 +53,8 @@ def sentences_of(text: str, span: Span, lang: Lang) -> Iterator[Span]:
     for start, end in _paragraphs(text, *span, lang):
         first = start
         for match in _STOP.finditer(text, start, end):
+            if text[match.start()] == "?" and not text[first : match.start()].strip():
+                continue  # "? PE": the mark stands before what it asks for
             if match.end() >= end or _ends(text, first, match, lang):
                 yield from _pieces(text, first, match.end())
                 first = match.end()
