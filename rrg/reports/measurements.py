@@ -29,7 +29,8 @@ _EARLIER_AFTER = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?:(?:on|in|at)\s+(?:the\s+)?(?:prior|previous|earlier|last|baseline|"
     r"(?:initial\s+)?diagnosis|(?:initial|first|old)\s+(?:CT|MRI?|PET|scan|study|exam\w*|imaging|presentation|staging))\b|"
     r"(?:previously|prev|initially|formerly|originally|baseline)\b|"
-    r"(?:in|bei)\s+(?:der|den)\s+(?:letzten\s+)?(?:VU|Vor\w+)|im\s+Vor-?\w+|(?:on|am|vom|im|in)\s+" + _DATE + ")",
+    r"(?:in|bei)\s+(?:der|den)\s+(?:letzten\s+)?(?:VU|Vor\w+)|im\s+Vor-?\w+|(?:on|am|vom|im|in)\s+(?:" + _DATE + r"|"
+    r"(?:(?:early|late)\s+)?(?:(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+)?(?:19|20)\d\d\b))",
     re.IGNORECASE,
 )
 _FROM = re.compile(r"\b(?:von|from)\s+(?:vormals\s+|ehemals\s+|zuvor\s+|previously\s+)?\Z", re.IGNORECASE)

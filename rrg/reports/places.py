@@ -331,9 +331,11 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
         if any(key in _CLOSE for key in between):
             break
         if found:
+            if "," in between and words.keys[mention.last : mention.last + 1] in _FINE:
+                break  # "fracture of the right femoral neck, left femur intact"
             if not mention.classes or any(other.first == mention.first for other in others):
                 break  # "Ödem der Gallenblase, Leberzirrhose"
-            if not all(key in _JOINERS or key in _PLACING or key == "," for key in between):
+            if not all(key in _JOINERS or key in _PLACING or key in (",", "-") for key in between):
                 break
         else:
             if not _open(words, at, mention.first):
@@ -363,6 +365,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     return found
 
 
+_FINE = [[key] for key in ("intact", "normal", "unremarkable", "clear", "is", "are", "frei", "intakt", "unauffaellig")]
 _STATES = word_set("is are was were there shows demonstrates")
 
 

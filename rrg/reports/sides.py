@@ -241,6 +241,9 @@ def _follows_noun(words: Words, i: int) -> bool:
     return i > 0 and words.raw[i - 1][0].isupper() and words.keys[i - 1] not in _STOP
 
 
+_WHERE_ON_IT = _POSITIONS | word_set(
+    "basal apical basilar hilar perihilar frontal parietal temporal occipital lobar central peripheral dorsal ventral"
+)
 _PAIRING = frozenset(("und", "and", "sowie", "or", "oder", "wie", "noch", "nor"))
 
 
@@ -249,10 +252,19 @@ def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
     if i >= 2 and words.keys[i - 1] in _PAIRING and i - 2 in table:
         return "both" if table[i - 2] != table[i] else table[i]
     j = i - 1
-    while j > 0 and i - j <= _BETWEEN and words.raw[j].isalpha() and words.keys[j] not in _PAIRING and j not in table:
+    while (
+        j > 0
+        and i - j <= _BETWEEN
+        and (words.raw[j].isalpha() or words.raw[j] == "-")
+        and words.keys[j] not in _PAIRING
+        and j not in table
+    ):
         j -= 1
-    if j > 0 and j < i - 1 and words.keys[j] == "and" and table.get(j - 1, table[i]) != table[i]:
-        return "both"  # "trace left and moderate right pleural effusions"
+    if j > 0 and words.keys[j] == "and":
+        at = j - 3 if words.keys[max(0, j - 2) : j] == ["-", "sided"] else j - 1
+        at -= at not in table and words.keys[at] in _WHERE_ON_IT and at - 1 in table
+        if (at < j - 1 or j < i - 1) and table.get(at, table[i]) != table[i]:
+            return "both"  # "trace left and moderate right pleural effusions", "right basal and left apical opacities"
     return table[i]
 
 
