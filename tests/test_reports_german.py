@@ -245,6 +245,14 @@ Konsolidierung, passend zu Pneumonie.
     consolidation | pneumonia
 Kalottenfraktur links ohne Impression, Schädelbasis intakt.
     fracture@skull/left
+Leberzysten und -hämangiome.
+    cyst@liver | hemangioma@liver
+Infiltrate im linken Ober- und Unterlappen sowie im Mittellappen.
+    infiltrate@lung_upper_lobe_left+lung_lower_lobe_left+lung_middle_lobe_right/both
+Keine Blutung, intakte Kalotte, Fraktur der 5. Rippe links.
+    -hemorrhage | fracture@rib_left_5/left
+Infiltrate in Rückbildung, kein Sehnenabriss.
+    infiltrate | -rupture
 Leberläsion (Bild 12/210).
     lesion@liver | #/12
 """  # noqa: E501

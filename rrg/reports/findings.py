@@ -106,7 +106,9 @@ def _sign_rule(words: Words, i: int) -> str:
     key = words.keys[i]
     if key.endswith("ausschluss"):
         return "suspected" if words.keys[max(0, i - 1) : i] in (["zum"], ["um"], ["zwecks"]) else "denied"
-    planned = any(word.startswith(("geplant", "planung", "vor")) for word in words.keys[max(0, i - 3) : i])
+    planned = "vor" in words.keys[max(0, i - 2) : i] or any(
+        word.startswith(("geplant", "planung", "vorgesehen")) for word in words.keys[max(0, i - 3) : i + 4]
+    )
     return "operated" if key.endswith(_OPERATIONS) and not planned else "compound"
 
 

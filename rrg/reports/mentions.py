@@ -346,7 +346,7 @@ def _suspended(words: Words, i: int, lex: Lexicon) -> Meaning | None:
             if node is not None and "" in node:
                 return _merged(node[""])
             parts = compound(other[:cut] + words.keys[i], "de")
-            if parts and parts[0].meaning is not None:
+            if len(parts) == 1 and parts[0].meaning is not None:
                 return parts[0].meaning
     return None
 
