@@ -210,7 +210,7 @@ def mentions_of(
             found.append(_sided(words, lang, span, i, i + 1, first, "compound", sides))
             i += 1
             continue
-        if lang == "de" and i > 1 and (last_part := _suspended(words, i, lex)) is not None:
+        if lang == "de" and i > 1 and words.raw[i - 1] == "-" and (last_part := _suspended(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, last_part, "truncated", sides))
             i += 1

@@ -116,10 +116,11 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         counts = counts_of(words, hits, stated)
         free = free_sides(words, lang, sides, mentions) if sides else []
         owned = sizes(words, stated, measured, mentions)
-        owned = [
-            [each for each in own if not (lost and set_apart(words, each.span, one.span))]
-            for own, lost, one in zip(owned, denied, stated, strict=True)
-        ]
+        if measured and any(denied):
+            owned = [
+                [each for each in own if not (lost and set_apart(words, each.span, one.span))]
+                for own, lost, one in zip(owned, denied, stated, strict=True)
+            ]
         sides = [side for side in sides if not any(each.first <= side.at < each.last for each in mentions)]
         several = len(stated) > 1 and bool(sides)
         attached = [side_places(words, lang, one.first, one.last, sides) for one in stated] if several else []
