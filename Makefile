@@ -21,7 +21,7 @@ demo: venv  ## phantoms to a trained, exported, scored model: demo-out/
 	PATH="$(BIN):$$PATH" $(BIN)/python examples/demo.py demo-out
 
 test: venv lint  ## behaviour, in under 20 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not proof and not chaos' -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not proof and not chaos' -q -n 2 --dist loadfile
 
 proofs: venv  ## what training teaches, with controls that must fail
 	$(BIN)/python -m pytest -m proof -q
