@@ -10,8 +10,6 @@ from rrg.reports.references import LIST, WINDOW
 
 LONGEST_WRITTEN = 300
 """Characters of a pattern or template."""
-LONGEST_FILLED = 5000
-"""Characters of a template that is filled in."""
 _GROUPS = {"series", "images"}
 _PUMPED = "\x01"
 _SLOW_S = 0.05
@@ -49,7 +47,7 @@ def from_template(template: str) -> str:
 
 def checked(pattern: str, *, probe: bool = True) -> str:
     """The pattern. PatternError when it does not compile, lacks a group, matches nothing, or may take too long."""
-    if len(pattern) > (LONGEST_WRITTEN if probe else LONGEST_FILLED):
+    if probe and len(pattern) > LONGEST_WRITTEN:
         raise PatternError(f"{len(pattern)} characters; expected at most {LONGEST_WRITTEN}")
     try:
         compiled = re.compile(pattern, re.IGNORECASE)
