@@ -23,6 +23,10 @@ def found(text: str, lang: Lang = "de") -> Found:
     [
         ("de", "Neu abgrenzbarer Rundherd im linken Unterlappen, 6 mm (Serie 4, Bild 123).", [(4, [123], False)]),
         ("de", "Leberläsion in Segment IVa, 12 mm (Se. 3 Im. 45).", [(3, [45], False)]),
+        ("de", "Aneurysma, 41 mm (Bild 133; Vorbefund 38 mm, Bild 120).", [(None, [133], False), (None, [120], True)]),
+        ("de", "Zyste (Serie 3, Bild 12; VU: Serie 2, Bild 10).", [(3, [12], False), (2, [10], True)]),
+        ("en", "Nodules (3/101, 3/115, and 3/120).", [(3, [101], False), (3, [115], False), (3, [120], False)]),
+        ("en", "Mass (prior: series 12, image 81; now: series 9, image 78).", [(12, [81], True), (9, [78], False)]),
         ("de", "Lymphknoten paraaortal bis 14 mm KAD (IMA 12).", [(None, [12], False)]),
         (
             "de",

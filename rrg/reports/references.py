@@ -132,7 +132,7 @@ _INTRO = re.compile(
 _BARE = re.compile(
     rf"(?P<series>\d{{1,3}})(?P<sep>\s*[:;]\s*|/|\.|,\s+)"
     rf"(?P<images>\d{{1,4}}(?!\d)(?:(?:{_TO}|{_SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d|[.,]\d|\s?(?:mm|cm|x)\b)|{_OPEN})*)\*?"
-    rf"(?=\s*(?:;|\Z|,\s*{_MM}\s*\Z|(?:,|\band\b|\bund\b|&)\s*(?:{_SAID_BEFORE}\s+)?\d{{1,3}}\s?[:/]))",
+    rf"(?=\s*(?:;|\Z|,\s*{_MM}\s*\Z|(?:,?\s*(?:\band\b|\bund\b|&)|,)\s*(?:{_SAID_BEFORE}\s+)?\d{{1,3}}\s?[:/]))",
     re.IGNORECASE,
 )
 _NOT_A_REFERENCE = re.compile(
@@ -148,6 +148,11 @@ _MONTHS = (
 )
 _DAY = rf"(?:{_DATE}|(?:\d{{1,2}}\s+)?{_MONTHS}\.?\s+(?:\d{{1,2}},?\s+)?\d{{4}}|(?:19|20)\d\d\b)"
 _STUDY = r"(?:CTA?|MRI?|MRA|PET(?:[-/]CT)?|scan|study|exam(?:ination)?|angiogram)"
+_LABELLED_BEFORE = re.compile(
+    r"\b(?:prior|previous|previously|formerly|old|zuvor|alt|vorher|VU|Vorbefund|Voraufnahme|Voruntersuchung)\s*:\s*\Z",
+    re.IGNORECASE,
+)
+"""A label of an earlier study right in front: "prior: series 12, image 81"."""
 _DATED = re.compile(
     rf"\s*,?\s*(?:am|vom|from|of|on|dated)\s+(?:(?:{_DATE})|(?:the\s+)?(?:[a-z]+\s+)?{_STUDY}\s+"
     rf"(?:(?:of|from|dated|on|in|performed\s+on)\s+)?{_DAY})",
@@ -159,7 +164,7 @@ _DATED_BEFORE = re.compile(
 
 
 _SIZE_LEFT = re.compile(rf"{_MM}\s*\Z")
-_BETWEEN = re.compile(rf"\s*(?:[;,]|and\b|und\b|&)?\s*(?:{_SAID_BEFORE}\s+)?", re.IGNORECASE)
+_BETWEEN = re.compile(rf"\s*(?:[;,]?\s*(?:and\b|und\b|&)|[;,])?\s*(?:{_SAID_BEFORE}\s+)?", re.IGNORECASE)
 _DATE_WORD = re.compile(
     r"(?:\b(?:ab|bis|until|till|im|Jahr|Monat|CT|MRT|MRI|OP|VU|PET|seit|vom|von|ED|since|dated|from|in|surgery|scan|study|therapy|Chemo\w*|Bestrahlung|EVAR|"
     r"Erstdiagnose|Implantation|diagnosed)|Vor\w*|\w*ektomie|\w*ectomy|\w*resektion|\w*therapie|\w*karzinom|\w*carcinoma|[Zz]\.\s?n\.\s?\w+)\s*\Z"
@@ -221,6 +226,7 @@ def _written(pattern: re.Pattern[str], text: str, start: int, end: int) -> Itera
         series = int(parts["series"]) if parts.get("series") else None
         dated = bool(parts.get("when") or _DATED.match(text, match.end(), end))
         dated = dated or _DATED_BEFORE.search(text, first, match.start()) is not None
+        dated = dated or _LABELLED_BEFORE.search(text[max(start, match.start() - 25) : match.start()]) is not None
         yield Found((_skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
 
 
