@@ -135,13 +135,13 @@ def test_spans_go_back_to_the_text_before() -> None:
 
 @pytest.mark.parametrize("path", GOLD, ids=lambda path: path.name)
 def test_nothing_but_dates_goes_from_gold_texts_and_the_parser_reads_the_same(path: Path) -> None:
-    """The texts hold one made-up telephone number; all else that is masked in them is a date."""
+    """The texts hold a made-up telephone number and a made-up "Dr Smith"; all else that is masked in them is a date."""
     touched = 0
     for line in path.read_text("utf-8").splitlines():
         gold = json.loads(line)
         text = gold["text"]
         masked = mask(text)
-        taken = [place for place in masked.places if not place.rule.startswith(("date.", "phone."))]
+        taken = [place for place in masked.places if not place.rule.startswith(("date.", "phone.", "name.title"))]
         assert not taken, (gold["id"], [text[place.original_start : place.original_end] for place in taken])
         if masked.places:
             touched += 1

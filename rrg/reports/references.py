@@ -307,6 +307,10 @@ _LONG_SERIES = 3
 """Digits of numbers such as 201, which no ratio has."""
 
 
+LAST_YEAR = 35
+"""Of two digits: "(2/18)" may be February 2018 or nodes 2 of 18 and is no reference on its own, "(3/45)" is one."""
+
+
 def _is_bare_reference(match: re.Match[str], *, dated: bool) -> bool:
     """Refuse dates ("04/2018", "2/18"), clock times, ratios ("2:1"), pressures ("120/80") and decimals."""
     series, sep, images = match["series"], match["sep"].strip(), match["images"]
@@ -318,7 +322,7 @@ def _is_bare_reference(match: re.Match[str], *, dated: bool) -> bool:
         clock = len(series) == len(images) == 2 and int(series) < 24 and image < 60
         return (image > 1 or len(series) == _LONG_SERIES) and not clock
     if sep == "/":
-        month = int(series) <= 12 and (1900 <= image < 2100 or (image < 100 and dated))
+        month = int(series) <= 12 and (1900 <= image < 2100 or 10 <= image < LAST_YEAR or (image < 100 and dated))
         return image >= 10 and image > int(series) and not month
     if sep == ".":
         return 10 <= image < 1000 and len(images) <= 3

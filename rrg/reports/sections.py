@@ -10,7 +10,8 @@ from rrg.reports.lexicon import forms, rows
 from rrg.reports.sentences import behind_mark
 
 _DAY = r"\d{1,2}\.\d{1,2}\.(?:\d{2,4})?|\[DATE\]"
-_BODY_PARTS = rf"(?:[ \t]+(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|{_DAY}|\d{{1,2}}(?=:))){{0,6}}"
+_COMPARED = r"(?!(?:zum|zur|gegenüber|seit|since|to)\b)"
+_BODY_PARTS = rf"(?:[ \t]+{_COMPARED}(?:[A-ZÄÖÜ][\w/-]*|des|der|vom|of|the|und|and|mit|{_DAY}|\d{{1,2}}(?=:))){{0,6}}"
 _LONGEST_HEADING = 80
 """Characters; a longer line without a sign is none."""
 LEAST_EVIDENCE = 3
