@@ -73,7 +73,7 @@ def joints(text: str) -> str:
     text = " ".join(text.split())
     for _ in range(3):
         text = re.sub(r"\(\s*[,;]?\s*\)", "", text)
-        text = re.sub(r"\(\s*[,;:]\s*", "(", text)
+        text = re.sub(r"\(\s*(?:[,;:]\s*)?", "(", text)
         text = re.sub(r"\s*[,;:]\s*\)", ")", text)
         text = re.sub(r"\s+([,;:.)])", r"\1", text)
         text = re.sub(r"([,;:])(?:\s*[,;])+", r"\1", text)
