@@ -16,7 +16,7 @@ import numpy as np
 
 from rrg import archives, dicom_deflated
 from rrg.charset import decode
-from rrg.errors import RecordError
+from rrg.errors import RecordError, unreadable
 from rrg.files import Source, identity, open_file
 from rrg.labels import TAGS, Labels, labels_of
 from rrg.scan import Scanned, keys_of, scan
@@ -303,7 +303,7 @@ def _read_header(source: Source) -> Header:
                 return nifti.read_header(source)
             found = scan(file, size, _KEYS) or _parsed(file)
     except OSError as error:
-        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
+        raise unreadable(error) from None
     tags = _Tags(found.values, little=found.syntax != BIG_ENDIAN)
     t = _TAGS
     deflated = found.syntax == DEFLATED
@@ -588,7 +588,7 @@ def frames_of(header: Header) -> list[Header]:
         with open_file(header.path) as file:
             dataset = parse(file, _FUNCTIONAL_GROUPS)
     except OSError as error:
-        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
+        raise unreadable(error) from None
     try:
         with _quiet():
             return _frames(header, dataset)

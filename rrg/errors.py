@@ -39,3 +39,10 @@ class RecordError(Exception):
     def __reduce__(self) -> tuple[type["RecordError"], tuple[str, str]]:
         """Carry both fields across processes."""
         return RecordError, (self.code, self.message)
+
+
+def unreadable(error: OSError) -> RecordError:
+    """E_PATH for what the system refused. An OSError without a number is pydicom's word for a damaged header."""
+    if error.errno is None:
+        return RecordError("E_MALFORMED", "header ends inside of a data element; copy the file again, or leave it out")
+    return RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions")

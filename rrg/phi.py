@@ -21,7 +21,7 @@ from pydicom.tag import BaseTag
 
 from rrg import private
 from rrg.burned_in import likely_burned_in
-from rrg.errors import RecordError, RrgError, plain_target
+from rrg.errors import RecordError, RrgError, plain_target, unreadable
 from rrg.files import open_file
 from rrg.keys import Dates
 from rrg.phi_tags import IDENTIFYING_VRS, PRIVATE_FILE, PROFILE, Deed, deed
@@ -104,7 +104,7 @@ def facts_of(path: str) -> PhiFacts:
     except RecordError:
         raise
     except OSError as error:
-        raise RecordError("E_PATH", f"file can not be read: {error.strerror}; check its permissions") from None
+        raise unreadable(error) from None
     except Exception as error:  # pydicom raises whatever a hostile header provokes, RecursionError too
         raise RecordError(
             "E_MALFORMED", f"header can not be parsed ({type(error).__name__}); leave the file out"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from rrg import private, store
 from rrg.codec import decode
+from rrg.errors import unreadable
 from rrg.geometry import volume_affine
 from rrg.keys import pseudonym
 from rrg.phantom_faults import FAULTS
@@ -683,3 +684,10 @@ def test_row_32_boxes_are_half_open_and_empty_masks_are_negative_records(certify
 def test_row_33_a_mirrored_volume_trips_the_gate(certify: Certify) -> None:
     out = certify("flipped")
     assert {mask.flags for mask in out.of(Mask)} == {("SUSPECT_LR",)}
+
+
+def test_damage_that_pydicom_calls_a_system_error_is_malformed() -> None:
+    assert unreadable(OSError("No tag to read at file position AB")).code == "E_MALFORMED"
+    refused = unreadable(PermissionError(13, "Permission denied"))
+    assert refused.code == "E_PATH"
+    assert "Permission denied" in refused.message
