@@ -32,7 +32,7 @@ class Local:
         check_file(path)
         threads = settings.threads or default_threads()
         _silence()
-        with _quiet_stderr():
+        with quiet_stderr():
             try:
                 self._llm: Any = llama_cpp.Llama(
                     str(path),
@@ -50,7 +50,7 @@ class Local:
 
     def run(self, requests: Sequence[Request], done: Callable[[int, Reply], None]) -> None:
         """Answer every request, one after the other; `done` is called as answers come."""
-        with _quiet_stderr():
+        with quiet_stderr():
             for number, request in enumerate(requests):
                 done(number, self._answer(request))
 
@@ -173,7 +173,7 @@ def _silence() -> None:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Point fd 2 at nothing: grammars and some loaders print without asking a callback."""
     sys.stderr.flush()
     kept = os.dup(2)

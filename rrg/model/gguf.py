@@ -7,8 +7,6 @@ stays, and only the question is read.
 import contextlib
 import ctypes
 import hashlib
-import os
-import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrg.errors import RrgError
+from rrg.llm_local import check_file, quiet_stderr
 from rrg.model.load import check_prompt, default_threads, model_hash
 from rrg.model.settings import Generated, Pictures, Settings, read_settings
 from rrg.prompt import MEDIA
@@ -48,7 +47,7 @@ class GgufModel:
             check_file(file)
         self._threads = threads or default_threads(llm.stat().st_size // 2)
         _silence()
-        with _quiet_stderr():
+        with quiet_stderr():
             try:
                 self._text = llama_cpp.Llama(
                     str(llm),
@@ -235,19 +234,6 @@ class GgufModel:
                 mtmd.mtmd_bitmap_free(bitmap)
 
 
-def check_file(path: Path) -> None:
-    """Raise RrgError(E_MODEL) unless every tensor of a GGUF file lies inside of it. llama.cpp trusts these numbers."""
-    import gguf
-
-    try:
-        size = path.stat().st_size
-        inside = all(each.data_offset + each.n_bytes <= size for each in gguf.GGUFReader(path).tensors)
-    except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError):
-        inside = False
-    if not inside:
-        raise RrgError(f"{path}: not a whole GGUF file; copy it again, or run rrg export again", "E_MODEL")
-
-
 def _one(path: Path, pattern: str) -> Path:
     found = sorted(path.glob(pattern))
     if len(found) != 1:
@@ -269,18 +255,3 @@ def _silence() -> None:
         _SILENT.append(ctypes.cast(ctypes.CDLL(None).abs, llama_cpp.llama_log_callback))
         for setter in (llama_cpp.llama_log_set, mtmd_cpp.mtmd_log_set, mtmd_cpp.mtmd_helper_log_set):
             setter(_SILENT[0], ctypes.c_void_p(0))
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Point fd 2 at nothing: some lines are printed before any callback is asked."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
