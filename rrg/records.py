@@ -436,6 +436,10 @@ class MaskLabel:
     """Union box of all components."""
     components: tuple[Box, ...] = ()
     """Box of each 8-connected component, largest first."""
+    score: float | None = None
+    """Trust in the structure's segmentation in this volume, 0..1, from the quality gates; None: not judged."""
+    flags: tuple[str, ...] = ()
+    """Quality gates that the structure tripped in this volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -461,6 +465,8 @@ class Mask:
     """Labels the engine can find: one of them missing from ``labels`` is absent, any other is not known."""
     label_map: str
     """Version and checksum of the label table."""
+    shared_from: str | None = None
+    """Series whose mask was sampled onto this slice through the patient (flag ``shared``)."""
     flags: tuple[str, ...] = ()
     extra: Mapping[str, Json] | None = None
 
@@ -484,6 +490,8 @@ class ImageRef:
     """Value of pixels outside of the scanned area."""
     inverted: bool | None = None
     """High values are dark (MONOCHROME1)."""
+    preset: str | None = None
+    """CT window (a name of rrg.windows) that this picture is shown in, whatever the model's own."""
     days_before: int | None = None
     """For priors: days between this image and the current one."""
 
@@ -526,6 +534,8 @@ class Region:
     mask: str | None = None
     """Reference into the store."""
     origin: Literal["report+seg", "seg", "manual", "model"]
+    score: float | None = None
+    """Trust in the region, 0..1: that of the mask behind it, or a model's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -555,6 +565,8 @@ class Quantity:
     value: tuple[float, ...]
     unit: str
     mention: str | None = None
+    tolerance: float | None = None
+    """A measured answer may differ by so much, in `unit`, and is right; None: not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -576,13 +588,16 @@ class Sample:
     measurements: tuple[Quantity, ...] = ()
     lang: Lang
     task: str
-    """``report``, ``grounded-report``, ``vqa``, ``detect``, ``phrase-to-box``, ``box-to-phrase``."""
+    """``report``, ``grounded-report``, ``vqa``, ``detect``, ``phrase-to-box``, ``box-to-phrase``; in dialogues
+    ``findings-list``, ``correction``, ``summary``, ``plain-language``, ``impression``, ``region``, ``view``."""
     question_type: Literal["open", "closed", "single", "multi"] | None = None
     choices: tuple[str, ...] = ()
     answer: str | None = None
     """The right answer as plain text (no boxes), for scoring."""
     needs_image: bool | None = None
     """The question can not be answered from the text alone."""
+    blind: float | None = None
+    """How well the question is answered without the image, 0..1 (rrg.synth.blind)."""
     split: Literal["train", "val", "test"] | None = None
     """Set by pack."""
     weight: float = 1.0

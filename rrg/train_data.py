@@ -79,11 +79,11 @@ def read_part(folder: Path, split: Literal["train", "val", "test"], languages: t
 
 
 class Pictures:
-    """uint8 pictures by pixel reference, each made once."""
+    """uint8 pictures by pixel reference (and window, where an image has its own), each made once."""
 
     def __init__(self, folder: Path, preset: Preset, side: int) -> None:
         self._store, self._preset, self._side = folder / "store", preset, side
-        self._number: dict[str, int] = {}
+        self._number: dict[tuple[str, str | None], int] = {}
         self._made: list[NDArray[np.uint8]] = []
 
     def __len__(self) -> int:
@@ -91,14 +91,15 @@ class Pictures:
 
     def add(self, image: ImageRef) -> int:
         """The number of an image's picture; it is made when it is new."""
-        if image.ref not in self._number:
+        key = image.ref, image.preset
+        if key not in self._number:
             try:
                 values = pixels_of(image, store=self._store, held={})
             except RecordError as error:
                 raise RrgError(f"data set: {error.message}", error.code) from None
-            self._number[image.ref] = len(self._made)
+            self._number[key] = len(self._made)
             self._made.append(look(image, values, self._preset, self._side)[0])
-        return self._number[image.ref]
+        return self._number[key]
 
     def stacked(self) -> NDArray[np.uint8]:
         """(n, side, side, 3), by number."""

@@ -3,7 +3,7 @@
 Training and inference call the same functions: `picture_of` with a slice record, `picture` with values alone.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -225,7 +225,15 @@ def picture(
 
 
 def look(image: ImageRef, pixels: NDArray[Any], preset: Preset, side: int | None) -> tuple[NDArray[np.uint8], PixelMap]:
-    """`picture` of an image of a sample: what a model sees, in training and in inference."""
+    """`picture` of an image of a sample: what a model sees, in training and in inference.
+
+    The image's own preset goes before `preset`: a question about the window needs it shown. ValueError for a name that
+    is not in `CT`.
+    """
+    if image.preset is not None:
+        if image.preset not in CT:
+            raise ValueError(f"preset {image.preset!r} of an image; windows are {', '.join(CT)}")
+        preset = cast(Preset, image.preset)
     return picture(pixels, image.unit, preset, side, invert=bool(image.inverted), padding=image.padding)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_windowing
 
-from rrg.records import Box, Slice
+from rrg.records import Box, ImageRef, Slice
 from rrg.windows import (
     CT,
     PixelMap,
@@ -20,6 +20,7 @@ from rrg.windows import (
     Unit,
     Window,
     header_window,
+    look,
     picture,
     picture_of,
     scaled_between,
@@ -369,3 +370,15 @@ def test_a_constant_slice_never_divides_by_zero(preset: Any, scale: Any) -> None
             values = np.full((4, 4), value, dtype)
             slice_ = a_slice(values, unit="stored", modality="MR")
             assert not picture_of(slice_, values, preset, scale=scale)[0].any()
+
+
+def test_an_image_with_its_own_window_is_shown_in_it() -> None:
+    values = np.linspace(-1200, 1500, 16).astype(np.int16).reshape(4, 4)
+    image = ImageRef(id="i0", ref="series/s#0", rows=4, columns=4, unit="HU", preset="bone")
+    shown = look(image, values, "lung", None)[0]
+    by_hand = np.clip(np.rint((values.astype(float) - (400 - 900)) * 255 / 1800), 0, 255)
+    np.testing.assert_array_equal(shown, np.repeat(by_hand[..., None], 3, axis=-1))
+    without = ImageRef(id="i0", ref="series/s#0", rows=4, columns=4, unit="HU")
+    assert not np.array_equal(look(without, values, "lung", None)[0], shown)
+    with pytest.raises(ValueError, match="windows are radgrounder"):
+        look(ImageRef(id="i0", ref="series/s#0", rows=4, columns=4, unit="HU", preset="nope"), values, "lung", None)
