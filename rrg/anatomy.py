@@ -154,6 +154,8 @@ def _ending(article: str, kind: Article, case: Case, gender: Gender) -> str:
 
 def _noun(label: Label, noun: str, case: Case) -> str:
     head, blank, rest = noun.partition(" ")
+    if case == "dative" and (label.de_genitive or "").endswith("ens"):
+        return (label.de_genitive or "").removesuffix("s")
     if case == "genitive" and label.gender in ("m", "n"):
         return label.de_genitive or f"{head}s{blank}{rest}"
     if case == "dative" and label.gender == "pl" and not head.endswith(("n", "s")):
@@ -162,13 +164,22 @@ def _noun(label: Label, noun: str, case: Case) -> str:
 
 
 def de_phrase(name: str, case: Case = "nominative", article: Article = "definite") -> str:
-    """The German name in a case: "die linke Niere", "der linken Niere", "das Pankreas", "des Magens"."""
+    """The German name in a case: "die linke Niere", "der linken Niere", "das Pankreas", "des Magens".
+
+    Of two nouns each has its article: "die Pfortader und die Milzvene".
+    """
     label = LABELS[name]
-    words = label.de.split(" ")
+    return " und ".join(_declined(label, part, case, article) for part in label.de.split(" und "))
+
+
+def _declined(label: Label, display_name: str, case: Case, article: Article) -> str:
+    words = display_name.split(" ")
     adjectives: list[str] = []
     while words[0][0].islower():
         adjectives.append(words.pop(0).removesuffix(_ADJECTIVE_ENDINGS[label.gender]))
     said = "" if article == "none" else _ARTICLE[article][case][label.gender]
+    if case == "genitive" and not said and not adjectives and label.gender == "pl":
+        said, case = "von", "dative"  # nothing else would tell the case: "von Lungenvenen"
     ending = _ending(said, article, case, label.gender)
     noun = _noun(label, " ".join(words), case)
     return " ".join(part for part in (said, *(stem + ending for stem in adjectives), noun) if part)
@@ -204,6 +215,7 @@ _EN_PLURAL = frozenset(
         "intervertebral_discs",
         "vertebrae",
         "airways",
+        "bone",
         "autochthon_left",
         "autochthon_right",
     }
@@ -212,4 +224,6 @@ _EN_PLURAL = frozenset(
 
 def is_plural(name: str, lang: str) -> bool:
     """True when the verb of the display name stands in the plural: "sind die Bandscheiben", "are the airways"."""
-    return name in _EN_PLURAL if lang == "en" else LABELS[name].gender == "pl"
+    if lang == "en":
+        return name in _EN_PLURAL
+    return LABELS[name].gender == "pl" or " und " in LABELS[name].de

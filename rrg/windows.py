@@ -3,7 +3,7 @@
 Training and inference call the same functions: `picture_of` with a slice record, `picture` with values alone.
 """
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,7 +233,7 @@ def look(image: ImageRef, pixels: NDArray[Any], preset: Preset, side: int | None
     if image.preset is not None:
         if image.preset not in CT:
             raise ValueError(f"preset {image.preset!r} of an image; windows are {', '.join(CT)}")
-        preset = cast(Preset, image.preset)
+        preset = image.preset
     return picture(pixels, image.unit, preset, side, invert=bool(image.inverted), padding=image.padding)
 
 

@@ -81,11 +81,17 @@ def test_version_is_the_checksum_of_the_file() -> None:
         ("stomach", "accusative", "den Magen"),
         ("stomach", "genitive", "des Magens"),
         ("heart", "genitive", "des Herzens"),
+        ("heart", "dative", "dem Herzen"),
+        ("heart", "accusative", "das Herz"),
+        ("portal_vein_and_splenic_vein", "accusative", "die Pfortader und die Milzvene"),
+        ("portal_vein_and_splenic_vein", "dative", "der Pfortader und der Milzvene"),
+        ("humerus_left", "genitive", "des linken Humerus"),
+        ("humerus_left", "accusative", "den linken Humerus"),
         ("kidney_left", "dative", "der linken Niere"),
         ("kidney_left", "nominative", "die linke Niere"),
         ("hip_right", "nominative", "das rechte Hüftbein"),
         ("hip_right", "dative", "dem rechten Hüftbein"),
-        ("femur_left", "accusative", "den linken Femur"),
+        ("femur_left", "accusative", "das linke Femur"),
         ("femur_left", "genitive", "des linken Femurs"),
         ("lung_upper_lobe_right", "genitive", "des rechten Oberlappens der Lunge"),
         ("rib_left_3", "dative", "der linken 3. Rippe"),
@@ -102,10 +108,11 @@ def test_german_cases(name: str, case: Case, expected: str) -> None:
 
 def test_german_without_and_with_other_articles() -> None:
     assert de_phrase("kidney_left", "dative", "none") == "linker Niere"
-    assert de_phrase("femur_left", "nominative", "indefinite") == "ein linker Femur"
+    assert de_phrase("femur_left", "nominative", "indefinite") == "ein linkes Femur"
     assert de_phrase("hip_left", "accusative", "negative") == "kein linkes Hüftbein"
-    assert de_phrase("femur_left", "accusative", "negative") == "keinen linken Femur"
+    assert de_phrase("femur_left", "accusative", "negative") == "kein linkes Femur"
     assert de_phrase("airways", "nominative", "negative") == "keine Atemwege"
+    assert de_phrase("vertebrae", "genitive", "indefinite") == "von Wirbeln"
     assert de_in("pancreas") == "im Pankreas"
     assert de_in("kidney_left") == "in der linken Niere"
     assert de_in("airways") == "in den Atemwegen"
@@ -127,6 +134,7 @@ def test_english_phrases_and_number() -> None:
     assert is_plural("airways", "en")
     assert is_plural("airways", "de")
     assert not is_plural("liver", "de")
+    assert is_plural("portal_vein_and_splenic_vein", "de")
 
 
 def test_lobes_imply_their_lung() -> None:
