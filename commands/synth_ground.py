@@ -19,6 +19,19 @@ class Boxes(enum.StrEnum):
     COMPONENTS = "components"
 
 
+class Border(enum.StrEnum):
+    """What to do with structures that reach the border of the image."""
+
+    KEEP = "keep"
+    DROP = "drop"
+
+
+class Pair(enum.StrEnum):
+    """How a sentence that cites no slice gets one."""
+
+    MASK = "mask"
+
+
 @opt.streaming
 def command(
     inputs: opt.Inputs = None,
@@ -34,9 +47,29 @@ def command(
         ),
     ] = "40",
     per_slice: Annotated[
-        int, typer.Option(min=0, help="Detect questions per slice and language, half of them for absent structures.")
+        int, typer.Option(min=0, help="Detect questions per slice and language, for structures there and not there.")
     ] = 4,
+    negatives: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE", help="Share of questions for what is not there: one, or detect=SHARE,phrase-to-box=SHARE."
+        ),
+    ] = "detect=0.5,phrase-to-box=0.2",
     min_area_px: Annotated[int, typer.Option(min=1, help="Smallest area of a structure, in pixels.")] = 20,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Leave out structures whose mask was judged worse; not judged ones stay."),
+    ] = None,
+    border: Annotated[
+        Border, typer.Option(help="Structures that reach the border of the image: use them, or leave them out.")
+    ] = Border.KEEP,
+    pair: Annotated[
+        Pair | None,
+        typer.Option(
+            help="mask: sentences that cite no slice get the one of the primary series where their structure is "
+            "largest, marked pairing=inferred.  [default: none]"
+        ),
+    ] = None,
     boxes: Annotated[
         Boxes, typer.Option(help="One union box per structure, or one box per connected component.")
     ] = Boxes.UNION,
@@ -48,21 +81,36 @@ def command(
     """Make grounded samples from slices, masks and reports.
 
     A phrase gets boxes when its structure is mentioned in a sentence about the slice (not negated, not of an earlier
-    study) and is present on the slice. Detect and box-to-phrase questions come from the masks alone.
+    study, not removed) and is present on the slice. Detect and box-to-phrase questions come from the masks alone.
+    How often reports and masks agree is said at the end (docs/grounding.md).
 
     Example:  rrg synth-ground masks.jsonl --languages de --per-slice 6 > samples.jsonl
     """
+    from rrg.synth.consistency import told
     from rrg.synth.facts import check_choice, languages_of, one_of, run_of
     from rrg.synth.grounding import COMMAND, TASKS, Options, ground
+    from rrg.synth.negatives import shares_of
 
+    shares = shares_of(negatives)
     options = Options(
         languages=languages_of(languages),
         tasks=one_of(tasks, TASKS, "--tasks"),
         slices=check_choice(slices),
         per_slice=per_slice,
+        negatives_detect=shares["detect"],
+        negatives_phrase=shares["phrase-to-box"],
         min_area_px=min_area_px,
+        min_score=min_score,
+        border=border.value,
+        pair=pair.value if pair else None,
         components=boxes is Boxes.COMPONENTS,
         paraphrase=paraphrase,
         seed=seed,
     )
-    run_groups(functools.partial(ground, options), kinds=(Slice, Report, Mask), run=run_of(COMMAND, options), io=io)
+    run_groups(
+        functools.partial(ground, options),
+        kinds=(Slice, Report, Mask),
+        run=run_of(COMMAND, options),
+        io=io,
+        done=told,
+    )

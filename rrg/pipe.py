@@ -131,14 +131,15 @@ def run_groups(
     merge: bool = False,
     seen: Callable[[Sequence[Line]], None] | None = None,
     made: Callable[[bytes], None] | None = None,
+    done: Callable[[dict[str, int]], Iterable[str]] | None = None,
 ) -> None:
     """Apply `step` to each study of the input and append what it makes to the study's lines.
 
     Every line of the input is passed on byte for byte. `step` must be picklable (a module-level function or a
     ``functools.partial`` of one). `tail` makes the last records, in this process. `seen` is shown the lines of every
     study, in this process, also those of other shards and finished ones; `made` the lines that the step added to a
-    study. Does not return: leaves the process with the
-    exit code of the README.
+    study; `done` a copy of all counts when everything is written: it may take out those that it puts in words, and
+    returns lines for stderr. Does not return: leaves the process with the exit code of the README.
     """
     names = {name for name, kind in KINDS.items() if kind in kinds}
 
@@ -154,7 +155,7 @@ def run_groups(
                 yield [line.raw for line in part.lines], _key(run, wanted), (part.key, wanted)
 
     apply = functools.partial(_apply_group, step, run, tuple(sorted(names)))
-    _loop(work(), apply, run, io, tail, from_records=True, made=made)
+    _loop(work(), apply, run, io, tail, from_records=True, made=made, done=done)
 
 
 def run_items(
@@ -385,6 +386,7 @@ def _loop(
     *,
     from_records: bool,
     made: Callable[[bytes], None] | None = None,
+    done: Callable[[dict[str, int]], Iterable[str]] | None = None,
 ) -> None:
     """Write the run record, every item, the tail and the end record, then leave the process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -426,7 +428,11 @@ def _loop(
     except RrgError:
         _abandon(output)
         raise
-    talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(totals.items())) or "nothing made"))
+    shown = dict(totals)
+    lines = list(done(shown)) if done is not None else []
+    talk(run.command, "done: " + (", ".join(f"{name} {n}" for name, n in sorted(shown.items())) or "nothing made"))
+    for line in lines:
+        talk(run.command, line)
     usable = sum(n for name, n in totals.items() if name in _KIND_WORDS)
     if not usable and (_rejected(totals) or not from_records):
         talk(run.command, "nothing usable came out" if totals else "no usable input")

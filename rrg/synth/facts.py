@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from numpy.random import Generator
@@ -23,6 +23,8 @@ UNUSED_ROLES = ("localizer", "derived", "mip", "vrt", "bolus")
 UNUSED_FLAGS = ("burned_in",)
 """Slices with text in the pixels are left out: they may show names."""
 Origin = Literal["report+seg", "seg"]
+Gate = Literal["too_small", "low_score", "border"]
+"""Why a structure that the mask shows is not used."""
 
 
 class Found(NamedTuple):
@@ -35,6 +37,8 @@ class Found(NamedTuple):
     components: tuple[Box, ...]
     mask: str
     """Reference into the store."""
+    score: float | None = None
+    """Trust in its segmentation, 0..1; None: not judged."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,11 @@ class Seen:
     found: Mapping[str, Found]
     """Structures of at least the smallest area, by label."""
     small: frozenset[str]
-    """On the slice, but smaller: neither present nor absent."""
+    """On the slice, but held back by a gate (mostly: smaller than that): neither present nor absent."""
     absent: frozenset[str]
     """Looked for, and not a pixel of it (or of a part of it) found."""
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    """Which gate held back each of `small`."""
 
     def parts(self, label: str) -> tuple[Found, ...]:
         """What shows `label` on this slice: itself, else the structures that imply it (the lobes of a lung)."""
@@ -64,22 +70,55 @@ class Seen:
         boxes = tuple(box for part in parts for box in (part.components or (part.box,)))
         if not components:
             boxes = (union_box([part.box for part in parts]),)
-        return Region(label=label, class_id=LABELS[label].class_id, boxes=boxes, mask=parts[0].mask, origin=origin)
+        return Region(
+            label=label,
+            class_id=LABELS[label].class_id,
+            boxes=boxes,
+            mask=parts[0].mask,
+            origin=origin,
+            score=min((part.score for part in parts if part.score is not None), default=None),
+        )
+
+    def why_not(self, label: str) -> Gate | None:
+        """The gate that held `label` back, or a structure that implies it; None when it is not on the slice at all."""
+        return next((self.gates[each] for each in (label, *covers(label)) if each in self.gates), None)
 
 
-def seen_on(slice_: Slice, masks: Sequence[Mask], min_area_px: int) -> Seen:
-    """Join the masks of all engines on a slice. Of one label in several masks the first counts."""
+def seen_on(
+    slice_: Slice,
+    masks: Sequence[Mask],
+    min_area_px: int,
+    *,
+    min_score: float | None = None,
+    drop_border: bool = False,
+) -> Seen:
+    """Join the masks of all engines on a slice. Of one label in several masks the first that passes the gates counts.
+
+    Gates: at least `min_area_px`; a score of at least `min_score` (structures that nobody judged pass); with
+    `drop_border`, no pixel in the outermost rows and columns.
+    """
     found: dict[str, Found] = {}
-    anywhere: set[str] = set()
+    gates: dict[str, Gate] = {}
     for mask in masks:
         for each in mask.labels:
             if each.label not in LABELS:
                 continue
-            anywhere.add(each.label)
-            if each.area_px >= min_area_px:
+            if each.area_px < min_area_px:
+                gates.setdefault(each.label, "too_small")
+            elif min_score is not None and each.score is not None and each.score < min_score:
+                gates.setdefault(each.label, "low_score")
+            elif drop_border and at_border(each.box, slice_):
+                gates.setdefault(each.label, "border")
+            else:
                 found.setdefault(
-                    each.label, Found(each.label, each.class_id, each.area_px, each.box, each.components, mask.array)
+                    each.label,
+                    Found(
+                        *(each.label, each.class_id, each.area_px, each.box, each.components),
+                        mask=mask.array,
+                        score=each.score,
+                    ),
                 )
+    anywhere = found.keys() | gates.keys()
     looked_for = {label for mask in masks for label in mask.looked_for or () if label in LABELS}
     absent = {label for label in looked_for - anywhere if anywhere.isdisjoint(covers(label))}
     for whole in anywhere - NEVER_ASKED:  # a lung without any lobe: which lobe it is, nobody knows
@@ -91,7 +130,13 @@ def seen_on(slice_: Slice, masks: Sequence[Mask], min_area_px: int) -> Seen:
         found=dict(sorted(found.items())),
         small=frozenset(anywhere - set(found)),
         absent=frozenset(absent),
+        gates={label: gate for label, gate in gates.items() if label not in found},
     )
+
+
+def at_border(box: Box, slice_: Slice) -> bool:
+    """True when a box reaches the outermost row or column: what it holds may go on outside of the picture."""
+    return box.x0 <= 0 or box.y0 <= 0 or box.x1 >= slice_.columns or box.y1 >= slice_.rows
 
 
 class Said(NamedTuple):
@@ -110,10 +155,33 @@ class Study:
     said: Mapping[str, tuple[Said, ...]]
     """Slice id -> sentences that point at it, in text order."""
     counts: tuple[Count, ...]
+    paired: Mapping[str, tuple[Said, ...]] = field(default_factory=dict)
+    """Slice id -> sentences that cite no slice and were given this one; empty without a `Pairing`."""
+    usable: tuple[Slice, ...] = ()
+    """All slices that may be chosen, by series and index."""
+    masks: Mapping[str, Sequence[Mask]] = field(default_factory=dict)
+    """Slice id -> its masks, by engine."""
 
 
-def read_study(group: Group, slices: str, min_area_px: int) -> Study:
-    """Choose slices and join what is known of them. `slices`: see `choose`."""
+Pairing = Callable[
+    [Sequence[Report], Sequence[Slice], Mapping[str, Sequence[Mask]], Counter[str]], Mapping[str, tuple[Said, ...]]
+]
+"""(reports, usable slices, masks by slice, counts to add to) -> slice id -> sentences that it is given."""
+
+
+def read_study(
+    group: Group,
+    slices: str,
+    min_area_px: int,
+    *,
+    min_score: float | None = None,
+    drop_border: bool = False,
+    pair: Pairing | None = None,
+) -> Study:
+    """Choose slices and join what is known of them. `slices`: see `choose`; the gates: see `seen_on`.
+
+    `pair` gives slices to sentences that cite none; those slices are chosen too.
+    """
     counts: Counter[str] = Counter()
     usable: list[Slice] = []
     for slice_ in sorted(group.of(Slice), key=lambda s: (s.series, s.index, s.id)):
@@ -124,14 +192,21 @@ def read_study(group: Group, slices: str, min_area_px: int) -> Study:
         else:
             usable.append(slice_)
     said = _said(group.of(Report), {slice_.id for slice_ in usable}, counts)
-    chosen = choose(usable, slices, said)
     masks: dict[str, list[Mask]] = {}
     for mask in sorted(group.of(Mask), key=lambda m: (m.engine, m.id)):
         masks.setdefault(mask.slice, []).append(mask)
-    seen = tuple(seen_on(slice_, masks.get(slice_.id, ()), min_area_px) for slice_ in chosen)
+    paired = pair(group.of(Report), usable, masks, counts) if pair is not None else {}
+    chosen = choose(usable, slices, {**said, **paired})
+    seen = tuple(
+        seen_on(slice_, masks.get(slice_.id, ()), min_area_px, min_score=min_score, drop_border=drop_border)
+        for slice_ in chosen
+    )
+    counts["slices.seen"] += len(group.of(Slice))
+    counts["slices.not_chosen"] += len(usable) - len(seen)
     counts["slices.chosen"] += len(seen)
     counts["slices.without_mask"] += sum(1 for each in seen if not each.masks)
-    return Study(seen, said, tuple(Count(name, n) for name, n in sorted(counts.items()) if n))
+    told = tuple(Count(name, n) for name, n in sorted(counts.items()) if n)
+    return Study(seen, said, told, paired, tuple(usable), masks)
 
 
 def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> dict[str, tuple[Said, ...]]:
@@ -139,23 +214,29 @@ def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> d
     found: dict[str, dict[Said, None]] = {}
     for report in sorted(reports, key=lambda r: r.id):
         prior = {ref.sentence for ref in report.references if ref.prior or ref.status == "prior"}
+        counts["references.seen"] += len(report.references)
         for ref in sorted(report.references, key=lambda r: r.span):
             sentence = report.sentences[ref.sentence]
             if ref.status != "resolved" or ref.prior:
                 counts[f"references.{'prior' if ref.prior else ref.status}"] += 1
-            elif _compares(report, ref.sentence, earlier=sentence.prior or ref.sentence in prior):
+            elif compares(report, ref.sentence, earlier=sentence.prior or ref.sentence in prior):
                 counts["references.in_comparison"] += 1
             else:
                 counts["references.resolved"] += 1
                 for slice_id in ref.slices:
-                    if slice_id in known:
-                        found.setdefault(slice_id, {})[Said(report, ref.sentence)] = None
+                    counts["cited.seen"] += 1
+                    said = found.setdefault(slice_id, {}) if slice_id in known else None
+                    if said is None:
+                        counts["cited.not_usable"] += 1
+                    elif (each := Said(report, ref.sentence)) in said:
+                        counts["cited.repeated"] += 1
                     else:
-                        counts["references.slice_not_usable"] += 1
+                        counts["cited.used"] += 1
+                        said[each] = None
     return {slice_id: tuple(sorted(said, key=lambda s: (s.report.id, s.sentence))) for slice_id, said in found.items()}
 
 
-def _compares(report: Report, sentence: int, *, earlier: bool) -> bool:
+def compares(report: Report, sentence: int, *, earlier: bool) -> bool:
     """True when a sentence compares with an earlier study (`earlier`), and no static wording frees it of that."""
     static = [each for each in report.rewrites if each.sentence == sentence and each.kind == "static"]
     return not any(each.text for each in static) if static else earlier
@@ -267,11 +348,14 @@ def sample(
     facets: Mapping[str, str | None],
     reports: Sequence[str] = (),
     mentions: tuple[Mention, ...] = (),
+    provenance: Mapping[str, str] | None = None,
+    preset: str | None = None,
     **fields: Any,
 ) -> Sample:
     """A sample on one slice. Its id is a hash of its content: what is the same twice has the same id.
 
-    `question` and `answer_text` are texts of parts. `facets` are added to those of the slice.
+    `question` and `answer_text` are texts of parts. `facets` are added to those of the slice, `provenance` to
+    generator and template. `preset`: the window that the picture must be shown in.
     """
     slice_ = seen.slice
     strata = {"modality": slice_.modality, "plane": slice_.plane, "body_part": slice_.body_part, **facets}
@@ -280,13 +364,13 @@ def sample(
         from_=(slice_.id, *seen.masks, *reports),
         patient=slice_.patient,
         study=slice_.study,
-        images=(image_of(slice_),),
+        images=(replace(image_of(slice_), preset=preset),),
         turns=turns(question, answer_text),
         mentions=mentions,
         lang=lang,
         task=task,
         facets={key: value for key, value in strata.items() if value is not None},
-        provenance={"generator": "template", "template": template},
+        provenance={"generator": "template", "template": template, **(provenance or {})},
         **fields,
     )
     return replace(bare, id=hashlib.sha256(encode(bare)).hexdigest()[:20])

@@ -1,32 +1,38 @@
 """Reports and masks -> grounded samples. The rule: mentioned in a sentence about the slice, and present on it."""
 
-import re
+import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from numpy.random import Generator
 
 from rrg.anatomy import LABELS
 from rrg.geometry import iou
 from rrg.pipe import Count, Group, Made
-from rrg.records import Anatomy, Lang, Mention, Quantity, Region, Report, Sample, Span, TextSource
+from rrg.records import Lang, Mention, Quantity, Region, Report, Sample
 from rrg.seeds import rng_for
 from rrg.synth import templates
+from rrg.synth.consistency import agreement
 from rrg.synth.facts import (
     NEVER_ASKED,
     Absences,
+    Found,
     Said,
     Seen,
     Study,
+    at_border,
     pick,
     read_study,
     sample,
     sections_for,
 )
+from rrg.synth.mentions import grounded_mentions, other_side_too
+from rrg.synth.negatives import SHARES, AbsentPhrases, Asked, rounded
+from rrg.synth.pairing import by_largest_area
 from rrg.synth.reworded import Worded, said_in, worded
-from rrg.synth.snippets import Phrase, removed, said_as, snippet, whole_word, with_side
+from rrg.synth.snippets import Phrase, said_as, snippet, whole_word
 
 COMMAND = "synth-ground"
 TASKS = ("report", "grounded-report", "phrase-to-box", "detect", "box-to-phrase")
@@ -42,50 +48,114 @@ class Options:
     tasks: tuple[str, ...] = TASKS
     slices: str = "40"
     per_slice: int = 4
-    """Detect questions per slice and language; half of them for absent structures."""
+    """Detect questions per slice and language."""
+    negatives_detect: float = SHARES["detect"]
+    """Share of them that ask for absent structures."""
+    negatives_phrase: float = SHARES["phrase-to-box"]
+    """The same for phrase-to-box questions."""
     min_area_px: int = 20
+    min_score: float | None = None
+    """Structures whose masks were judged worse are left out."""
+    border: Literal["keep", "drop"] = "keep"
+    """What to do with structures that reach the border of the image."""
     components: bool = False
     """One box per connected component instead of the union box."""
+    pair: Literal["mask"] | None = None
+    """Give sentences that cite no slice the one where the structure that they name is largest."""
     paraphrase: bool = False
     seed: int = 0
 
 
 def ground(options: Options, group: Group) -> Iterator[Made]:
     """Grounded samples of a study, slice by slice."""
-    study = read_study(group, options.slices, options.min_area_px)
+    gates = (options.min_area_px, options.min_score, options.border == "drop")
+    study = read_study(
+        *(group, options.slices, options.min_area_px),
+        min_score=options.min_score,
+        drop_border=options.border == "drop",
+        pair=functools.partial(by_largest_area, *gates) if options.pair == "mask" else None,
+    )
     yield from study.counts
-    counts: Counter[str] = Counter()
-    for seen, asked in zip(study.seen, _detect_plan(study, options), strict=True):
-        for lang in options.languages:
-            rng = rng_for(options.seed, COMMAND, f"{seen.slice.id} {lang}")
-            said = tuple(said_in(study.said.get(seen.slice.id, ()), lang))
-            for made in (
-                *_from_reports(seen, said, lang, options, rng, counts),
-                *_from_masks(seen, asked, lang, options, rng),
-            ):
-                counts[f"task.{made.task}"] += 1
-                yield made
-    yield from (Count(name, n) for name, n in sorted(counts.items()))
+    counts, inferred = Counter(_structures(study)), Counter[str]()
+    counts.update(agreement(study))
+    plan = _detect_plan(study, options, counts)
+    parts = [
+        _Part(seen, lang, rng_for(options.seed, COMMAND, f"{seen.slice.id} {lang}"))
+        for seen in study.seen
+        for lang in options.languages
+    ]
+    for part in parts:
+        cited, paired = (
+            tuple(said_in(said.get(part.seen.slice.id, ()), part.lang)) for said in (study.said, study.paired)
+        )
+        part.samples += _from_reports(part, cited, options, counts, None)
+        part.samples += _from_reports(part, paired, options, inferred, "inferred")
+    for lang in options.languages:
+        mine = [part for part in parts if part.lang == lang]
+        phrases = AbsentPhrases(lang, [part.asked for part in mine], options.negatives_phrase)
+        for part in mine:
+            part.denied = list(phrases.pick(part.seen, part.asked, part.rng, counts))
+    for number, part in enumerate(parts):
+        made = (
+            *part.samples,
+            *(_no_such_phrase(part, each, options) for each in part.denied),
+            *_from_masks(part.seen, plan[number // len(options.languages)], part.lang, options, part.rng, counts),
+        )
+        for each in made:
+            (inferred if "pairing" in each.facets else counts)[f"task.{each.task}"] += 1
+            if each.task in SHARES:
+                counts[f"{each.task}.{each.facets['state']}"] += 1
+            yield each
+    counts.update({f"inferred.{name}": n for name, n in inferred.items()})
+    yield from (Count(name, n) for name, n in sorted(counts.items()) if n)
 
 
-def _detect_plan(study: Study, options: Options) -> list[tuple[list[str], list[str]]]:
+@dataclass
+class _Part:
+    """What is made on one slice in one language."""
+
+    seen: Seen
+    lang: Lang
+    rng: Generator
+    samples: list[Sample] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    denied: list[Asked] = field(default_factory=list)
+
+
+def _structures(study: Study) -> Iterator[str]:
+    """What became of each structure on each chosen slice: ``structures.seen`` is the sum of what follows it."""
+    for seen in study.seen:
+        for found in seen.found.values():
+            yield "structures.seen"
+            yield "structures.used"
+            if at_border(found.box, seen.slice):
+                yield "structures_used.at_border"
+            if found.score is None:
+                yield "structures_used.not_judged"
+        for gate in seen.gates.values():
+            yield "structures.seen"
+            yield f"structures.{gate}"
+
+
+def _detect_plan(study: Study, options: Options, counts: Counter[str]) -> list[tuple[list[str], list[str]]]:
     """Structures to ask for on each slice: (present, absent), the same in all languages."""
     if "detect" not in options.tasks:
         return [([], []) for _ in study.seen]
     rngs = [rng_for(options.seed, COMMAND, seen.slice.id) for seen in study.seen]
+    quota = [rounded(options.per_slice * options.negatives_detect, rng) for rng in rngs]
     present = [
-        pick(
-            rng,
-            sorted(set(seen.found) - NEVER_ASKED),
-            options.per_slice - min(options.per_slice // 2, len(seen.absent)),
-        )
-        for seen, rng in zip(study.seen, rngs, strict=True)
+        pick(rng, sorted(set(seen.found) - NEVER_ASKED), options.per_slice - min(absent, len(seen.absent)))
+        for seen, absent, rng in zip(study.seen, quota, rngs, strict=True)
     ]
     absences = Absences(study, (label for labels in present for label in labels))
-    half = options.per_slice // 2
-    return [
-        (labels, absences.pick(seen, half, rng)) for seen, labels, rng in zip(study.seen, present, rngs, strict=True)
+    plan = [
+        (labels, absences.pick(seen, absent, rng))
+        for seen, labels, absent, rng in zip(study.seen, present, quota, rngs, strict=True)
     ]
+    counts["detect.none_to_deny"] += sum(
+        max(wanted - len(absent), 0) for wanted, (_, absent) in zip(quota, plan, strict=True)
+    )
+    return plan
 
 
 def _form(family: str, lang: Lang, options: Options, rng: Generator) -> int:
@@ -96,25 +166,32 @@ def _form(family: str, lang: Lang, options: Options, rng: Generator) -> int:
 
 
 def _from_reports(
-    seen: Seen, said: Sequence[Said], lang: Lang, options: Options, rng: Generator, counts: Counter[str]
+    part: _Part, said: Sequence[Said], options: Options, counts: Counter[str], pairing: str | None
 ) -> Iterator[Sample]:
+    """What sentences say of a slice; `pairing` is ``inferred`` where they do not cite it. Fills ``part.asked``."""
+    seen, lang, rng = part.seen, part.lang, part.rng
     by_report: dict[str, list[Said]] = {}
     for each in said:
         by_report.setdefault(each.report.id, []).append(each)
-    asked: set[tuple[str, tuple[str, ...]]] = set()
+    taken = {each.key for each in part.asked}
     for sentences in by_report.values():
         report = sentences[0].report
         told = worded(report, [each.sentence for each in sentences], lang)
-        numbers, source = told.kept, {} if told.wording is None else {"wording": told.wording}
-        mentions = grounded_mentions(told.report, told.numbers, seen, components=options.components, counts=counts)
+        numbers = told.kept
+        found = grounded_mentions(told.report, told.numbers, seen, components=options.components, counts=counts)
+        mentions = tuple(each.mention for each in found)
         text = snippet(told.report, told.numbers, [Phrase(m.id, m.source.span) for m in mentions if m.source])
+        counts["texts.seen"] += 1
         if not text.plain.strip(" .,;:"):
-            counts["dropped.no_text"] += 1
+            counts["texts.no_text"] += 1
             continue
         shared: dict[str, Any] = {
             "context": sections_for([report]),
             "findings": {f.name: f.state for f in report.findings if f.sentence in numbers and f.time == "current"},
             "measurements": tuple(_quantities(report, numbers)),
+            "reports": (report.id,),
+            "answer": text.plain,
+            "needs_image": True,
         }
         if "report" in options.tasks:
             form = _form("report", lang, options, rng)
@@ -125,16 +202,11 @@ def _from_reports(
                 question=templates.ask("report", lang, form=form),
                 answer_text=templates.escape(text.plain),
                 template=f"report/{form}",
-                facets={"source": "report", **source},
-                reports=(report.id,),
-                answer=text.plain,
-                needs_image=True,
+                **_marked("report", told, pairing),
                 **shared,
             )
-        if not mentions:
-            counts["slices.mentioned_nothing_present"] += 1
-            continue
-        if "grounded-report" in options.tasks:
+        counts["texts.grounded" if mentions else "texts.nothing_present"] += 1
+        if mentions and "grounded-report" in options.tasks:
             form = _form("grounded-report", lang, options, rng)
             yield sample(
                 seen,
@@ -143,43 +215,40 @@ def _from_reports(
                 question=templates.ask("grounded-report", lang, form=form),
                 answer_text=text.template,
                 template=f"grounded-report/{form}",
-                facets={"source": "report+mask", **source},
-                reports=(report.id,),
                 mentions=told.sourced(mentions),
-                answer=text.plain,
-                needs_image=True,
+                **_marked("report+mask", told, pairing),
                 **shared,
             )
         if "phrase-to-box" in options.tasks:
-            for mention in mentions:
-                labels = tuple(region.label for region in mention.regions)
+            for mention, classes in found:
                 assert mention.source is not None
                 span = whole_word(told.report.text, mention.source.span)
                 phrase = said_as(told.report, span)
-                if _other_side_too(labels, phrase, seen):
-                    counts["dropped.side_not_said"] += 1
-                elif (key := (phrase.casefold(), labels)) not in asked:
-                    asked.add(key)
-                    yield _phrase_to_box(
-                        seen,
-                        told,
-                        replace(mention, phrase=phrase, source=told.source(span)),
-                        lang,
-                        options,
-                        rng,
-                    )
+                asked = Asked(replace(mention, phrase=phrase, source=told.source(span)), classes, told, pairing)
+                counts["phrases.seen"] += 1
+                if other_side_too([region.label for region in mention.regions], phrase, seen):
+                    counts["phrases.side_not_said"] += 1
+                elif asked.key in taken:
+                    counts["phrases.repeated"] += 1
+                else:
+                    counts["phrases.asked"] += 1
+                    taken.add(asked.key)
+                    part.asked.append(asked)
+                    yield _phrase_to_box(seen, asked, lang, options, rng)
 
 
-def _phrase_to_box(
-    seen: Seen,
-    told: Worded,
-    mention: Mention,
-    lang: Lang,
-    options: Options,
-    rng: Generator,
-) -> Sample:
-    form = _form("phrase-to-box", lang, options, rng)
+def _marked(source: str, told: Worded, pairing: str | None, **facets: str) -> dict[str, Any]:
+    """Facets and provenance of a sample that comes from a report."""
+    inferred = {} if pairing is None else {"pairing": pairing}
+    return {"facets": {"source": source, **facets, "wording": told.wording, **inferred}, "provenance": inferred}
+
+
+def _phrase_to_box(seen: Seen, asked: Asked, lang: Lang, options: Options, rng: Generator) -> Sample:
+    """Where is what the report names?"""
+    mention = asked.mention
     labels = "+".join(region.label for region in mention.regions)
+    form = _form("phrase-to-box", lang, options, rng)
+    marked = _marked("report+mask", asked.told, asked.pairing, question="phrase-to-box", label=labels, state="present")
     return sample(
         seen,
         task="phrase-to-box",
@@ -187,96 +256,35 @@ def _phrase_to_box(
         question=templates.ask("phrase-to-box", lang, phrase=templates.escape(mention.phrase), form=form),
         answer_text="{m0}",
         template=f"phrase-to-box/{form}",
-        facets={
-            "source": "report+mask",
-            "question": "phrase-to-box",
-            "label": labels,
-            "state": "present",
-            "wording": told.wording,
-        },
-        reports=(told.report.id,),
+        reports=(asked.told.report.id,),
         mentions=(replace(mention, id="m0"),),
         answer=mention.phrase,
         needs_image=True,
+        **marked,
     )
 
 
-def _other_side_too(labels: Sequence[str], phrase: str, seen: Seen) -> bool:
-    """A phrase without its side ("Niere") while the structure of the other side is on the slice as well."""
-    if SIDE_WORD.search(phrase):
-        return False
-    twins = {label.replace("left", "right") if "left" in label else label.replace("right", "left") for label in labels}
-    return any(seen.parts(twin) for twin in twins - set(labels) if twin in LABELS)
-
-
-SIDE_WORD = re.compile(r"\b(?:link|recht|beid|left|right|both|li\.|re\.|bds)", re.IGNORECASE)
-
-
-def grounded_mentions(
-    report: Report, sentences: Sequence[int], seen: Seen, *, components: bool, counts: Counter[str]
-) -> tuple[Mention, ...]:
-    """Phrases of `sentences` that mean something present on the slice, in text order, ids m0, m1, ...
-
-    Left out and counted: negated, of an earlier study, absent, inside a slice reference, not present on the slice.
-    """
-    gone = {at for number in sentences for span in removed(report, number) for at in range(*span)}
-    kept: list[tuple[Anatomy, tuple[Region, ...]]] = []
-    inside = [fact for fact in report.anatomy if fact.sentence in sentences]
-    for fact in sorted(inside, key=lambda f: (f.span[0], -f.span[1])):
-        counts["mentions.seen"] += 1
-        if reason := _why_not(fact):
-            counts[f"dropped.{reason}"] += 1
-        elif not gone.isdisjoint(range(*fact.span)):
-            counts["dropped.in_reference"] += 1
-        elif kept and fact.span[0] < kept[-1][0].span[1]:
-            counts["dropped.overlap"] += 1
-        elif not seen.masks:
-            counts["dropped.no_mask"] += 1
-        elif not (regions := _regions(fact, seen, components)):
-            small = any(label in seen.small for label in fact.classes)
-            counts["dropped.too_small" if small else "dropped.not_on_slice"] += 1
-        else:
-            counts["mentions.grounded"] += 1
-            kept.append((fact, regions))
-    spans = _with_sides(report, [(fact.span, regions) for fact, regions in kept], gone)
-    return tuple(
-        Mention(
-            id=f"m{number}",
-            phrase=said_as(report, span),
-            source=TextSource(report=report.id, span=span),
-            regions=regions,
-        )
-        for number, (span, (_fact, regions)) in enumerate(zip(spans, kept, strict=True))
+def _no_such_phrase(part: _Part, asked: Asked, options: Options) -> Sample:
+    """The same question on a slice without it: regions without boxes, which the answer does not name."""
+    lang, phrase = part.lang, asked.mention.phrase
+    form = _form("phrase-to-box", lang, options, part.rng)
+    nowhere = tuple(
+        Region(label=label, class_id=LABELS[label].class_id, boxes=(), origin="report+seg") for label in asked.classes
     )
-
-
-def _with_sides(report: Report, found: Sequence[tuple[Span, tuple[Region, ...]]], gone: set[int]) -> list[Span]:
-    """Spans of phrases, with the word for the side beside them where the structure has a side."""
-    spans: list[Span] = []
-    for number, (span, regions) in enumerate(found):
-        wider = with_side(report.text, span) if any(LABELS[r.label].side for r in regions) else span
-        follows = found[number + 1][0][0] if number + 1 < len(found) else len(report.text)
-        free = (spans[-1][1] if spans else 0) <= wider[0] and wider[1] <= follows
-        sentence = any(s.span[0] <= wider[0] and wider[1] <= s.span[1] for s in report.sentences)
-        spans.append(wider if free and sentence and gone.isdisjoint(range(*wider)) else span)
-    return spans
-
-
-def _why_not(fact: Anatomy) -> str | None:
-    if fact.negated:
-        return "negated"
-    if fact.prior:
-        return "prior"
-    return "absent" if fact.absent else None
-
-
-def _regions(fact: Anatomy, seen: Seen, components: bool) -> tuple[Region, ...]:
-    found = (
-        seen.region(label, "report+seg", components=components)
-        for label in dict.fromkeys(fact.classes)
-        if label in LABELS
+    labels = "+".join(asked.classes)
+    return sample(
+        part.seen,
+        task="phrase-to-box",
+        lang=lang,
+        question=templates.ask("phrase-to-box", lang, phrase=templates.escape(phrase), form=form),
+        answer_text=templates.NOT_HERE[lang],
+        template=f"phrase-to-box/{form}",
+        reports=(asked.told.report.id,),
+        mentions=(Mention(id="m0", phrase=phrase, source=asked.mention.source, regions=nowhere),),
+        answer=templates.NOT_HERE[lang],
+        needs_image=True,
+        **_marked(*("report+mask", asked.told, asked.pairing), question="phrase-to-box", label=labels, state="absent"),
     )
-    return tuple(region for region in found if region is not None and region.label not in NEVER_ASKED)
 
 
 def _quantities(report: Report, sentences: Sequence[int]) -> Iterator[Quantity]:
@@ -290,18 +298,23 @@ def _quantities(report: Report, sentences: Sequence[int]) -> Iterator[Quantity]:
 
 
 def _from_masks(
-    seen: Seen, asked: tuple[list[str], list[str]], lang: Lang, options: Options, rng: Generator
+    seen: Seen, asked: tuple[list[str], list[str]], lang: Lang, options: Options, rng: Generator, counts: Counter[str]
 ) -> Iterator[Sample]:
-    present, absent = asked
-    for label in present:
+    for label in (*asked[0], *asked[1]):
         yield _detect(seen, label, lang, options, rng)
-    for label in absent:
-        yield _detect(seen, label, lang, options, rng)
-    if "box-to-phrase" in options.tasks and (names := sorted(set(seen.found) - NEVER_ASKED)):
-        label = names[int(rng.integers(len(names)))]
-        mine = seen.found[label].box
-        if all(iou(mine, other.box) < ALIKE_IOU for name, other in seen.found.items() if name != label):
+    if "box-to-phrase" in options.tasks:
+        names = sorted(set(seen.found) - NEVER_ASKED)
+        label = names[int(rng.integers(len(names)))] if names else ""
+        if not names:
+            counts["box-to-phrase.nothing_there"] += 1
+        elif any(iou(seen.found[label].box, other.box) >= ALIKE_IOU for other in _others(seen, label)):
+            counts["box-to-phrase.looks_alike"] += 1
+        else:
             yield _box_to_phrase(seen, label, lang, options, rng)
+
+
+def _others(seen: Seen, label: str) -> Iterator[Found]:
+    return (other for name, other in seen.found.items() if name != label)
 
 
 def _detect(seen: Seen, label: str, lang: Lang, options: Options, rng: Generator) -> Sample:

@@ -1,0 +1,235 @@
+"""Do reports and masks agree? How often a cited slice shows what the sentence names, and how often slice or side is
+wrong.
+
+A pair is a sentence, a structure that it names (current, not denied, looked for on that slice) and a slice that it
+cites. A wrong slice may show the structure by chance: on average as often as the other slices of its series do, so that
+share is counted for each pair, which is what any number of random shuffles would come to. A wrong side is told only by
+slices that show one side of a pair alone; pairs whose slice shows neither or both sides tell nothing of it.
+
+Everything is a sum of whole numbers (shares in millionths), so that studies, shards and resumed runs add up.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rrg.anatomy import LABELS, covers
+from rrg.records import Mask, Report
+from rrg.synth.facts import NEVER_ASKED, Study
+from rrg.synth.mentions import not_current, twin
+from rrg.synth.snippets import removed
+
+PREFIX = "consistency."
+MILLION = 1_000_000
+
+
+class _Shown(NamedTuple):
+    """What the masks of one slice show, whatever its size, and what else they know to be absent."""
+
+    there: frozenset[str]
+    absent: frozenset[str]
+
+    def state(self, labels: Sequence[str]) -> bool | None:
+        """True when any of `labels` is there, False when all are known to be absent, else None."""
+        if any(label in self.there or not self.there.isdisjoint(covers(label)) for label in labels):
+            return True
+        return False if all(label in self.absent for label in labels) else None
+
+
+def _shown(masks: Sequence[Mask]) -> _Shown:
+    there = {each.label for mask in masks for each in mask.labels if each.label in LABELS}
+    looked_for = {label for mask in masks for label in mask.looked_for or () if label in LABELS}
+    looked_for |= {whole for whole in LABELS if (parts := covers(whole)) and looked_for.issuperset(parts)}
+    for whole in there - NEVER_ASKED:  # a lung outlined as one: which lobe it is, nobody knows
+        if there.isdisjoint(covers(whole)):
+            looked_for.difference_update(covers(whole))
+    return _Shown(frozenset(there), frozenset(looked_for - there))
+
+
+class _Chance(NamedTuple):
+    """Shares of the other slices of a series, for a structure that its own slice shows."""
+
+    neither: float
+    said: float
+    other: float
+    """The other side alone; 0 for structures without a partner."""
+
+
+def agreement(study: Study) -> Counter[str]:
+    """The pairs of a study, counted per source: ``consistency.<source>.<what>``; see `Tally` for what."""
+    counts: Counter[str] = Counter()
+    series_of = {slice_.id: slice_.series for slice_ in study.usable}
+    series: dict[str, list[_Shown]] = {}
+    shown: dict[str, _Shown] = {}
+    cited = {series_of[slice_id] for slice_id in study.said}
+    for slice_ in study.usable:
+        if slice_.series in cited and (masks := study.masks.get(slice_.id)):
+            shown[slice_.id] = _shown(masks)
+            series.setdefault(slice_.series, []).append(shown[slice_.id])
+    chances: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Chance | None] = {}
+    for slice_id, said in study.said.items():
+        engine = "+".join(dict.fromkeys(mask.engine for mask in study.masks.get(slice_id, ())))
+        for report, sentence in said:
+            source = f"{PREFIX}{report.lang}/{report.engine}/{engine or 'no mask'}."
+            for labels in _named(report, sentence):
+                if slice_id not in shown or (here := shown[slice_id].state(labels)) is None:
+                    counts[f"{source}not_looked_for"] += 1
+                    continue
+                twins = _twins(labels)
+                other = shown[slice_id].state(twins) if twins else None
+                key = series_of[slice_id], labels, twins if other is not None else ()
+                if key not in chances:
+                    chances[key] = _chance(*key[1:], series[key[0]])
+                if (chance := chances[key]) is None:
+                    counts[f"{source}one_slice_only"] += 1
+                    continue
+                counts.update({f"{source}{what}": n for what, n in _outcome(here, other, chance).items()})
+    return counts
+
+
+def _outcome(here: bool, other: bool | None, chance: _Chance) -> dict[str, int]:
+    """What one pair adds. Does the slice show the structure, and its partner of the other side (None: it has none)?"""
+    added = {
+        "pairs": 1,
+        "agree": int(here),
+        "neither": int(not here and not other),
+        "neither_ppm": round(MILLION * chance.neither),
+    }
+    if other is not None:
+        added |= {
+            "said_alone": int(here and not other),
+            "other_alone": int(other and not here),
+            "said_alone_ppm": round(MILLION * chance.said),
+            "other_alone_ppm": round(MILLION * chance.other),
+        }
+    return added
+
+
+def _named(report: Report, sentence: int) -> Iterator[tuple[str, ...]]:
+    """The structures of each current mention of a sentence, each once; not those inside of a reference."""
+    gone = {at for span in removed(report, sentence) for at in range(*span)}
+    named: dict[tuple[str, ...], None] = {}
+    for fact in report.anatomy:
+        if fact.sentence == sentence and not not_current(fact) and gone.isdisjoint(range(*fact.span)):
+            labels = tuple(sorted({label for label in fact.classes if label in LABELS} - NEVER_ASKED))
+            if labels:
+                named[labels] = None
+    return iter(named)
+
+
+def _twins(labels: Sequence[str]) -> tuple[str, ...]:
+    """The same structures of the other side; empty where one has no partner or both sides are meant."""
+    twins = tuple(other for label in labels if (other := twin(label)) is not None)
+    return twins if len(twins) == len(labels) and set(twins).isdisjoint(labels) else ()
+
+
+def _chance(labels: tuple[str, ...], twins: tuple[str, ...], slices: Sequence[_Shown]) -> _Chance | None:
+    """Shares among the slices of the series but one that shows the structure; None when there is no other slice."""
+    states = [(each.state(labels), each.state(twins) if twins else False) for each in slices]
+    known = Counter((bool(said), bool(other)) for said, other in states if said is not None and other is not None)
+    if (others := known.total() - 1) < 1:
+        return None
+    alone = known[True, False]
+    if alone and alone >= known[True, True]:
+        alone -= 1
+    return _Chance(known[False, False] / others, alone / others, known[False, True] / others)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The counts of one source."""
+
+    pairs: int = 0
+    """Pairs that could be judged."""
+    agree: int = 0
+    """The slice shows what the sentence names."""
+    neither: int = 0
+    """It shows neither that nor, for a structure with a side, its partner."""
+    said_alone: int = 0
+    """Of a structure with a side, the said side is there and the other is not."""
+    other_alone: int = 0
+    """The reverse: what a wrong side looks like."""
+    neither_ppm: int = 0
+    said_alone_ppm: int = 0
+    other_alone_ppm: int = 0
+    """What a wrong slice would show by chance: sums over pairs, in millionths."""
+    not_looked_for: int = 0
+    """No mask, or its engine does not know the structure: not judged."""
+    one_slice_only: int = 0
+    """The series has no other slice with a mask: not judged."""
+
+    def slices(self) -> "Estimate":
+        """Estimated share of the pairs whose slice is wrong."""
+        exposed = self.neither_ppm / MILLION
+        return _scaled(self.neither, self.pairs, self.pairs / exposed if exposed else 0.0)
+
+    def sides(self) -> "Estimate":
+        """Estimated share of wrong sides, from pairs whose slice shows one side alone, wrong slices taken out."""
+        wrong = self.slices().value or 0.0
+        other = self.other_alone - wrong * self.other_alone_ppm / MILLION
+        said = self.said_alone - wrong * self.said_alone_ppm / MILLION
+        telling = self.other_alone + self.said_alone
+        raw = self.other_alone / telling if telling else 0.0
+        if not telling or other + said <= 0:
+            return Estimate(None, None, None, telling)
+        value = other / (other + said)
+        plain = _scaled(self.other_alone, telling, 1.0)
+        shift = value - raw
+        return Estimate(value, (plain.low or 0.0) + shift, (plain.high or 0.0) + shift, telling).cut()
+
+
+class Estimate(NamedTuple):
+    """A share with its 95 % interval; None where nothing was there to count."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    def cut(self) -> "Estimate":
+        """All values within 0..1."""
+        value, low, high = (None if each is None else min(max(each, 0.0), 1.0) for each in self[:3])
+        return Estimate(value, low, high, self.n)
+
+    def __str__(self) -> str:
+        """``0.047 [0.036, 0.061]``, or ``unknown``."""
+        if self.value is None:
+            return "unknown"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def _scaled(hits: int, n: int, factor: float) -> Estimate:
+    """hits / n with its Wilson interval, times `factor`, cut to 0..1."""
+    from rrg.metrics.bootstrap import wilson
+
+    if not n or not factor:
+        return Estimate(None, None, None, n)
+    low, high = wilson(hits, n)
+    return Estimate(factor * hits / n, factor * low, factor * high, n).cut()
+
+
+def tallies(counts: Mapping[str, int]) -> dict[str, Tally]:
+    """Source -> its tally, from the counts of an end record."""
+    found: dict[str, dict[str, int]] = {}
+    for name, n in counts.items():
+        if name.startswith(PREFIX):
+            source, _, what = name.removeprefix(PREFIX).rpartition(".")
+            found.setdefault(source, {})[what] = n
+    return {source: Tally(**found[source]) for source in sorted(found)}
+
+
+def told(counts: dict[str, int]) -> list[str]:
+    """A line per source, for people. Takes the counts out that it speaks of."""
+    lines = []
+    for source, tally in tallies(counts).items():
+        if tally.pairs:
+            rate = _scaled(tally.agree, tally.pairs, 1.0)
+            sides = tally.sides()
+            lines.append(
+                f"report and mask ({source}): {tally.agree} of {tally.pairs} pairs agree, {rate}; "
+                f"estimated wrong slices {tally.slices()}, wrong sides {sides} of {sides.n} that tell"
+            )
+    for name in [name for name in counts if name.startswith(PREFIX)]:
+        del counts[name]
+    return lines
