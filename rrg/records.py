@@ -122,6 +122,10 @@ class Slice:
     instance_number: int | None = None
     frame: int | None = None
     """One-based frame number in a multi-frame object."""
+    frame_of_reference: str | None = None
+    """Keyed hash of Frame of Reference UID: equal where patient coordinates mean the same place."""
+    acquisition: int | None = None
+    """Acquisition Number; None where slices of the volume differ in it."""
     study_day: int | None = None
     """Study date as a day number with a secret shift per patient: only differences mean something."""
     study_year: int | None = None

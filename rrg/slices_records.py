@@ -103,6 +103,8 @@ class Described:
         """The record of each slice at `places`; `hashes` in the same order."""
         layout, stack = layout_of(self.headers), self.found.stack
         unit: Literal["HU", "stored"] = "HU" if all(map(is_hu, self.headers)) else "stored"
+        number = acquisition_of(self.headers)
+        acquisition = int(number) if number is not None and number.is_integer() else None
         for place, sha256 in zip(places, hashes, strict=True):
             header = self.headers[place]
             labels = header.labels
@@ -118,6 +120,8 @@ class Described:
                 series_number=header.series_number,
                 instance_number=header.instance_number,
                 frame=header.frame,
+                frame_of_reference=_frame_of_reference(self.key, header),
+                acquisition=acquisition,
                 **date_fields(self.key, self.patient_id, header.study_date or "", self.dates),
                 pixels=store.reference(f"series/{self.found.id}", place),
                 sha256=sha256,
@@ -156,6 +160,10 @@ class Described:
 
 def _accession(key: bytes, header: Header) -> str | None:
     return pseudonym(key, "accession", header.accession) if header.accession else None
+
+
+def _frame_of_reference(key: bytes, header: Header) -> str | None:
+    return pseudonym(key, "frame-of-reference", header.frame_of_reference) if header.frame_of_reference else None
 
 
 def _plane(header: Header) -> Literal["axial", "coronal", "sagittal", "oblique"] | None:
