@@ -1,6 +1,7 @@
-"""rrg synth-vqa: questions and answers from reports, masks and headers."""
+"""rrg synth-vqa: questions and answers from reports, masks, pixels and headers."""
 
 import functools
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,7 +29,18 @@ def command(
     metadata: Annotated[
         int, typer.Option(min=0, help="Questions per slice and language from the header, at most.")
     ] = 3,
+    families: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Kinds of questions, with commas: see docs/questions.md.")
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the arrays, for questions on HU and diameters; without it they are left out."),
+    ] = None,
     min_area_px: Annotated[int, typer.Option(min=1, help="Smallest area of a structure, in pixels.")] = 20,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Smallest trust in the mask of a structure; those nobody judged pass."),
+    ] = None,
     paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Draw the wording of questions at random.")] = False,
     seed: opt.Seed = 0,
     *,
@@ -36,20 +48,26 @@ def command(
 ) -> None:
     """Make questions and answers from slices, masks and reports.
 
-    Every answer follows from a mask, from a sentence about the slice, or from the header.
+    Every answer follows from a mask, from a sentence about the slice, from the pixels, or from the header.
 
     Example:  rrg synth-vqa masks.jsonl --languages en --metadata 0 > samples.jsonl
     """
-    from rrg.synth.facts import check_choice, languages_of, run_of
-    from rrg.synth.vqa import COMMAND, Options, ask_all
+    from rrg.synth.facts import check_choice, languages_of, one_of, run_of
+    from rrg.synth.vqa import COMMAND, FAMILIES, Options, ask_all, check_store, told
 
+    wanted = FAMILIES if families is None else one_of(families, FAMILIES, "--families")
     options = Options(
         languages=languages_of(languages),
         slices=check_choice(slices),
         findings=findings,
         metadata=metadata,
+        families=wanted,
         min_area_px=min_area_px,
+        min_score=min_score,
+        pixels=check_store(store, () if families is None else wanted),
         paraphrase=paraphrase,
         seed=seed,
     )
-    run_groups(functools.partial(ask_all, options), kinds=(Slice, Report, Mask), run=run_of(COMMAND, options), io=io)
+    step = functools.partial(ask_all, options, store)
+    done = functools.partial(told, options)
+    run_groups(step, kinds=(Slice, Report, Mask), run=run_of(COMMAND, options), io=io, done=done)

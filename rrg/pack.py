@@ -23,7 +23,7 @@ from rrg.provenance import sha256_file, sha256_files
 from rrg.records import KINDS, End, Mask, Record, Run, Sample, Slice
 from rrg.store import split_reference
 from rrg.stream import Line
-from rrg.synth.templates import NO, YES
+from rrg.synth.terms import NO, YES
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

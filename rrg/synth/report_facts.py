@@ -30,6 +30,14 @@ def _read(text: str) -> dict[str, Name]:
 
 NAMES: Mapping[str, Name] = _read(files("rrg").joinpath("lexicon/finding_names.tsv").read_text(encoding="utf-8"))
 """Canonical name of a finding -> how it is said."""
+OF_ITS_PLACE = frozenset(
+    {
+        *("aneurysm", "atrophy", "bronchiectasis", "cirrhosis", "degenerative change", "dilatation", "dissection"),
+        *("edema", "enlargement", "fracture", "hydronephrosis", "hypertrophy", "inflammation", "occlusion"),
+        *("osteoporosis", "perforation", "sclerosis", "steatosis", "stenosis", "thrombosis", "wall thickening"),
+    }
+)
+"""Findings that are of a structure rather than in it: "a stenosis of the aorta"."""
 _ACCUSATIVE = {"m": "einen ", "f": "eine ", "n": "ein ", "-": ""}
 
 

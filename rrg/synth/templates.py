@@ -1,15 +1,18 @@
 """What is asked and answered, in both languages. The only place with the wording of prompts.
 
 Form 0 of each family is the canonical one that ``infer`` uses; the others are for training with ``--paraphrase``.
-``{the}`` is a structure with its definite article in the nominative, ``{den}`` in the accusative, ``{is}`` the verb.
+``{the}`` is a structure with its definite article in the nominative, ``{des}`` in the genitive, ``{den}`` in the
+accusative, ``{in}`` in the dative after "in"; ``{is}`` is the verb. The words of answers are in `rrg.synth.terms`.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
 from rrg import anatomy
 from rrg.records import Lang
+from rrg.synth import terms
 
 TASKS = ("report", "grounded-report", "vqa", "detect", "phrase-to-box", "box-to-phrase")
 LANGUAGES: tuple[Lang, ...] = ("de", "en")
@@ -56,24 +59,60 @@ FORMS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
         "de": ("Welche Seite ist auf diesem Bild zu sehen?", "Was von beidem zeigt dieses Bild?"),
     },
     "count": {
-        "en": ("How many of these structures are visible on this image: {list}?",),
-        "de": ("Wie viele dieser Strukturen sind auf diesem Bild zu sehen: {list}?",),
+        "en": (
+            "How many of these structures are visible on this image: {list}?",
+            "How many of these does this image show: {list}?",
+        ),
+        "de": (
+            "Wie viele dieser Strukturen sind auf diesem Bild zu sehen: {list}?",
+            "Wie viele davon zeigt dieses Bild: {list}?",
+        ),
+    },
+    "count-of": {
+        "en": ("How many {kind} are visible on this image?", "How many {kind} does this image show?"),
+        "de": ("Wie viele {kind} sind auf diesem Bild zu sehen?", "Wie viele {kind} zeigt dieses Bild?"),
     },
     "position": {
-        "en": ("Which of the two lies further {direction}?",),
-        "de": ("Was von beidem liegt weiter {direction}?",),
+        "en": ("Which of the two lies {direction}?",),
+        "de": ("Was von beidem liegt {direction}?",),
     },
     "larger": {
         "en": ("Which of the two covers the larger area on this image?",),
         "de": ("Was von beidem nimmt auf diesem Bild die größere Fläche ein?",),
+    },
+    "denser": {
+        "en": ("Which of the two has the higher mean CT number on this image?",),
+        "de": ("Was von beidem hat auf diesem Bild die höhere mittlere Dichte?",),
+    },
+    "extent": {
+        "en": ("How large {is} {the} on this image {along}, in millimetres?", "Measure {the} {along}, in mm."),
+        "de": ("Wie groß {is} {the} auf diesem Bild {along} in Millimetern?", "Miss {den} {along} in mm."),
+    },
+    "area": {
+        "en": ("What is the area {des} on this image?", "Measure the area {des}."),
+        "de": ("Wie groß ist die Fläche {des} auf diesem Bild?", "Miss die Fläche {des}."),
+    },
+    "diameter": {
+        "en": (
+            "What is the longest diameter {des} on this image, in millimetres?",
+            "Measure the longest diameter {des}, in mm.",
+        ),
+        "de": (
+            "Wie groß ist der längste Durchmesser {des} auf diesem Bild in Millimetern?",
+            "Miss den längsten Durchmesser {des} in mm.",
+        ),
+    },
+    "density": {
+        "en": ("What is the mean CT number {des} on this image, in HU?", "Measure the density {des}, in HU."),
+        "de": ("Wie hoch ist die mittlere Dichte {des} auf diesem Bild in HU?", "Miss die Dichte {des} in HU."),
     },
     "finding": {
         "en": ("Does this image show {finding}?",),
         "de": ("Zeigt dieses Bild {finding}?",),
     },
     "finding-in": {
-        "en": ("Does this image show {finding} in {the}?",),
-        "de": ("Zeigt dieses Bild {finding} {in}?",),
+        "en": ("Does this image show {finding} {place}?",),
+        "de": ("Zeigt dieses Bild {finding} {place}?",),
     },
     "finding-what": {
         "en": ("What finding is there in {the}?",),
@@ -88,70 +127,74 @@ FORMS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
         "de": ("Wie groß ist der Befund: {finding}?",),
     },
     "modality": {
-        "en": ("Which modality is this image?",),
-        "de": ("Mit welchem Verfahren wurde dieses Bild aufgenommen?",),
+        "en": ("Which modality is this image?", "How was this image acquired?"),
+        "de": ("Mit welchem Verfahren wurde dieses Bild aufgenommen?", "Welche Modalität ist das?"),
+    },
+    "is-modality": {
+        "en": ("Is this image {term}?", "Was this image acquired with {term}?"),
+        "de": ("Ist dies ein {term}-Bild?", "Wurde dieses Bild mit {term} aufgenommen?"),
     },
     "plane": {
-        "en": ("In which plane is this image?",),
-        "de": ("In welcher Ebene liegt dieses Bild?",),
+        "en": ("In which plane is this image?", "What is the plane of this slice?"),
+        "de": ("In welcher Ebene liegt dieses Bild?", "Welche Schichtebene zeigt dieses Bild?"),
+    },
+    "is-plane": {
+        "en": ("Is this {term} slice?",),
+        "de": ("Liegt dieses Bild in {term} Ebene?",),
     },
     "region": {
-        "en": ("Which region of the body does this image show?",),
-        "de": ("Welche Körperregion zeigt dieses Bild?",),
+        "en": ("Which region of the body was examined?", "Which part of the body is this an examination of?"),
+        "de": ("Welche Körperregion wurde untersucht?", "Welcher Körperabschnitt wurde untersucht?"),
+    },
+    "is-region": {
+        "en": ("Was {term} examined?", "Is this an examination of {term}?"),
+        "de": ("Wurde {term} untersucht?", "Wurde hier {term} untersucht?"),
     },
     "contrast": {
-        "en": ("Was contrast agent given?",),
-        "de": ("Wurde Kontrastmittel gegeben?",),
+        "en": ("Was contrast agent given?", "Is this image contrast-enhanced?"),
+        "de": ("Wurde Kontrastmittel gegeben?", "Wurde dieses Bild nach Kontrastmittelgabe aufgenommen?"),
+    },
+    "contrast-which": {
+        "en": ("Was this image acquired with or without contrast agent?",),
+        "de": ("Wurde dieses Bild mit oder ohne Kontrastmittel aufgenommen?",),
+    },
+    "phase": {
+        "en": ("Which contrast phase does this image show?",),
+        "de": ("Welche Kontrastmittelphase zeigt dieses Bild?",),
+    },
+    "is-phase": {
+        "en": ("Is this {term}?", "Does this image show {term}?"),
+        "de": ("Ist dies {term}?", "Zeigt dieses Bild {term}?"),
+    },
+    "sequence": {
+        "en": ("Which MR sequence is this image?",),
+        "de": ("Welche MR-Sequenz zeigt dieses Bild?",),
+    },
+    "is-sequence": {
+        "en": ("Is this {term}?",),
+        "de": ("Ist dies {term}?",),
+    },
+    "window": {
+        "en": ("In which CT window is this image shown?",),
+        "de": ("In welchem CT-Fenster wird dieses Bild gezeigt?",),
+    },
+    "is-window": {
+        "en": ("Is this image shown in {term}?",),
+        "de": ("Wird dieses Bild im {term} gezeigt?",),
     },
 }
 """Family -> language -> forms, the canonical one first."""
 
-YES: Mapping[Lang, str] = {"en": "yes", "de": "ja"}
-NO: Mapping[Lang, str] = {"en": "no", "de": "nein"}
 NOT_HERE: Mapping[Lang, str] = {"en": "not on this image", "de": "nicht auf diesem Bild"}
 """Answer of `detect` for a structure that is not there."""
-BOTH: Mapping[Lang, str] = {"en": "both", "de": "beide"}
-DIRECTIONS: Mapping[str, Mapping[Lang, str]] = {
-    "left": {"en": "to the left of the patient", "de": "auf der linken Seite des Patienten"},
-    "right": {"en": "to the right of the patient", "de": "auf der rechten Seite des Patienten"},
-    "back": {"en": "to the back", "de": "hinten"},
-    "front": {"en": "to the front", "de": "vorn"},
-    "head": {"en": "towards the head", "de": "oben im Körper"},
-    "feet": {"en": "towards the feet", "de": "unten im Körper"},
-}
-MODALITIES: Mapping[str, Mapping[Lang, str]] = {"CT": {"en": "CT", "de": "CT"}, "MR": {"en": "MR", "de": "MR"}}
-"""DICOM Modality -> how it is said."""
-PLANES: Mapping[str, Mapping[Lang, str]] = {
-    "axial": {"en": "axial", "de": "axial"},
-    "coronal": {"en": "coronal", "de": "koronar"},
-    "sagittal": {"en": "sagittal", "de": "sagittal"},
-}
-REGIONS: Mapping[str, Mapping[Lang, str]] = {
-    "ABDOMEN": {"en": "abdomen", "de": "Abdomen"},
-    "BRAIN": {"en": "brain", "de": "Gehirn"},
-    "BREAST": {"en": "breast", "de": "Brust"},
-    "CHEST": {"en": "chest", "de": "Thorax"},
-    "CSPINE": {"en": "cervical spine", "de": "Halswirbelsäule"},
-    "HEAD": {"en": "head", "de": "Kopf"},
-    "HEART": {"en": "heart", "de": "Herz"},
-    "KNEE": {"en": "knee", "de": "Knie"},
-    "LSPINE": {"en": "lumbar spine", "de": "Lendenwirbelsäule"},
-    "NECK": {"en": "neck", "de": "Hals"},
-    "PELVIS": {"en": "pelvis", "de": "Becken"},
-    "PROSTATE": {"en": "prostate", "de": "Prostata"},
-    "SHOULDER": {"en": "shoulder", "de": "Schulter"},
-    "SPINE": {"en": "spine", "de": "Wirbelsäule"},
-    "TSPINE": {"en": "thoracic spine", "de": "Brustwirbelsäule"},
-}
-"""DICOM Body Part Examined -> how it is said."""
-
 _INDEFINITE = frozenset({"lesion", "lung_nodule", "kidney_cyst_left", "kidney_cyst_right"})
 """Not everybody has one: "a lesion", not "the lesion", when asked whether it is there."""
 
 
 def version() -> str:
-    """Changes with any wording: the first 12 hex digits of the forms' SHA-256."""
-    return hashlib.sha256(json.dumps(FORMS, sort_keys=True).encode()).hexdigest()[:12]
+    """Changes with any wording: the first 12 hex digits of the SHA-256 of forms and terms."""
+    words = [FORMS, NOT_HERE, {key: value for key, value in vars(terms).items() if key.isupper()}]
+    return hashlib.sha256(json.dumps(words, sort_keys=True, default=sorted).encode()).hexdigest()[:12]
 
 
 def name(label: str, lang: Lang) -> str:
@@ -159,18 +202,23 @@ def name(label: str, lang: Lang) -> str:
     return anatomy.display(label, lang) if label in anatomy.LABELS else label.replace("_", " ")
 
 
-def fields(label: str, lang: Lang, *, indefinite: bool = False) -> dict[str, str]:
-    """What the forms say of a structure: ``the``, ``den``, ``is``, ``Is``, ``in``. `indefinite`: "a lesion"."""
+@functools.cache
+def fields(label: str, lang: Lang, *, indefinite: bool = False) -> Mapping[str, str]:
+    """The words of the forms for a structure: ``the``, ``des``, ``den``, ``in``, ``is``, ``Is``.
+
+    `indefinite`: "a lesion". English ``des`` is "of the liver".
+    """
     plural = anatomy.is_plural(label, lang)
     if lang == "en":
         the = f"a {anatomy.display(label, 'en')}" if indefinite else anatomy.en_phrase(label)
-        den, within, verb = the, f"in {the}", "are" if plural else "is"
+        des, den, within, verb = f"of {the}", the, f"in {the}", "are" if plural else "is"
     else:
         article: anatomy.Article = "indefinite" if indefinite else "definite"
         the = anatomy.de_phrase(label, "nominative", article)
+        des = anatomy.de_phrase(label, "genitive", article)
         den = anatomy.de_phrase(label, "accusative", article)
         within, verb = anatomy.de_in(label), "sind" if plural else "ist"
-    return {"the": the, "den": den, "in": within, "is": verb, "Is": verb.capitalize()}
+    return {"the": the, "des": des, "den": den, "in": within, "is": verb, "Is": verb.capitalize()}
 
 
 def escape(text: str) -> str:
