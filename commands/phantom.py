@@ -34,7 +34,14 @@ def command(
     transfer_syntax: Annotated[Syntax, typer.Option(help="Explicit little endian, RLE or JPEG 2000 lossless.")] = (
         Syntax.RAW
     ),
-    noise: Annotated[float, typer.Option(min=0, max=20, help="Factor on the noise; 0 makes clean images.")] = 1.0,
+    noise: Annotated[
+        str,
+        typer.Option(
+            metavar="NOISE",
+            help="Factor on the noise of the images (0: clean), or any of pixels=FACTOR,slice=SHARE,side=SHARE: the "
+            "shares of wrong slice references and swapped sides to plant in the reports, told in report_truth.jsonl.",
+        ),
+    ] = "1",
     seed: Annotated[int, typer.Option(min=0, max=999_999, help="Seed of all random choices.")] = 0,
     fault: Annotated[
         str | None,
@@ -79,16 +86,20 @@ def command(
         return
 
     from rrg.phantom import make_phantom
+    from rrg.phantom_noise import noise_of
     from rrg.phantom_plan import Settings
 
+    wanted = noise_of(noise)
     settings = Settings(
         seed=seed,
         studies=studies,
         slices=slices,
         size=size,
         modality=modality.value,
-        noise=noise,
+        noise=wanted.pixels,
         syntax=transfer_syntax.value,
+        wrong_slices=wanted.slice,
+        wrong_sides=wanted.side,
     )
     counts = make_phantom(out, settings, workers)
     talk(

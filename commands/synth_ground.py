@@ -86,7 +86,7 @@ def command(
 
     Example:  rrg synth-ground masks.jsonl --languages de --per-slice 6 > samples.jsonl
     """
-    from rrg.synth.consistency import told
+    from rrg.metrics.agreement import told
     from rrg.synth.facts import check_choice, languages_of, one_of, run_of
     from rrg.synth.grounding import COMMAND, TASKS, Options, ground
     from rrg.synth.negatives import shares_of

@@ -99,6 +99,13 @@ def covers(name: str) -> tuple[str, ...]:
     return _IMPLIED.get(name, ())
 
 
+def other_side(name: str) -> str | None:
+    """The same structure of the other side; None for one without a side or without a partner."""
+    side = LABELS[name].side
+    other = name.replace(side, "right" if side == "left" else "left") if side else name
+    return other if other != name and other in LABELS else None
+
+
 def mr_to_unified(mr_class_id: int) -> int:
     """Our class number of a class of ``total_mr``. Raises KeyError for numbers that task does not have."""
     return MR_TO_UNIFIED[mr_class_id]

@@ -35,6 +35,7 @@ from rrg.phantom_body import (
     tissue_values,
 )
 from rrg.phantom_dicom import nifti_bytes, series_files
+from rrg.phantom_noise import Noise, plant, planted
 from rrg.phantom_plan import COMMAND, Patient, SeriesPlan, Settings, StudyPlan, patient_studies, patients
 from rrg.phantom_report import LANGUAGES, SeriesView, StudyView, plan, write
 from rrg.provenance import make_run, sha256_file
@@ -265,14 +266,23 @@ def _make_study(
 
 
 def _make_reports(
-    settings: Settings, study: StudyPlan, view: StudyView, prior: tuple[StudyPlan, StudyView] | None, folder: _Folder
+    settings: Settings,
+    study: StudyPlan,
+    view: StudyView,
+    prior: tuple[StudyPlan, StudyView] | None,
+    folder: _Folder,
+    counts: Counter[str],
 ) -> Iterator[bytes]:
-    """Write the twin reports of one study; lines of ``report_truth.jsonl``."""
+    """Write the twin reports of one study, with the same planted errors; lines of ``report_truth.jsonl``."""
     accession = study.header.accession
     rng = rng_for(settings.seed, COMMAND, f"report/{accession}")
     history = int(rng.integers(HISTORIES))
     prior_view = prior[1] if prior else None
+    noise = Noise(slice=settings.wrong_slices, side=settings.wrong_sides)
     facts = plan(view, prior_view, rng)
+    facts = plant(facts, view, noise, rng_for(settings.seed, COMMAND, f"planted/{accession}"))
+    if noise.slice or noise.side:
+        counts.update(planted(facts))
     for lang in LANGUAGES:
         words = rng_for(settings.seed, COMMAND, f"report/{accession}/{lang}")
         text, sentences = write(view, prior_view, facts, lang, history, words)
@@ -300,7 +310,7 @@ def make_patient(root: str, settings: Settings, patient: Patient) -> Made:
     prior: tuple[StudyPlan, StudyView] | None = None
     for study in patient_studies(patient, settings):
         view = _make_study(settings, study, folder, truth, counts)
-        lines = list(_make_reports(settings, study, view, prior, folder))
+        lines = list(_make_reports(settings, study, view, prior, folder, counts))
         counts["reports"] += len(lines)
         reports += lines
         prior = (study, view)

@@ -36,6 +36,10 @@ class Settings:
     noise: float
     """Factor on the noise; 0 makes images without noise."""
     syntax: TransferSyntax
+    wrong_slices: float = 0.0
+    """Share of the reports' slice references that point at other slices."""
+    wrong_sides: float = 0.0
+    """Share of the reports' facts on one side that are told of the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

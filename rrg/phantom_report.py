@@ -59,6 +59,14 @@ class StudyView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Meant:
+    """What a planted error took the place of."""
+
+    instance_numbers: tuple[int, ...]
+    sop_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pointer:
     """Slices of one series."""
 
@@ -67,6 +75,8 @@ class Pointer:
     instance_numbers: tuple[int, ...]
     sop_uids: tuple[str, ...]
     prior: bool = False
+    meant: Meant | None = None
+    """The right slices, where these are wrong on purpose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +98,8 @@ class Fact:
     pointers: tuple[Pointer, ...] = ()
     phrases: str = ""
     """Key of the phrase table."""
+    meant_classes: tuple[str, ...] | None = None
+    """The right structures, where the side is wrong on purpose."""
 
 
 def plan(study: StudyView, prior: StudyView | None, rng: np.random.Generator) -> tuple[Fact, ...]:
@@ -232,7 +244,8 @@ def _denials(study: StudyView) -> Iterator[Fact]:
             yield Fact(kind="denied", classes=(), side=None, finding=finding, state="absent", phrases=finding)
 
 
-def _pointer(view: SeriesView, indices: Sequence[int]) -> Pointer:
+def pointer_to(view: SeriesView, indices: Sequence[int]) -> Pointer:
+    """Slices of a series by index, in order of Instance Number."""
     ordered = sorted(indices, key=lambda index: view.instance_numbers[index])
     return Pointer(
         series_number=view.number,
@@ -261,7 +274,7 @@ def _point(study: StudyView, classes: Sequence[str], rng: np.random.Generator) -
     for view in views:
         good = _slices_of(view, classes, SHOWN)
         if good.size:
-            return (_pointer(view, _pick(good, rng)),)
+            return (pointer_to(view, _pick(good, rng)),)
     return ()
 
 
@@ -285,7 +298,7 @@ def _point_lesion(
         area = view.lesion_areas.get(lesion)
         if area is not None and area.any():
             good = np.flatnonzero(area >= SHOWN_LESION * area.max())
-            found.append(_pointer(view, [int(rng.choice(good))]))
+            found.append(pointer_to(view, [int(rng.choice(good))]))
     if not found:
         return ()
     if len(found) > 1 and not single and rng.random() < 0.3:
@@ -441,7 +454,13 @@ def fact_json(fact: Fact) -> dict[str, Any]:
     """A fact as plain JSON."""
     said = dataclasses.asdict(fact)
     del said["phrases"]
+    if (meant := said.pop("meant_classes")) is not None:
+        said["meant_classes"] = list(meant)
     for pointer in said["pointers"]:
+        if pointer["meant"] is None:
+            del pointer["meant"]
+        else:
+            pointer["meant"] = {name: list(values) for name, values in pointer["meant"].items()}
         pointer["instance_numbers"] = list(pointer["instance_numbers"])
         pointer["sop_uids"] = list(pointer["sop_uids"])
     said["classes"], said["references"] = list(fact.classes), list(said.pop("pointers"))

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rrg.anatomy import LABELS
+from rrg.anatomy import LABELS, other_side
 from rrg.records import Anatomy, Mention, Region, Report, Span, TextSource
 from rrg.synth.facts import NEVER_ASKED, Seen
 from rrg.synth.snippets import removed, said_as, with_side
@@ -112,17 +112,9 @@ def _with_sides(report: Report, found: Sequence[tuple[Span, tuple[Region, ...]]]
     return spans
 
 
-def twin(label: str) -> str | None:
-    """The same structure of the other side; None for structures without a side or without a partner."""
-    if (side := LABELS[label].side) is None:
-        return None
-    other = label.replace(side, "right" if side == "left" else "left")
-    return other if other in LABELS else None
-
-
 def other_side_too(labels: Sequence[str], phrase: str, seen: Seen) -> bool:
     """A phrase without its side ("Niere") while the structure of the other side is on the slice as well."""
     if SIDE_WORD.search(phrase):
         return False
-    twins = {other for label in labels if (other := twin(label))} - set(labels)
+    twins = {other for label in labels if (other := other_side(label))} - set(labels)
     return any(seen.parts(other) for other in twins)
