@@ -68,6 +68,6 @@ def command(
         paraphrase=paraphrase,
         seed=seed,
     )
-    step = functools.partial(ask_all, options, store)
+    step = functools.partial(ask_all, options, store=store)
     done = functools.partial(told, options)
     run_groups(step, kinds=(Slice, Report, Mask), run=run_of(COMMAND, options), io=io, done=done)

@@ -23,7 +23,7 @@ YES, NO = {"de": "ja", "en": "yes"}, {"de": "nein", "en": "no"}
 
 
 def ask(records: list[Record], **options: object) -> list[Sample]:
-    return samples_of(ask_all(Options(**{"slices": "all", **options}), None, group(records)))  # type: ignore[arg-type]
+    return samples_of(ask_all(Options(**{"slices": "all", **options}), group(records)))  # type: ignore[arg-type]
 
 
 def question(sample: Sample) -> str:

@@ -81,7 +81,7 @@ def told(options: Options, _counts: dict[str, int]) -> list[str]:
     return [f"no --store: no questions of the families {', '.join(left_out)}"] if left_out else []
 
 
-def ask_all(options: Options, store: Path | None, group: Group) -> Iterator[Made]:
+def ask_all(options: Options, group: Group, store: Path | None = None) -> Iterator[Made]:
     """Questions on a study, slice by slice, the same ones in each language. `store` where ``options.pixels``."""
     study = read_study(group, options.slices, options.min_area_px, min_score=options.min_score)
     yield from study.counts
