@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 def asked(rrg: Rrg, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     out = tmp_path_factory.mktemp("truth")
     phantom, store = out / "phantom", out / "store"
-    rrg("phantom", "--out", phantom, "--studies", 20, "--slices", 14, "--size", 96, "--seed", 11)
+    rrg("phantom", "--out", phantom, "--studies", 20, "--slices", 12, "--size", 80, "--seed", 11)
     slices = rrg("extract-slices", phantom / "dicom", "--store", store).stdout
     reports = rrg("parse-reports", "--reports", phantom / "reports", stdin=slices).stdout
     masks = rrg(
@@ -70,7 +70,7 @@ def test_every_answer_is_true(asked: Asked) -> None:
 
 def test_the_oracle_refuses_the_answers_of_another_image(asked: Asked) -> None:
     """The control: an oracle that can not tell is none."""
-    keys = sorted(set(asked.images.values()))
+    keys = sorted(set(asked.images.values()) & asked.truths.keys())
     other = dict(zip(keys, keys[1:] + keys[:1], strict=True))
     refused: Counter[str] = Counter()
     for sample in asked.samples[:8000]:

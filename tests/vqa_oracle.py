@@ -373,7 +373,8 @@ def _weighting(header: pydicom.Dataset) -> str:
 
 
 def _mean_hu(truth: Truth, label: str) -> float:
-    return float(truth.values[truth.classes == LABELS[label].class_id].mean())
+    values = truth.values[truth.classes == LABELS[label].class_id]
+    return float(values.mean()) if values.size else float("nan")
 
 
 def _finding(phrase: str, yes: bool, truth: Truth, lang: str) -> bool:
