@@ -115,6 +115,31 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("en", "Cyst (8 mm, 4:12).", [(4, [12], False)]),
         ("en", "Cyst (4:12, 8 mm).", [(4, [12], False)]),
         ("en", "Cyst (seen best on 3:45).", [(3, [45], False)]),
+        ("en", "Cyst (3-45).", [(3, [45], False)]),
+        ("de", "Zyste rechts (3-45).", [(3, [45], False)]),
+        ("en", "Cysts on images 45 (series 3) and 12 (series 4).", [(3, [45], False), (4, [12], False)]),
+        ("de", "Zysten auf den Bildern 45 (Serie 3) und 12 (Serie 4).", [(3, [45], False), (4, [12], False)]),
+        ("en", "Cysts in series 3 (image 45) and 4 (image 12).", [(3, [45], False), (4, [12], False)]),
+        ("en", "Cyst (series 4 #12).", [(4, [12], False)]),
+        ("de", "Zyste (Serie 4 Nr. 12).", [(4, [12], False)]),
+        ("en", "Cyst (2/18).", [(2, [18], False)]),
+        ("en", "Cyst, 8 mm (2/18).", [(2, [18], False)]),
+        ("de", "Zyste im linken Leberlappen (2/18).", [(2, [18], False)]),
+        ("en", "Cysts (3/45, 5/30).", [(3, [45], False), (5, [30], False)]),
+        ("de", "Zyste, Bild 3/145.", [(3, [145], False)]),
+        ("en", "Cyst (image 3/145).", [(3, [145], False)]),
+        ("en", "Cyst (slice 3/145).", [(None, [3], False)]),
+        ("de", "Zyste (301/45).", [(301, [45], False)]),
+        ("en", "Cyst (s3i45).", [(3, [45], False)]),
+        ("en", "Cyst (s3, i45).", [(3, [45], False)]),
+        ("de", "Zyste (S. 3, B. 45).", [(3, [45], False)]),
+        ("en", "Cyst (sequence 3, image 45).", [(3, [45], False)]),
+        ("de", "Zyste in Sequenz 7, Bild 45.", [(7, [45], False)]),
+        ("en", "Cyst (image 21 on T2 axial series 5).", [(5, [21], False)]),
+        ("de", "Zyste (Bild 45 axial, Serie 3).", [(3, [45], False)]),
+        ("de", "Zyste, in Serie 3, Bild 45 markiert.", [(3, [45], False)]),
+        ("de", "Zyste (Ser.-Nr. 3, Bild 45).", [(3, [45], False)]),
+        ("de", "Zysten in Serie 3 auf den Bildern 45, 47 und 52.", [(3, [45, 47, 52], False)]),
     ],
 )
 def test_references(lang: Lang, sentence: str, expected: Found) -> None:
@@ -154,6 +179,27 @@ def test_references(lang: Lang, sentence: str, expected: Found) -> None:
         "Dosis 3,5 mg (1,25).",
         "Rektumkarzinom (04/2018), Chemotherapie ab (2/18).",
         "Blutdruck normal (120/80).",
+        "Rektumkarzinom (2/18).",
+        "Z. n. Nephrektomie rechts wegen Karzinom (4/18).",
+        "Lymphknoten positiv (2/18).",
+        "Vergrößerte Lymphknoten (2/18).",
+        "Letzte Bildgebung der Leber (11/22).",
+        "Sentinel nodes (2/18).",
+        "Cyst (3/5).",
+        "Tear (2/3).",
+        "Follow-up of the cyst in 3-24 months (3-24).",
+        "Lipase normal (13-60).",
+        "Fractures of the ribs (3-10).",
+        "Schichten 3-5 mm.",
+        "Bild 2019.",
+        "Buntes Bild mit Zysten.",
+        "Klinisches Bild 3 Wochen alt.",
+        "Sonographisches Bild 2 Wochen nach Trauma.",
+        "Imaging 2 weeks ago.",
+        "A series of 3 radiographs.",
+        "Series 1 of 3.",
+        "On images 2 weeks ago.",
+        "50 mg 1-0-1.",
     ],
 )
 def test_what_is_no_reference(sentence: str) -> None:
@@ -232,6 +278,27 @@ def test_resolution_never_takes_the_nearest() -> None:
     assert status("Zyste (Serie 4, Bild 45).", *study) == ("missing", ())
     assert status("Zyste (Serie 3, Bild 89-92).", *study) == ("resolved", ("s3-89", "s3-90"))
     assert status("Zyste, in der VU Serie 3, Bild 45.", *study) == ("prior", ())
+
+
+def test_a_month_behind_a_finding_of_the_history_is_no_reference() -> None:
+    assert found("Klinische Angaben:\nZyste der Leber (2/18).\nBefund:\nZyste der Leber (2/18).") == [(2, [18], False)]
+
+
+def test_two_numbers_behind_an_image_word_are_read_as_the_study_has_them() -> None:
+    text = "Zyste (Bild 3/45)."
+    (written,) = parse(text, "de").references
+    assert (written.series_number, written.image_numbers) == (3, (45,))
+
+    def read(*slices: Slice) -> tuple[int | None, tuple[int, ...], tuple[str, ...]]:
+        (one,) = resolve_all([written], slices, text=text)
+        return one.series_number, one.image_numbers, one.slices
+
+    of_45 = [slice_(number, 2) for number in range(1, 46)]
+    of_90 = [slice_(number, 3) for number in range(1, 91)]
+    assert read(*of_90) == (3, (45,), ("s3-45",))
+    assert read(*of_45) == (None, (3,), ("s2-3",))
+    assert read(*of_45, *of_90) == (3, (45,), ("s3-45",))
+    assert read(*of_45[:20]) == (3, (45,), ())
 
 
 def test_two_series_of_one_number_are_ambiguous() -> None:

@@ -1,8 +1,11 @@
 """The records of a sentence's slice references: their series, and whether they point at an earlier study."""
 
-from rrg.records import Reference
+import re
+from collections.abc import Sequence
+
+from rrg.records import Measurement, Reference
 from rrg.reports.context import Context
-from rrg.reports.references import Found
+from rrg.reports.references_words import Found
 from rrg.reports.words import MASK, Words, within, word_set
 
 _DATING = word_set(
@@ -18,6 +21,34 @@ _EARLIER = word_set(
     "formerly"
 )
 _OF = frozenset(("of", "on", "from", "in", "der"))
+
+
+_EVENTS = re.compile(
+    r"(?:chemo|radiat|bestrahl|therap|operat|resek|resect|ektom|ectom|transplant|karzinom|carcinom|cancer|malignom|diagnos|"
+    r"implant|biops|punktion|surger|surgical|seit|since|befallen|positiv|involved|nodes?\b|lymphknoten|\blk\b|sentinel|"
+    r"\bop\b|\bed\b|letzte|last\b|prior|previous|vor[abu]\w*|kontroll|follow|monat|month|week|woche|norm|\bn[01x]|"
+    r"range|years?|jahre|weeks?|durchwahl|tel\b|cpt|code)",
+    re.IGNORECASE,
+)
+"""Words that a month ("4/18"), a count of lymph nodes or a range stands behind."""
+_SPOKEN_OF = frozenset(("findings", "impression", "addendum", "body"))
+
+
+def shows(
+    words: Words, at: int, kind: str, context: Context, facts: Sequence[int], measured: Sequence[Measurement]
+) -> bool:
+    """Numbers that may be a date or a range ("(2/18)", "(3-45)") are a reference where the clause in front of word `at`
+    names what is seen: a finding or structure (`facts`: their first words) or a size, and nothing that has a date.
+    """
+    first = at
+    while first > 0 and words.raw[first - 1] not in ",;":
+        first -= 1
+    clause = range(first, at)
+    if kind not in _SPOKEN_OF or any(context.history[i] or context.prior[i] for i in clause):
+        return False
+    sized = any(within(words, each.span).start in clause and not each.prior for each in measured)
+    event = any(_EVENTS.search(words.keys[i]) for i in clause)
+    return sized or (not event and any(fact in clause for fact in facts))
 
 
 class Carry:

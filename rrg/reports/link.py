@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, cast
 
 from rrg.records import Reference
+from rrg.reports.references import open_pair
 
 Reading = Literal["instance", "frame", "index"]
 READINGS: tuple[Reading, ...] = ("instance", "frame", "index")
@@ -154,6 +155,21 @@ class Slices:
         status: Literal["resolved", "missing"] = "resolved" if ids else "missing"
         return dataclasses.replace(reference, status=status, slices=tuple(dict.fromkeys(ids)), rule=rule)
 
+    def of_pair(self, reference: Reference, first: int, second: int) -> Reference:
+        """The reference of "Bild 3/145", by which of its two meanings the study has: image 145 of series 3, or image 3
+        of a series of 145. Both or none: as it is.
+        """
+        as_series = any(
+            self.found([name], second, default_reading(self.kind(name))) for name in self._numbered.get(first, ())
+        )
+        counted = [name for name, slices in self._of.items() if len(slices) == second]
+        as_count = any(self.found([name], first, default_reading(self.kind(name))) for name in counted)
+        if reference.prior or as_series == as_count:
+            return reference
+        numbers = (first, (second,)) if as_series else (None, (first,))
+        rule = f"{reference.rule.removesuffix('+carried')}+{'series' if as_series else 'count'}"
+        return dataclasses.replace(reference, series_number=numbers[0], image_numbers=numbers[1], rule=rule)
+
     def _differs(self, series: Sequence[str], image: int, found: Sequence[str]) -> bool:
         return any(self.found(series, image, reading) not in ([], list(found)) for reading in READINGS)
 
@@ -196,13 +212,23 @@ def _decided(kind: str, found: Counter[Reading], of: int) -> Decision:
 
 
 def resolve_all(
-    references: Sequence[Reference], slices: Iterable[Numbered], reading: str = "auto", known: Decisions | None = None
+    references: Sequence[Reference],
+    slices: Iterable[Numbered],
+    reading: str = "auto",
+    known: Decisions | None = None,
+    text: str | None = None,
 ) -> tuple[Reference, ...]:
     """All references of a report against the slices of its study.
 
     `reading`: ``auto`` decides by `known` (of the whole input), or else by these references; otherwise as given.
+    `text`: of the report, where "Bild 3/145" is to be read by what the study has.
     """
     table = Slices(slices)
+    if text is not None:
+        pairs = [open_pair(text[slice(*each.span)]) for each in references]
+        references = [
+            each if pair is None else table.of_pair(each, *pair) for each, pair in zip(references, pairs, strict=True)
+        ]
     if reading != "auto":
         fixed = cast(Reading, reading)
         kinds = {table.kind(name) for name in table._of}

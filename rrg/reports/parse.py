@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
 from rrg.reports.changes import changes_of, compares, counts_of, hits_of
-from rrg.reports.cited import Carry, reference_of
+from rrg.reports.cited import Carry, reference_of, shows
 from rrg.reports.context import Context, context_of, doubted, question_from
 from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
@@ -16,7 +16,9 @@ from rrg.reports.levels import levels_of
 from rrg.reports.measurements import came_from, is_earlier, measurements_of
 from rrg.reports.mentions import Mention, free_sides, mentions_of
 from rrg.reports.places import explains, goes_with, places, shares, sides_around
-from rrg.reports.references import Found, references_of
+from rrg.reports.references import references_of
+from rrg.reports.references_bare import DOUBT
+from rrg.reports.references_words import Found
 from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing, shared_with
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
@@ -165,6 +167,14 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 shared_with(into.findings, joint, into.anatomy)
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
+    if any(reference.rule == DOUBT for reference in written):
+        facts = [each.first for each in stated] + [each.first for each in mentions]
+        written = [
+            reference
+            for reference in written
+            if reference.rule != DOUBT
+            or shows(words, within(words, reference.span).start, section.kind, context, facts, measured)
+        ]
     for number_of, reference in enumerate(written):
         earlier = any(
             each.prior

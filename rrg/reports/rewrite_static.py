@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rrg.records import Lang, Span
-from rrg.reports.references import Found, references_of
+from rrg.reports.references import references_of
+from rrg.reports.references_words import Found
 from rrg.reports.rewrite_phrases import TORN, article, joints, named, tidy
 from rrg.reports.rewrite_words import WORDS, Language
 

@@ -152,7 +152,7 @@ def _resolved(report: Report, at: int, slices: Sequence[Slice | Listed], setting
     if not slices:
         return report
     known = None if settings.decisions is None else {each.kind: each for each in settings.decisions}
-    references = resolve_all(report.references, slices, settings.image_number, known)
+    references = resolve_all(report.references, slices, settings.image_number, known, report.text)
     references = only_here(references, slices[0].study, at, settings)
     names = dict.fromkeys(name for reference in references for name in reference.slices)
     return dataclasses.replace(report, references=references, from_=tuple(names))

@@ -1,0 +1,106 @@
+"""References of numbers alone, in brackets: "(4:38)", "(3; 47)", "(4/123)", "(3.47)"."""
+
+import re
+from collections.abc import Iterator
+
+from rrg.reports.references_words import DATED, OPEN, SAID_BEFORE, SEP, TO, Found, numbers
+
+_BRACKET = re.compile(r"[(\[]([^()\[\]]{3,80})[)\]]")
+_MM = r"\d{1,3}(?:[.,]\d)?(?:\s*x\s*\d{1,3}(?:[.,]\d)?){0,2}\s*(?:mm|cm)"
+_INTRO = re.compile(
+    r"\s*(?:(?:s\.|siehe|see\b|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|eg|for example,?|exemplarisch|"
+    r"(?:best\s+)?(?:seen|shown|marked|annotated|demonstrated|visualized)(?:\s+best)?\s+(?:on|at|in)|"
+    r"ax(?:ial|\.)?|cor(?:onal|\.)?|sag(?:ittal|\.)?|"
+    rf"{_MM}\s*[,;]|{SAID_BEFORE}(?:\s+on)?|on|at)\s*)?",
+    re.IGNORECASE,
+)
+_BARE = re.compile(
+    rf"(?P<series>\d{{1,4}})(?P<sep>\s*[:;]\s*|/|\.|,\s+|-)"
+    rf"(?P<images>\d{{1,4}}(?!\d)(?:(?:{TO}|{SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d|[.,]\d|\s?(?:mm|cm|x)\b)|{OPEN})*)\*?"
+    rf"(?=\s*(?:;|\Z|,\s*{_MM}\s*\Z|(?:,?\s*(?:\band\b|\bund\b|&)|,)\s*(?:{SAID_BEFORE}\s+)?\d{{1,3}}\s?[:/]))",
+    re.IGNORECASE,
+)
+_NOT_A_REFERENCE = re.compile(
+    r"\b(?:Segment\w*|Seg\.?|Rippen?|[Rr]ibs?|Wirbel\w*|[Vv]ertebra\w*|[Ss]egments?|[Nn]orm\w*|[Rr]ange|[Rr]eferenz\w*|HU|HE|Seiten?|[Pp]ages?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
+    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|[Pp]ain|[Vv]isi?on|[Vv]isus|acuity|Visusminderung|positive|positiv|befallen|involved|(?:[Gg]rade|[Ss]core|Gleason|[Pp]ain)\s\d{1,2}|APGAR|Apgar|GCS|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
+)
+_SIZE_LEFT = re.compile(rf"{_MM}\s*\Z")
+_BETWEEN = re.compile(rf"\s*(?:[;,]?\s*(?:and\b|und\b|&)|[;,])?\s*(?:{SAID_BEFORE}\s+)?", re.IGNORECASE)
+_DATE_WORD = re.compile(
+    r"(?:\b(?:ab|bis|until|till|im|Jahr|Monat|CT|MRT|MRI|OP|VU|PET|seit|vom|von|ED|since|dated|from|in|surgery|scan|study|therapy|Chemo\w*|Bestrahlung|EVAR|"
+    r"Erstdiagnose|Implantation|diagnosed)|Vor\w*|\w*ektomie|\w*ectomy|\w*resektion|\w*therapie|\w*karzinom|\w*carcinoma|[Zz]\.\s?n\.\s?\w+)\s*\Z"
+)
+"""What a month stands behind: "Z. n. Nephrektomie (4/18)"."""
+
+
+def bare(text: str, start: int, end: int) -> Iterator[Found]:
+    """Numbers alone, in brackets only. The lowest confidence; those that may be a date or a range have rule `DOUBT`,
+    unless a sure one stands in the same bracket.
+    """
+    for bracket in _BRACKET.finditer(text, start, end):
+        before = text[max(start, bracket.start() - 30) : bracket.start()]
+        if _NOT_A_REFERENCE.search(before) or "Uhr" in text[bracket.end() : bracket.end() + 5]:
+            continue
+        dated = bool(DATED.match(text, bracket.end(), end))
+        parts = _parts(bracket, after_event=_DATE_WORD.search(before) is not None, dated=dated)
+        sure = any(part.rule != DOUBT for part in parts)
+        yield from (part._replace(rule="") if sure else part for part in parts)
+
+
+def _parts(bracket: re.Match[str], *, after_event: bool, dated: bool) -> list[Found]:
+    """The references of a bracket that holds nothing else; none when it does."""
+    inside, origin = bracket[1], bracket.start(1)
+    intro = _INTRO.match(inside)
+    at = intro.end() if intro else 0
+    parts: list[Found] = []
+    while at < len(inside):
+        match = _BARE.match(inside, at)
+        images, open_end = numbers(match["images"]) if match else ((), False)
+        rule = _rule(match, after_event=after_event) if match and images else None
+        if match is None or rule is None:
+            return []
+        span = (origin + match.start(), origin + match.end())
+        parts.append(Found(span, int(match["series"]), images, open_end, dated, rule))
+        after = _BETWEEN.match(inside, match.end())
+        at = after.end() if after else len(inside)
+        at = len(inside) if _SIZE_LEFT.match(inside, at) else at
+    return parts
+
+
+DOUBT = "bare?"
+"""Rule of numbers that a reader tells from a date or a range by what stands in front: see `rrg.reports.cited`."""
+PACS_SERIES = re.compile(r"[2-9]0[1-9]|1\d0[1-9]|[2-9]00")
+"""Numbers of series that are counted in hundreds: 201, 1101, 300."""
+LAST_YEAR = 35
+"""Of two digits: "(2/18)" may be February 2018 or nodes 2 of 18, "(3/45)" is a reference."""
+_MONTHS = 12
+_LEAST_OF_RANGE = 20
+"""A smaller number behind a hyphen counts ribs, vertebrae, segments, weeks."""
+
+
+def _rule(match: re.Match[str], *, after_event: bool) -> str | None:
+    """ "" for a reference, `DOUBT`, or None: dates ("04/2018"), clock times, ratios ("2:1"), pressures ("120/80")."""
+    series, sep, images = match["series"], match["sep"].strip(), match["images"]
+    first = re.match(r"\d+", images)
+    image = int(first.group()) if first else 0
+    if series.startswith("0") or images.startswith("0"):
+        return None
+    by_hundreds = PACS_SERIES.fullmatch(series) is not None
+    if len(series) > len("999") and not by_hundreds:
+        return None
+    if sep == ":":
+        clock = len(series) == len(images) == 2 and int(series) < 24 and image < 60
+        return "" if (image > 1 or len(series) > 2) and not clock else None
+    if sep == "/":
+        month = int(series) <= _MONTHS
+        if month and (1900 <= image < 2100 or (image < 100 and after_event)):
+            return None
+        if month and 10 <= image < LAST_YEAR and image > int(series):
+            return DOUBT
+        return "" if image >= 10 and (image > int(series) or by_hundreds) else None
+    if sep == "-":
+        single = images.isdecimal() and image >= _LEAST_OF_RANGE and (int(series) <= 9 or by_hundreds)
+        return DOUBT if single and not after_event else None
+    if sep == ".":
+        return "" if 10 <= image < 1000 and len(images) <= 3 else None
+    return "" if image >= (10 if sep == "," else 3) else None
