@@ -26,6 +26,12 @@ def command(
     balance: Annotated[
         bool, typer.Option(help="As many yes as no per structure, and the right choice at every place alike.")
     ] = True,
+    drop_blind: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Leave out questions that are answered as well as this without the image (their score)."
+        ),
+    ] = None,
     pixels: Annotated[
         Pixels, typer.Option(help="Copy the arrays into the data set, or link to the store.")
     ] = Pixels.COPY,
@@ -53,6 +59,7 @@ def command(
     options = Options(
         split=parse_split(split),
         balance=balance,
+        drop_blind=drop_blind,
         pixels=pixels.value,
         partial=partial,
         seed=seed,

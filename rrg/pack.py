@@ -23,6 +23,7 @@ from rrg.provenance import sha256_file, sha256_files
 from rrg.records import KINDS, End, Mask, Record, Run, Sample, Slice
 from rrg.store import split_reference
 from rrg.stream import Line
+from rrg.synth.blind import SOLVABLE, Blind, is_question
 from rrg.synth.terms import NO, YES
 
 Split = Literal["train", "val", "test"]
@@ -40,6 +41,8 @@ class Options:
     split: tuple[int, int, int] = (80, 10, 10)
     """Parts of train, val, test."""
     balance: bool = True
+    drop_blind: float | None = None
+    """Leave out questions that are answered as well as this without the image, 0..1."""
     pixels: Literal["copy", "link"] = "copy"
     partial: bool = False
     seed: int = 0
@@ -73,6 +76,8 @@ class _Study(NamedTuple):
     split: Split
     offset: int
     size: int
+    questions: int
+    """Number of its first question in `Blind`."""
 
 
 class _Runs:
@@ -189,6 +194,7 @@ class _Packer:
         self.folder, self.store, self.run, self.options = folder, store, run, options
         self.runs = _Runs()
         self.balance = Balance()
+        self.blind = Blind()
         self.studies: dict[str, _Study] = {}
         self.series: set[str] = set()
         self.arrays: set[str] = set()
@@ -213,6 +219,13 @@ class _Packer:
         self.runs.runs.pop(self.run.id, None)  # packing a packed split again
         if not self.studies:  # also when a stage before died at its start: that is no data set
             raise RrgError("no slices and no samples in the input; look at the stage before")
+        self.blind.settle()
+        if self.options.drop_blind is not None:  # only then is it known what the balance is made of
+            with spool.open("rb") as file:
+                for split, spooled in self._spooled(file):
+                    for each in spooled:
+                        if isinstance(each, Sample) and not self._is_blind(each):
+                            self._weigh(each, split)
         self.balance.settle()
         with spool.open("rb") as file:
             self._write_splits(file)
@@ -313,16 +326,45 @@ class _Packer:
             first = sample.images[0].slice if sample.images else None
             return place.get(first or "", len(place)), sample.lang, sample.task, sample.id
 
-        offset = spool.tell()
+        offset, questions = spool.tell(), len(self.blind)
         for slice_ in ordered:
             spool.write(encode(slice_) + b"\n")
         for mask in sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id)):
             spool.write(encode(mask) + b"\n")
         for sample in sorted(samples, key=position):
             spool.write(encode(replace(sample, split=split)) + b"\n")
-            if self.options.balance and (found := stratum_of(sample, split)):
-                self.balance.add(*found, order_of(sample, self.options.seed))
-        self.studies[study] = _Study(split, offset, spool.tell() - offset)
+            if is_question(sample):
+                self.blind.add(sample)
+            if self.options.drop_blind is None:
+                self._weigh(sample, split)
+        self.studies[study] = _Study(split, offset, spool.tell() - offset, questions)
+
+    def _weigh(self, sample: Sample, split: Split) -> None:
+        """Count the answer for the balance."""
+        if self.options.balance and (found := stratum_of(sample, split)):
+            self.balance.add(*found, order_of(sample, self.options.seed))
+
+    def _spooled(self, spool: IO[bytes]) -> Iterator[tuple[Split, list[bytes | Sample]]]:
+        """(split, lines of slices and masks and the samples with their blind scores) of every study, by id."""
+        for _study, found in sorted(self.studies.items()):
+            spool.seek(found.offset)
+            number = found.questions
+            parts: list[bytes | Sample] = []
+            for raw in spool.read(found.size).splitlines():
+                if not raw.startswith(b'{"schema":"rrg.sample/1"'):
+                    parts.append(raw)
+                    continue
+                sample = decode(raw, Sample)
+                if is_question(sample):
+                    sample = replace(sample, blind=round(float(self.blind.scores[number]), 3))
+                    number += 1
+                parts.append(sample)
+            yield found.split, parts
+
+    def _is_blind(self, sample: Sample) -> bool:
+        """A question that the options leave out because it does not need the image."""
+        limit = self.options.drop_blind
+        return limit is not None and sample.blind is not None and sample.blind >= limit
 
     # Second pass
 
@@ -331,36 +373,36 @@ class _Packer:
             files = {split: stack.enter_context((self.folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
             for file in files.values():
                 file.writelines(line + b"\n" for line in (*self.runs.opening(), encode(self.run)))
-            for _study, found in sorted(self.studies.items()):
-                spool.seek(found.offset)
-                self._write_study(found.split, spool.read(found.size).splitlines(), files[found.split])
+            for split, parts in self._spooled(spool):
+                self._write_study(split, parts, files[split])
             for split, file in files.items():
                 end = End(run=self.run.id, counts=dict(sorted(self.kept[split].items())))
                 file.writelines(line + b"\n" for line in (*self.runs.closing(), encode(end)))
 
-    def _write_study(self, split: Split, lines: list[bytes], file: IO[bytes]) -> None:
+    def _write_study(self, split: Split, parts: list[bytes | Sample], file: IO[bytes]) -> None:
         kept = self.kept[split]
         kept["study"] += 1
-        for raw in lines:
-            head = raw[:30]
-            if not head.startswith(b'{"schema":"rrg.sample/1"'):
-                word = "slice" if head.startswith(b'{"schema":"rrg.slice/1"') else "mask"
+        for part in parts:
+            if isinstance(part, bytes):
+                word = "slice" if part.startswith(b'{"schema":"rrg.slice/1"') else "mask"
                 kept[word] += 1
                 if word == "slice":
-                    self.patients[split].add(json.loads(raw)["patient"])
-                file.write(raw + b"\n")
+                    self.patients[split].add(json.loads(part)["patient"])
+                file.write(part + b"\n")
                 continue
-            sample = decode(raw, Sample)
-            found = stratum_of(sample, split)
+            if self._is_blind(part):
+                self.seen["dropped.blind"] += 1
+                continue
+            found = stratum_of(part, split)
             if (
                 self.options.balance
                 and found
-                and not self.balance.keeps(found[0], found[1], order_of(sample, self.options.seed))
+                and not self.balance.keeps(found[0], found[1], order_of(part, self.options.seed))
             ):
                 self.seen["dropped.balance"] += 1
                 continue
-            self._count(split, sample)
-            file.write(raw + b"\n")
+            self._count(split, part)
+            file.write(encode(part) + b"\n")
 
     def _count(self, split: Split, sample: Sample) -> None:
         self.kept[split]["sample"] += 1
@@ -416,6 +458,7 @@ class _Packer:
                 f"{a}+{b}": len(self.texts[a] & self.texts[b]) for a, b in itertools.combinations(SPLITS, 2)
             },
             "texts": {split: len(self.texts[split]) for split in SPLITS},
+            "blind": self.blind.told(self.options.drop_blind or SOLVABLE)._asdict(),
             "arrays": dict(arrays),
         }
         (self.folder / "card.md").write_text(card(manifest, made_up=self.options.made_up), encoding="utf-8")
@@ -438,6 +481,12 @@ def summary(manifest: Mapping[str, Any]) -> Iterator[str]:
     said = [f"{split} {counts[split].get('sample', 0)} samples of {patients[split]} patients" for split in SPLITS]
     left_out = sum(n for name, n in manifest["funnel"].items() if name.startswith("dropped."))
     yield f"done: {', '.join(said)}; {left_out} left out; id {manifest['id']}"
+    if (blind := manifest["blind"])["questions"]:
+        yield (
+            f"without the image {blind['solved'] / blind['questions']:.1%} of {blind['questions']} questions are "
+            f"guessed right; {blind['solvable'] / blind['questions']:.1%} are solvable (score >= "
+            f"{blind['threshold']:g}){', left out' if 'drop_blind' in manifest['run']['options'] else ''}"
+        )
     parts = manifest["run"]["options"]["split"]
     for split, part in zip(SPLITS, parts, strict=True):
         if part and not patients[split] and sum(patients.values()):

@@ -45,6 +45,8 @@ def card(manifest: Mapping[str, Any], *, made_up: bool) -> str:
         ),
         "## Balance",
         _balance(manifest["balance"]),
+        "## Without the image",
+        _blind(manifest["blind"]),
         "## Funnel",
         "What came in, and what was left out and why.",
         _table(("", "number"), sorted(manifest["funnel"].items())),
@@ -111,6 +113,17 @@ def _balance(rows: Sequence[Mapping[str, Any]]) -> str:
                 for row in rows
             ],
         )
+    )
+
+
+def _blind(told: Mapping[str, Any]) -> str:
+    if not told["questions"]:
+        return "No questions."
+    solved, solvable = told["solved"] / told["questions"], told["solvable"] / told["questions"]
+    return (
+        f"Before balance, of {told['questions']} questions {solved:.1%} are guessed right from their words, by the "
+        f"answer that other patients' same questions most often have; {solvable:.1%} have a score of at least "
+        f"{told['threshold']:g}."
     )
 
 

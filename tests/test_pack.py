@@ -115,7 +115,7 @@ def test_all_slices_and_masks_are_there_and_samples_but_the_surplus(packed: Path
     funnel = manifest_of(packed)["funnel"]
     assert len(kept) + funnel["dropped.balance"] == len(before)  # type: ignore[index]
     for name, sample in kept.items():
-        assert replace(sample, split=None) == before[name]
+        assert replace(sample, split=None, blind=None) == before[name]
     left_out = [before[name] for name in set(before) - set(kept)]
     assert all(stratum_of(sample, "") for sample in left_out)
 
