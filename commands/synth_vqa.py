@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
+from rrg.errors import UsageError
+from rrg.llm_options import LlmOptions
 from rrg.pipe import Io, run_groups
 from rrg.records import Mask, Report, Slice
 
+from . import _llm
 from . import _options as opt
 
 
 @opt.streaming
+@_llm.with_llm
 def command(
     inputs: opt.Inputs = None,
     languages: Annotated[str, typer.Option(help="Languages of the samples.")] = "de,en",
@@ -42,8 +46,16 @@ def command(
         typer.Option(min=0, max=1, help="Smallest trust in the mask of a structure; those nobody judged pass."),
     ] = None,
     paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Draw the wording of questions at random.")] = False,
+    blind_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Text-only model, as --llm: it answers without the image, and `blind` is 1 where it is right.",
+        ),
+    ] = None,
     seed: opt.Seed = 0,
     *,
+    llm: LlmOptions,
     io: Io,
 ) -> None:
     """Make questions and answers from slices, masks and reports.
@@ -52,6 +64,7 @@ def command(
 
     Example:  rrg synth-vqa masks.jsonl --languages en --metadata 0 > samples.jsonl
     """
+    from rrg.synth.blind_model import model_of, tried
     from rrg.synth.facts import check_choice, languages_of, one_of, run_of
     from rrg.synth.vqa import COMMAND, FAMILIES, Options, ask_all, check_store, told
 
@@ -68,6 +81,14 @@ def command(
         paraphrase=paraphrase,
         seed=seed,
     )
+    if blind_model is None and llm != LlmOptions():
+        raise UsageError("options of the language model (--llm...) need --blind-model")
+    blind = model_of(blind_model, llm)
     step = functools.partial(ask_all, options, store=store)
-    done = functools.partial(told, options)
-    run_groups(step, kinds=(Slice, Report, Mask), run=run_of(COMMAND, options), io=io, done=done)
+    run_groups(
+        functools.partial(tried, step, blind.settings) if blind else step,
+        kinds=(Slice, Report, Mask),
+        run=run_of(COMMAND, options, **blind.told()) if blind else run_of(COMMAND, options),
+        io=io,
+        done=functools.partial(told, options),
+    )

@@ -404,11 +404,16 @@ def one_of(text: str, known: Sequence[str], option: str) -> tuple[str, ...]:
     return tuple(word for word in known if word in wanted)
 
 
-def run_of(command: str, options: Any) -> Run:
-    """The run record of a synth command; `options` is its frozen dataclass with a field ``seed``."""
+def run_of(
+    command: str, options: Any, more: Mapping[str, Any] | None = None, inputs: Mapping[str, str] | None = None
+) -> Run:
+    """The run record of a synth command; `options` is its frozen dataclass with a field ``seed``.
+
+    `more`, `inputs`: further options and side inputs, such as those of a language model.
+    """
     told: dict[str, Any] = {
         name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()
     }
     seed = told.pop("seed")
-    sides = {"label_map": label_map_version(), "templates": templates.version()}
-    return make_run(command, told, seed=seed, inputs=sides)
+    sides = {"label_map": label_map_version(), "templates": templates.version(), **(inputs or {})}
+    return make_run(command, {**told, **(more or {})}, seed=seed, inputs=sides)
