@@ -116,6 +116,8 @@ def changes_of(
     for hit in hits:
         if hit.kind == "multiple":
             continue
+        if words.keys[hit.first].startswith("stationaer") and _in_hospital(words, hit):
+            continue
         change = cast(Change, hit.kind)
         if not compared and _positive(words, hit, lang):
             continue
@@ -137,6 +139,31 @@ def changes_of(
             if found[i] is None and denied[i] and "mehr" in words.keys[one.last : one.last + 3]:
                 found[i] = "resolved"
     return found
+
+
+_CARE = (
+    *(
+        "aufnahm",
+        "aufgenommen",
+        "behand",
+        "therap",
+        "patient",
+        "aufenthalt",
+        "abklaer",
+        "ueberwach",
+        "einweis",
+        "betreu",
+    ),
+    *("diagnostik", "rehab", "pflege", "bedingung", "setting", "befindet", "bei", "versorg", "eingewiesen", "vorstell"),
+)
+
+
+def _in_hospital(words: Words, hit: Hit) -> bool:
+    """ "stationäre Aufnahme", "der Patient ist stationär": of the stay in hospital, not of the finding."""
+    after = next((key for key in words.keys[hit.last : hit.last + 2] if key.isalpha()), "")
+    return after.startswith(_CARE) or any(
+        key.startswith(("patient", "befindet")) for key in words.keys[max(0, hit.first - 4) : hit.first]
+    )
 
 
 def _positive(words: Words, hit: Hit, lang: Lang) -> bool:

@@ -81,6 +81,7 @@ _BYGONE = word_set(
 _STUDIES = word_set(
     "ct cta mr mri mra pet scan study exam examination ultrasound radiograph xray angiogram mammogram imaging"
 )
+_EARLIER = frozenset(("prior", "previous", "earlier", "old"))
 _SHOWED = word_set("showed demonstrated revealed described identified depicted noted reported measured had documented")
 _DATING = word_set(
     """of from dated on in performed done the january february march april may june july august september october
@@ -91,7 +92,8 @@ _DATING = word_set(
 def _dated_study(words: Words) -> Hit | None:
     """ "CT of 3 January 2020 showed", "MRI from 2019 demonstrated": what follows was so on an earlier day."""
     for i, key in enumerate(words.keys):
-        if key not in _STUDIES:
+        earlier = key in _EARLIER and words.raw[i + 1 : i + 2] == [MASK]  # "prior series 2, image 40 showed"
+        if key not in _STUDIES and not earlier:
             continue
         j = i + 1
         dated = False

@@ -136,10 +136,14 @@ def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lan
     if rule == "vertebra-spelled":
         return _spelled(match)
     if rule == "level":
+        if match[0][0] == "T" and _HORMONES.search(text, start, end):
+            return ()
         return tuple(_walk(None, match["list"])) if _is_level(match, text, start, end, lang) else ()
     return tuple(_walk(_REGION[match["region"][0].upper()], match["list"]))
 
 
+_HORMONES = re.compile(r"\b(?:TSH|TRH|f?T[34][-\s]?(?:Wert|Spiegel)|fT[34])|[Tt]hyroxin|[Tt]hyroid function")
+""" "TSH, T3 und T4": hormones of the thyroid."""
 _SPINE = ("W", "wirbel", "vertebra")
 _PATTERNS = (
     (_NAMED, "vertebra", _SPINE),

@@ -57,7 +57,7 @@ class Part(NamedTuple):
 @lru_cache(1 << 16)
 def compound(key: str, lang: Lang) -> tuple[Part, ...]:
     """Parts of a German compound that the lists know: "lebermetastasen" -> liver, metastasis."""
-    if lang != "de" or not _SHORTEST_STEM + 3 <= len(key) <= _LONGEST_WORD:
+    if lang != "de" or not _SHORTEST_STEM + 3 <= len(key) <= _LONGEST_WORD or key.startswith(_AGAINST):
         return ()
     lex = lexicon(lang)
     if key.endswith(_ORGANS) and (named := _named_organ(key, lex)):
@@ -97,6 +97,18 @@ def compound(key: str, lang: Lang) -> tuple[Part, ...]:
     return _first_part(key, lex) if key.endswith(SIGNS) else ()
 
 
+_AGAINST = (
+    "antioedem",
+    "antikoag",
+    "antithrom",
+    "antiinfl",
+    "antimyk",
+    "antitumor",
+    "antifibr",
+    "antiarrhyth",
+    "antituberk",
+)
+"""Begin of words for what acts against a disease: "antiödematös" states no edema."""
 _STATES = (
     *("betont", "dominant", "uebergreifend", "ueberschreitend", "infiltrierend", "inkarzer", "torsion", "einklemmung"),
     *("biops", "punktion", "erkrankung", "schaedigung", "veraenderung", "belastung", "verletzung"),

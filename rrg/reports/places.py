@@ -51,7 +51,7 @@ _CLOSE = word_set(
 """Words of closeness: what they name is not the place."""
 _LINKS = word_set(
     """und and oder or nor noch neither weder mit ohne with without
-    zeigt shows ist is sind are eine ein a no kein keine"""
+    zeigt shows ist is sind are eine ein a no kein keine bei nach durch wegen infolge due secondary by"""
 )
 _JOINERS = word_set(
     """und and oder or sowie linken rechten linker rechter linkem rechtem linke rechte links rechts left right der
@@ -148,6 +148,8 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
         if attached or any(other.first == last.last for other in others):
             return Where(())  # "no renal calculi or diverticulitis"
     if _open(words, last.last, stated.first):
+        if "bei" in words.keys[last.last : stated.first]:
+            return Where(())  # "Atelektase im Unterlappen bei Pleuraerguss": the cause lies where it lies
         further = any(words.keys[i] in _FURTHER for i in range(last.last, stated.first))
         return Where(() if further else tuple(_joined_before(words, before[-1:], mentions)))
     found = _joined_before(words, before[-1:], mentions)
@@ -323,15 +325,19 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     """Mentions behind the finding that a preposition or a genitive ties to it, with those joined by "und"."""
     found: list[int] = []
     at = stated.last
+    listed = False  # "Cysts: right kidney 12 mm, left kidney 9 mm"
     for i in range(bisect.bisect_left(mentions, at, key=lambda each: each.first), len(mentions)):
         mention = mentions[i]
         if mention.first - at > FAR:
             break
-        between = words.keys[at : mention.first]
+        between = _outside(words, at, mention.first)
         if any(key in _CLOSE for key in between):
             break
+        listed = listed or (not found and between[:1] == [":"])
+        if listed:
+            between = [key for key in between[not found :] if not key[0].isdigit() and key not in _SIZING]
         if found:
-            if "," in between and words.keys[mention.last : mention.last + 1] in _FINE:
+            if not listed and "," in between and _begins_anew(words, between, mention.last, others):
                 break  # "fracture of the right femoral neck, left femur intact"
             if not mention.classes or any(other.first == mention.first for other in others):
                 break  # "Ödem der Gallenblase, Leberzirrhose"
@@ -344,6 +350,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
             bracket = words.raw[mention.first - 1] == "("
             tied = (
                 any(key in _PLACING for key in between)
+                or (listed and all(key in _JOINERS for key in between))
                 or (between == ["from"] and bool(mention.levels))
                 or not between
                 or bracket
@@ -365,7 +372,28 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     return found
 
 
-_FINE = [[key] for key in ("intact", "normal", "unremarkable", "clear", "is", "are", "frei", "intakt", "unauffaellig")]
+_SIZING = frozenset(("mm", "cm", "x", "×", "bis", "ca", "up", "."))
+_FINE = word_set(
+    """intact normal unremarkable clear is are frei intakt unauffaellig regelrecht regelhaft normwertig zart schlank
+    orthotop homogen altersentsprechend ist sind o ohne reizlos durchgaengig glatt patent preserved"""
+)
+
+
+def _begins_anew(words: Words, between: list[str], end: int, others: Sequence[Stated]) -> bool:
+    """ "Atrophie der rechten Niere, linke Nebenniere regelrecht": what a comma sets apart is the subject of a clause on
+    a normal structure, not a further place.
+    """
+    until = next((i for i in range(end, len(words.raw)) if words.raw[i] in ",;:"), len(words.raw))
+    until = min((other.first for other in others if other.first >= end), default=until) if until > end else until
+    return any(words.keys[i] in _FINE for i in range(end, until)) or between[-1:] in (["linke"], ["rechte"])
+
+
+def _outside(words: Words, start: int, end: int) -> list[str]:
+    """The words between two places, without what stands in brackets."""
+    inside = _bracketed(words, start, end)
+    return [words.keys[i] for i in range(start, end) if i not in inside]
+
+
 _STATES = word_set("is are was were there shows demonstrates")
 
 
@@ -398,11 +426,26 @@ def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[i
 
 
 def _open(words: Words, start: int, end: int) -> bool:
-    """No wall between two places: comma, semicolon, "aber"."""
+    """No wall between two places: comma, semicolon, "aber"; what stands in brackets does not count."""
+    inside = _bracketed(words, start, end)
     return not any(
-        (words.raw[i] in ",;" and not _between_attributes(words, i)) or words.keys[i] in _WALLS
+        i not in inside and ((words.raw[i] in ",;" and not _between_attributes(words, i)) or words.keys[i] in _WALLS)
         for i in range(start, end)
     )
+
+
+def _bracketed(words: Words, start: int, end: int) -> set[int]:
+    """The words of [start, end) in brackets that open and close there."""
+    inside: set[int] = set()
+    if "(" in words.raw[start:end]:
+        first = words.raw.index("(", start, end)
+        while ")" in words.raw[first:end]:
+            last = words.raw.index(")", first, end)
+            inside.update(range(first, last + 1))
+            if "(" not in words.raw[last:end]:
+                break
+            first = words.raw.index("(", last, end)
+    return inside
 
 
 def _between_attributes(words: Words, i: int) -> bool:

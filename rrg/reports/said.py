@@ -99,6 +99,8 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     prior = _first(context.prior, one.first, one.last)
     told_of = context.other and _first(context.other, one.first, one.last)
     history = history or (told_of if told_of and context.bygone else None)
+    if (told.change == "resolved" and negated is not None) or told.change in ("unchanged", "larger", "smaller"):
+        prior = None  # "der im Vor-CT beschriebene Herd ist nicht mehr nachweisbar" speaks of today
     gone_since = told.change == "resolved" and prior is None
     other = _first(context.other, one.first, one.last)
     return Finding(

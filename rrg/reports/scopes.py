@@ -99,6 +99,8 @@ def _new_statement(at: int, words: Words, walls: Walls) -> bool:
     listed_on = end < len(words.raw) and walls.soft[end] == 3
     if walls.soft[at] == 3:
         return False
+    if walls.soft[at] == 1 and at + 1 < end < len(words.raw) and words.keys[end] in _TURNS:
+        return True  # "kein Infiltrat, Pneumonie jedoch möglich"
     for i in range(at + 1, end):
         if walls.affirm[i] == 1 and not listed_on:
             return True
@@ -200,6 +202,9 @@ def left_end(hit: Hit, words: Words, walls: Walls) -> int:
             depth -= 1
             if depth < 0:
                 return i + 1
+        if i > 0 and words.keys[i] in _TURNS and hit.first - i <= 2 and words.raw[i - 1] not in ",;:)":
+            i -= 1  # "Pneumonie jedoch möglich" is one clause
+            continue
         if walls.hard[i] == 1 and not (words.raw[i].isalpha() and i > 0 and words.keys[i - 1] in _CAUSES):
             return i + 1
         soft = walls.soft[i] if i < hit.first - 1 else 0  # "ist leer und nicht abgrenzbar" has one subject

@@ -1,5 +1,6 @@
 """Sections of a report, by their headings in both languages."""
 
+import itertools
 import re
 from functools import cache
 from typing import Any, NamedTuple
@@ -103,5 +104,33 @@ def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
 
     add("body", 0, marks[0][0][0] if marks else len(text), None)
     for at, (heading, kind) in enumerate(marks):
-        add(kind, heading[1], marks[at + 1][0][0] if at + 1 < len(marks) else len(text), heading)
+        end = marks[at + 1][0][0] if at + 1 < len(marks) else len(text)
+        until = _end_of_comparison(text, heading[1], end) if kind == "comparison" else end
+        add(kind, heading[1], until, heading)
+        if until < end:
+            around = marks[at - 1][1] if at else "body"
+            add(around if around in _AROUND else "body", until, end, None)
     return tuple(found)
+
+
+_AROUND = ("findings", "impression")
+_OF_EARLIER = re.compile(
+    r"\b(?:CTA?|MRT?|MRI|PET|Röntgen\w*|Rö\.?|Sono\w*|Szinti\w*|Angio\w*|US|x-?ray|radiograph\w*|ultrasound|scans?|"
+    r"mammogra\w*|\w*untersuchung\w*|\w*aufnahmen?|Vor(?:befund|studi|bild)\w*|Vor-?(?:CT|MRT?)|vorlieg\w*|vorhanden|keine?|liegt|liegen|none|not|no|"
+    r"available|stud(?:y|ies)|exam\w*|prior|previous|compar\w*|extern\w*|outside|vom|from|dated)\b|\[DATE\]|\d{1,2}[./]\d{1,2}[./]|"
+    r"\b(?:19|20)\d\d\b|\A\W*\Z",
+    re.IGNORECASE,
+)
+_PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
+
+
+def _end_of_comparison(text: str, start: int, end: int) -> int:
+    """Where a section on earlier studies ends: at the first paragraph behind its own that names none. What follows
+    belongs to the section around it, as in a form with a field "Voruntersuchung" among its findings.
+    """
+    first = start + len(text[start:end]) - len(text[start:end].lstrip())
+    ends = [*(match.span() for match in _PARAGRAPH.finditer(text, first, end)), (end, end)]
+    for (_, begins), (until, _) in itertools.pairwise(ends):
+        if begins < until and _OF_EARLIER.search(text[begins:until]) is None:
+            return begins
+    return end

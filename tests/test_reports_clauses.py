@@ -1,0 +1,76 @@
+"""What belongs to one clause of a sentence: places behind brackets and colons, causes, earlier studies, doubts."""
+
+import pytest
+
+from rrg.records import Lang
+from rrg.reports.parse import parse
+from tests.reports_facts import facts, rows
+
+SENTENCES = """
+Zysten in der Leber (Serie 3, Bild 45) und der linken Niere.
+    cyst@liver+kidney_left/left | #3/45
+Metastasen in der Leber (bis 12 mm) und in der Milz.
+    metastasis@liver+spleen=12
+Zysten: rechte Niere 12 mm, linke Niere 9 mm.
+    cyst@kidney_right+kidney_left/both=12;9
+Atrophie der rechten Niere, linke Nebenniere regelrecht.
+    atrophy@kidney_right/right
+Zyste der rechten Niere, Leber und Milz o. B.
+    cyst@kidney_right/right
+Zyste der rechten Niere, linke Niere und Milz normal.
+    cyst@kidney_right/right
+Atelektase im rechten Unterlappen bei Pleuraerguss.
+    atelectasis@lung_lower_lobe_right/right | pleural effusion
+Cholezystolithiasis mit fragl. Begleitcholezystitis.
+    gallstone | ?cholecystitis
+Leberläsion, fragl.
+    ?lesion@liver
+Kein Infiltrat, Pneumonie jedoch möglich.
+    -infiltrate | ?pneumonia
+Erguss jedoch nicht nachweisbar.
+    -effusion
+Pneumonie unter antiödematöser Therapie.
+    pneumonia
+Z. n. Schaumsklerosierung, Thrombose der Vena cava inferior.
+    thrombosis@inferior_vena_cava
+"""
+
+
+@pytest.mark.parametrize(("sentence", "expected"), rows(SENTENCES))
+def test_the_sentence_says_this(sentence: str, expected: str) -> None:
+    assert facts(sentence, "de") == expected
+
+
+@pytest.mark.parametrize(
+    ("lang", "sentence", "expected"),
+    [
+        ("de", "Der im Vor-CT beschriebene Rundherd ist nicht mehr nachweisbar.", ("current", "resolved")),
+        ("de", "Vgl. Voraufnahme (Serie 2, Bild 40) unveränderte Zyste.", ("current", "unchanged")),
+        ("de", "Wie in der Voraufnahme (Serie 2, Bild 40) Zyste der Leber.", ("current", "unchanged")),
+        ("de", "Bereits in der Voraufnahme (Serie 2, Bild 40) abgrenzbare Zyste.", ("current", None)),
+        ("de", "Voraufnahme Serie 2, Bild 40: Zyste der Leber.", ("prior", None)),
+        ("en", "Prior series 2, image 40 showed a nodule in the right lung.", ("prior", None)),
+        ("de", "Stationärer Befund der Leberzyste.", ("current", "unchanged")),
+        ("de", "Stationäre Aufnahme wegen einer Pneumonie.", ("current", None)),
+        ("de", "Stationär behandelte Pneumonie.", ("current", None)),
+        ("de", "Der Patient ist stationär bei Pneumonie.", ("current", None)),
+    ],
+)
+def test_of_when_a_finding_is_and_how_it_changed(lang: Lang, sentence: str, expected: tuple[str, str | None]) -> None:
+    (one,) = parse(sentence, lang).findings
+    assert (one.time, one.change) == expected
+
+
+@pytest.mark.parametrize("sentence", ["T3, T4 und TRH-Test unauffällig.", "TSH, T3 und T4 normwertig."])
+def test_hormones_are_no_vertebrae(sentence: str) -> None:
+    assert not parse(sentence, "de").anatomy
+    assert parse(sentence.replace("TRH-Test", "T5").replace("TSH, ", ""), "de").anatomy
+
+
+def test_a_field_of_a_form_on_earlier_studies_ends_where_the_next_field_begins() -> None:
+    fields = "Voruntersuchung:\nkeine\n\nvorliegend\n\nLungenembolie:\n\nja, rechter Unterlappen"
+    kinds = [each.kind for each in parse(f"Befund:\n{fields}\n\nBeurteilung:\nLungenembolie.", "de").sections]
+    assert kinds == ["findings", "comparison", "findings", "impression"]
+    assert [each.kind for each in parse(fields, "de").sections] == ["comparison", "body"]
+    two = "Comparison:\nCT from 01/02/2020.\n\nMRI dated 03/04/2021.\n\nFindings:\nNo mass."
+    assert [each.kind for each in parse(two, "en").sections] == ["comparison", "findings"]
