@@ -44,19 +44,43 @@ def command(
         typer.Option(
             metavar="DIR",
             envvar="TOTALSEG_WEIGHTS_PATH",
-            help="Engine totalsegmentator: the unpacked Dataset... folders.",
+            help="Engine totalsegmentator: the unpacked Dataset... folders; checked first, never downloaded.",
         ),
     ] = None,
     task: Annotated[
         str | None,
         typer.Option(
-            help="Task of TotalSegmentator, or name of a nested label map. Default: total for CT, total_mr for MR."
+            help="Task of TotalSegmentator (docs/segment.md lists them), or name of a nested label map. Default: total "
+            "for CT, total_mr for MR."
         ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Engine totalsegmentator: its 3 mm model.")] = False,
+    roi_subset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Engine totalsegmentator: only these classes, with commas (liver,spleen). Runs a rough pass first, "
+            "then only the networks that know them.",
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "gpu"], typer.Option(help="Engine totalsegmentator: where it runs.")
     ] = "auto",
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Engine totalsegmentator: seconds for one volume; then E_MODEL, and the next.")
+    ] = 3600.0,
+    share: Annotated[
+        bool,
+        typer.Option(help="Reformats, and other kernels of one acquisition, take the mask of its thinnest volume."),
+    ] = True,
+    min_slices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Fewest slices of a volume that is segmented. [totalsegmentator: 10, else 1]"),
+    ] = None,
+    min_fov_mm: Annotated[
+        float | None,
+        typer.Option(min=0, help="Shortest side of its slices, in mm. [totalsegmentator: 100, else 0]"),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Added to the engine's name, to tell several runs of one engine apart.")
     ] = None,
@@ -66,15 +90,18 @@ def command(
 ) -> None:
     """Find structures on each slice: masks to the store, boxes to the records.
 
-    One mask record per slice, also where nothing was found. A mask on another grid than its series is refused (E_GRID).
-    Run it again with another engine, or another --name, to add more masks to a stream.
+    One mask record per slice, also where nothing was found. Localizers, MIP and VRT get none. A mask on another grid
+    than its series is refused (E_GRID). Run it again with another engine, or another --name, to add more masks to a
+    stream.
 
     Example:  rrg segment slices.jsonl --store store --engine masks --masks demo/masks > masks.jsonl
     """
     from rrg.keys import fingerprint, load_key
     from rrg.masks_files import load_labels
     from rrg.provenance import make_run
-    from rrg.segment import Settings, check, segment_study
+    from rrg.segment import check, segment_study
+    from rrg.segment_engines import Settings
+    from rrg.segment_forecast import Forecast, volumes_ahead
 
     key = load_key(key_file) if engine == "masks" else b""
     settings = Settings(
@@ -88,12 +115,24 @@ def command(
         resample=resample,
         weights=weights,
         fast=fast,
+        roi_subset=tuple(filter(None, map(str.strip, roi_subset.split(",")))) if roi_subset is not None else None,
         device=device,
+        timeout_s=timeout,
+        min_slices=min_slices,
+        min_fov_mm=min_fov_mm,
+        share=share,
     )
-    sides = check(settings) | ({"key": fingerprint(key)} if key else {})
+    settings, sides = check(settings)
+    if key:
+        sides["key"] = fingerprint(key)
+    forecast = None
+    if engine == "totalsegmentator":
+        forecast = Forecast(volumes_ahead(io, settings.gates.min_slices))
     run_groups(
         functools.partial(segment_study, settings=settings),
         kinds=(Slice, Mask),
         run=make_run("segment", settings.options, inputs=sides),
         io=io,
+        made=forecast.made if forecast else None,
+        done=forecast.done if forecast else None,
     )

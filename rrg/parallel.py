@@ -18,7 +18,7 @@ WINDOW_PER_WORKER = 4
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def _start_worker() -> None:
+def start_worker() -> None:
     """Workers leave signals to the parent and die with it."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
@@ -32,7 +32,7 @@ def ordered_map(function: Callable[[T], U], items: Iterable[T], workers: int) ->
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=start_worker)
     waiting: deque[Future[U]] = deque()
     try:
         for item in items:

@@ -14,7 +14,7 @@ LAYERS = [
     "parallel provenance stream jail store private folders geometry anatomy windows",
     "burned charset scan archives files labels",
     "pipe",
-    "threshold masks",
+    "threshold masks totalsegmentator acquisitions",
     "dicom nifti pixels roles stacks series resample phi",
     "slices index extract",
     "reports llm segment",
@@ -89,3 +89,9 @@ def test_help_and_version_load_nothing_heavy(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_one_place_knows_totalsegmentator() -> None:
+    """Its code runs in a process of its own; its tables are read beside it."""
+    users = {path.name for path in LIBRARY if any(n.partition(".")[0] == "totalsegmentator" for n in imported(path))}
+    assert users == {"totalsegmentator_child.py", "totalsegmentator_tasks.py"}

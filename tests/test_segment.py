@@ -407,7 +407,7 @@ def test_a_missing_array_names_the_store(case: Case, segment: Segment) -> None:
         (["--engine", "threshold", "--name", "a/b"], "--name"),
         (["--engine", "totalsegmentator"], "TOTALSEG_WEIGHTS_PATH"),
         (["--engine", "totalsegmentator", "--weights", "store", "--task", "nose"], "no such task"),
-        (["--engine", "totalsegmentator", "--weights", "store"], "Dataset291"),
+        (["--engine", "masks", "--masks", "x", "--min-slices", "3"], "--min-slices"),
         (["--engine", "totalsegmentator", "--weights", "store", "--fast"], "Dataset297"),
     ],
 )
