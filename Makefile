@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas bench bench-extract bench-parse fuzz clean
+.PHONY: demo test proofs chaos lint venv schemas forms bench bench-extract bench-parse fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -47,6 +47,9 @@ lint: venv
 
 schemas: venv  ## write rrg/schemas/ from the record types
 	$(BIN)/python -c 'import pathlib, rrg.codec as c; [pathlib.Path("rrg/schemas", n).write_text(t) for n, t in c.schema_files()]'
+
+forms: venv  ## write docs/forms.de.md, the German forms of every structure and template
+	$(BIN)/python -m tests.forms_table > docs/forms.de.md
 
 clean:
 	rm -rf demo-out bench-out real-out fuzz-out

@@ -236,6 +236,44 @@ def test_a_report_that_contradicts_itself_is_not_asked() -> None:
     )
 
 
+def test_a_denial_that_something_else_on_the_slice_may_break_is_not_asked() -> None:
+    """No *further* lesion, no effusion *on the left*: a no to the question without its place would be wrong."""
+    asked = from_report(
+        "de",
+        "<f cyst 0>Zyste</f> der <a liver>Leber</a> <r k>(Serie 3, Bild 5)</r>.\n"
+        "Keine weitere <d lesion>Läsion</d> <r k>(Serie 3, Bild 5)</r>.\n"
+        "Kein <d effusion 1>Erguss</d> in der <n lung_left>linken Lunge</n> <r k>(Serie 3, Bild 5)</r>.",
+    )
+    assert not any("effusion" in key or key.startswith("finding ") for key in asked)
+    alone = from_report("de", "Keine <d lesion>Läsion</d> <r k>(Serie 3, Bild 5)</r>.")
+    assert {(question(s), s.answer) for s in alone.values()} == {("Zeigt dieses Bild eine Läsion?", "nein")}
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "german", "english"),
+    [
+        (
+            "stenosis",
+            "aorta",
+            "Zeigt dieses Bild eine Stenose der Aorta?",
+            "Does this image show a stenosis of the aorta?",
+        ),
+        (
+            "abscess",
+            "liver",
+            "Zeigt dieses Bild einen Abszess in der Leber?",
+            "Does this image show an abscess in the liver?",
+        ),
+        ("pancreatitis", "pancreas", "Zeigt dieses Bild eine Pankreatitis?", "Does this image show pancreatitis?"),
+    ],
+)
+def test_a_finding_is_in_its_place_or_of_it_or_names_it(name: str, label: str, german: str, english: str) -> None:
+    marked = f"<f {name} 0>X</f> <a {label}>Y</a> <r k>(Serie 3, Bild 5)</r>."
+    for lang, expected in (("de", german), ("en", english)):
+        texts = {question(s) for s in from_report(lang, marked).values() if s.question_type == "closed"}
+        assert texts == {expected}
+
+
 def test_two_languages_of_one_report_make_one_fact() -> None:
     german = a_report(REPORT, slices={"k": ["s"]})
     english = a_report(

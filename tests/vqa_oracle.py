@@ -147,7 +147,7 @@ ASKED: dict[str, tuple[tuple[str, str], ...]] = {
         ("finding-where", r"Wo liegt der Befund: (.+)\?"),
         ("finding-size", r"Wie groß ist der Befund: (.+)\?"),
         ("modality", r"Mit welchem Verfahren wurde dieses Bild aufgenommen\?|Welche Modalität ist das\?"),
-        ("is-modality", r"Ist dies ein (.+)-Bild\?|Wurde dieses Bild mit (CT|MR) aufgenommen\?"),
+        ("is-modality", r"Ist dies ein (CT|MRT)-Bild\?|Stammt dieses Bild aus der (CT|MRT)\?"),
         ("plane", r"In welcher Ebene liegt dieses Bild\?|Welche Schichtebene zeigt dieses Bild\?"),
         ("is-plane", r"Liegt dieses Bild in (.+)er Ebene\?"),
         ("region", r"Welche Körperregion wurde untersucht\?|Welcher Körperabschnitt wurde untersucht\?"),
@@ -220,6 +220,7 @@ KINDS = {
     "kidneys": "kidney_", "Nieren": "kidney_", "lobes of the lungs": "_lobe_", "Lungenlappen": "_lobe_",
     "lungs": "lung_", "Lungen": "lung_", "lesions": "lesion", "Läsionen": "lesion",
 }  # fmt: skip
+MODALITIES = {"CT": "CT", "MR": "MR", "MRT": "MR"}
 PLANES = {"axial": "axial", "coronal": "coronal", "koronar": "coronal", "sagittal": "sagittal"}
 SEQUENCES = {"T1-weighted": "T1", "T2-weighted": "T2", "T1-gewichtet": "T1", "T2-gewichtet": "T2"}
 REGIONS = {"abdomen": "ABDOMEN", "Abdomen": "ABDOMEN"}
@@ -344,9 +345,9 @@ def entailed(sample: dict[str, Any], truth: Truth) -> bool:
             sizes = [lesion.diameter_mm for lesion in truth.lesions() if lesion.tissue in _kinds(about[0])]
             return any(abs(_number(answer, lang) - size) <= 0.5 for size in sizes)
         case "modality":
-            return answer == header.Modality
+            return MODALITIES[answer] == header.Modality
         case "is-modality":
-            return YES[answer] == (about[0] == header.Modality)
+            return YES[answer] == (MODALITIES[about[0]] == header.Modality)
         case "plane" | "is-plane":
             normal = np.cross(*np.array(header.ImageOrientationPatient, float).reshape(2, 3))
             plane = ("sagittal", "coronal", "axial")[int(np.abs(normal).argmax())]

@@ -32,12 +32,32 @@ NAMES: Mapping[str, Name] = _read(files("rrg").joinpath("lexicon/finding_names.t
 """Canonical name of a finding -> how it is said."""
 OF_ITS_PLACE = frozenset(
     {
-        *("aneurysm", "atrophy", "bronchiectasis", "cirrhosis", "degenerative change", "dilatation", "dissection"),
-        *("edema", "enlargement", "fracture", "hydronephrosis", "hypertrophy", "inflammation", "occlusion"),
-        *("osteoporosis", "perforation", "sclerosis", "steatosis", "stenosis", "thrombosis", "wall thickening"),
+        *("aneurysm", "atrophy", "calcification", "cirrhosis", "congestion", "contusion", "degenerative change"),
+        *("dilatation", "dissection", "edema", "enlargement", "fibrosis", "fracture", "hydronephrosis", "hypertrophy"),
+        *("inflammation", "ischemia", "luxation", "malformation", "microangiopathy", "occlusion", "osteochondrosis"),
+        *("osteoporosis", "perforation", "rupture", "sclerosis", "spondylolisthesis", "steatosis", "stenosis"),
+        *("thrombosis", "wall thickening"),
     }
 )
 """Findings that are of a structure rather than in it: "a stenosis of the aorta"."""
+NAMES_ITS_PLACE = frozenset(
+    {
+        *("appendicitis", "ascites", "cardiomegaly", "cholangitis", "cholecystitis", "cholestasis", "colitis"),
+        *("disc herniation", "disc protrusion", "diverticulitis", "diverticulosis", "effusion", "goiter"),
+        *(
+            "hepatomegaly",
+            "hydrocephalus",
+            "ileus",
+            "joint effusion",
+            "midline shift",
+            "pancreatitis",
+            "pericardial effusion",
+        ),
+        *("pleural effusion", "pneumomediastinum", "pneumonia", "pneumothorax", "portal hypertension"),
+        *("pulmonary embolism", "scoliosis", "sinusitis", "splenomegaly"),
+    }
+)
+"""Findings whose name says where they are: nobody asks for "a pancreatitis in the pancreas"."""
 _ACCUSATIVE = {"m": "einen ", "f": "eine ", "n": "ein ", "-": ""}
 
 

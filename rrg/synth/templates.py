@@ -132,7 +132,7 @@ FORMS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
     },
     "is-modality": {
         "en": ("Is this image {term}?", "Was this image acquired with {term}?"),
-        "de": ("Ist dies ein {term}-Bild?", "Wurde dieses Bild mit {term} aufgenommen?"),
+        "de": ("Ist dies ein {term}-Bild?", "Stammt dieses Bild aus der {term}?"),
     },
     "plane": {
         "en": ("In which plane is this image?", "What is the plane of this slice?"),

@@ -31,7 +31,7 @@ def _term(en: str, en_asked: str, de: str, de_asked: str) -> dict[Lang, Term]:
 YES: Mapping[Lang, str] = {"en": "yes", "de": "ja"}
 NO: Mapping[Lang, str] = {"en": "no", "de": "nein"}
 BOTH: Mapping[Lang, str] = {"en": "both", "de": "beide"}
-MODALITIES: Terms = {"CT": _same("CT"), "MR": _same("MR")}
+MODALITIES: Terms = {"CT": _same("CT"), "MR": _term("MR", "MR", "MRT", "MRT")}
 """DICOM Modality."""
 PLANES: Terms = {
     "axial": _term("axial", "an axial", "axial", "axialer"),
@@ -42,7 +42,7 @@ PLANES: Terms = {
 REGIONS: Terms = {
     "ABDOMEN": _term("abdomen", "the abdomen", "Abdomen", "das Abdomen"),
     "BRAIN": _term("brain", "the brain", "Gehirn", "das Gehirn"),
-    "BREAST": _term("breast", "the breast", "Brust", "die Brust"),
+    "BREAST": _term("breast", "the breast", "Mamma", "die Mamma"),
     "CHEST": _term("chest", "the chest", "Thorax", "der Thorax"),
     "CSPINE": _term("cervical spine", "the cervical spine", "Halswirbelsäule", "die Halswirbelsäule"),
     "HEAD": _term("head", "the head", "Kopf", "der Kopf"),

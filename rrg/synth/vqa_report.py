@@ -6,14 +6,18 @@ from typing import Literal
 
 from numpy.random import Generator
 
+from rrg.anatomy import LABELS
 from rrg.records import Lang, Quantity
 from rrg.reports.findings import LESION_LIKE
 from rrg.synth import measure, templates
 from rrg.synth.facts import Seen, Study, pick
 from rrg.synth.questions import Question, Said, yes_no
-from rrg.synth.report_facts import OF_ITS_PLACE, Fact
+from rrg.synth.report_facts import NAMES_ITS_PLACE, OF_ITS_PLACE, Fact
 from rrg.synth.templates import name, say
 from rrg.synth.vqa_presence import LESION
+
+ANY_LESION = ("lesion", "mass", "nodule", "opacity")
+"""Words that a report may use for any of `LESION_LIKE`."""
 
 
 def with_partners(study: Study, facts: Sequence[Sequence[Fact]], rngs: Sequence[Generator]) -> list[list[Fact]]:
@@ -42,11 +46,12 @@ def report_questions(seen: Seen, facts: Iterable[Fact]) -> Iterator[Question]:
     """Questions on what sentences about the slice state."""
     known = list(facts)
     for fact in known:
-        yield _finding(fact)
+        if fact.present or _is_denied(fact, known):
+            yield _finding(fact)
         if not fact.present:
             continue
         same = [other for other in known if other.present and other.name == fact.name]
-        if len(same) == 1 and len(fact.labels) == 1:
+        if len(same) == 1 and len(fact.labels) == 1 and fact.name not in NAMES_ITS_PLACE:
             yield _where(fact)
         if len(same) == 1 and fact.size_mm:
             yield _size(seen, fact)
@@ -77,15 +82,35 @@ def _from_report(
 
 def _finding(fact: Fact) -> Question:
     """Is it there? Asked of the structure where the report says so, since a finding may be elsewhere too."""
-    located = len(fact.labels) == 1
+    located = _is_located(fact)
     words = {lang: {"finding": fact.accusative(lang), "place": _place(fact, lang)} for lang in templates.LANGUAGES}
     answer = {lang: yes_no(fact.present, lang) for lang in templates.LANGUAGES}
     return _from_report("finding-in" if located else "finding", "closed", fact, words, answer)
 
 
+def _is_located(fact: Fact) -> bool:
+    """The question names the structure: the sentence names one, and the finding does not say it already."""
+    return len(fact.labels) == 1 and fact.name not in NAMES_ITS_PLACE
+
+
+def _is_denied(fact: Fact, known: Iterable[Fact]) -> bool:
+    """The question may be answered with no, whatever else the sentences say.
+
+    "No pleural effusion on the left" denies none on the right; "no further lesion" stands beside those that are there.
+    """
+    if not _is_located(fact) and any(LABELS[label].side for label in fact.labels):
+        return False
+    for other in known:
+        alike = other.name == fact.name or (other.name in LESION_LIKE and fact.name in ANY_LESION)
+        here = not _is_located(fact) or not other.labels or not set(other.labels).isdisjoint(fact.labels)
+        if other.present and alike and here:
+            return False
+    return True
+
+
 def _place(fact: Fact, lang: Lang) -> str:
-    """ "in der Leber", "der Aorta"; empty where the sentence names no single structure."""
-    if len(fact.labels) != 1:
+    """ "in der Leber", "der Aorta"; empty where the question names no structure."""
+    if not _is_located(fact):
         return ""
     return templates.fields(fact.labels[0], lang)["des" if fact.name in OF_ITS_PLACE else "in"]
 
