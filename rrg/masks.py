@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,15 @@ ALIASES = {"lung_nodules": "lung_nodule", "liver_lesions": "lesion", "lung_airwa
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the quality gates (`rrg.quality`) say of one structure of a volume."""
+
+    score: float
+    """0..1"""
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Labelled:
     """What an engine found in one series."""
 
@@ -41,6 +50,8 @@ class Labelled:
     flags: tuple[str, ...]
     fingerprint: str
     """Stands for all side inputs that can change the labels."""
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    """By label; empty: not judged."""
 
 
 def label_name(name: str) -> str | None:
@@ -52,8 +63,11 @@ def label_name(name: str) -> str | None:
     return None
 
 
-def labels_on(layers: Labels) -> tuple[MaskLabel, ...]:
-    """The structures of one slice, (layers, rows, columns), by class id and layer; an empty slice gives none."""
+def labels_on(layers: Labels, verdicts: Mapping[str, Verdict] | None = None) -> tuple[MaskLabel, ...]:
+    """The structures of one slice, (layers, rows, columns), by class id and layer; an empty slice gives none.
+
+    `verdicts`: of the whole volume, by label.
+    """
     found = []
     for number, layer in enumerate(layers):
         for value, place in enumerate(ndimage.find_objects(layer), 1):
@@ -61,6 +75,7 @@ def labels_on(layers: Labels) -> tuple[MaskLabel, ...]:
                 continue
             inside = layer[place] == value
             boxes = tuple(_moved(box, place[1].start, place[0].start) for box in component_boxes(inside))
+            verdict = (verdicts or {}).get(BY_ID[value].name)
             found.append(
                 MaskLabel(
                     label=BY_ID[value].name,
@@ -69,6 +84,8 @@ def labels_on(layers: Labels) -> tuple[MaskLabel, ...]:
                     area_px=int(inside.sum()),
                     box=union_box(boxes),
                     components=boxes,
+                    score=verdict.score if verdict else None,
+                    flags=verdict.flags if verdict else (),
                 )
             )
     return tuple(sorted(found, key=lambda label: (label.class_id, label.layer)))
@@ -87,6 +104,7 @@ def mask_records(
     fingerprint: str,
     looked_for: Iterable[str] | None,
     flags: tuple[str, ...] = (),
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Iterator[Mask]:
     """One record per slice of `slices`, also where nothing was found.
 
@@ -105,7 +123,7 @@ def mask_records(
             slice=slice_.id,
             engine=engine,
             array=reference(array, slice_.index),
-            labels=labels_on(volume[slice_.index]),
+            labels=labels_on(volume[slice_.index], verdicts),
             looked_for=known,
             label_map=version,
             flags=flags,

@@ -14,7 +14,7 @@ LAYERS = [
     "parallel provenance stream jail store private folders geometry anatomy windows",
     "burned charset scan archives files labels",
     "pipe",
-    "threshold masks totalsegmentator acquisitions",
+    "threshold masks totalsegmentator acquisitions quality",
     "dicom nifti pixels roles stacks series resample phi",
     "slices index extract",
     "reports llm segment",

@@ -1,0 +1,156 @@
+"""Quality gates: is a segmentation anatomy? Scores and flags for each structure of a label volume.
+
+docs/quality.md tells the gates, where their limits come from, and the formula of the score.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrg.anatomy import LABELS
+from rrg.geometry import Array
+from rrg.masks import Labels, Verdict
+from rrg.quality_measures import Structure, by_name, cells_of, enclosed, largest_piece, measure
+from rrg.quality_tables import LIMITS, NEAR, ORDERS, SPINE, Order
+
+FACTORS: Mapping[str, float] = {
+    "SUSPECT_LR": 0.1,
+    "SUSPECT_ORDER": 0.1,
+    "SUSPECT_HU": 0.3,
+    "SUSPECT_PLACE": 0.3,
+    "SUSPECT_VOLUME": 0.5,
+}
+"""What is left of a score after each of these gates."""
+AXIS_FLAGS = ("SUSPECT_LR", "SUSPECT_ORDER", "SUSPECT_ORDER")
+"""Flag of a wrong order along x, y, z of the patient."""
+WHOLE_PIECE = 0.8
+"""A structure of one piece whose largest piece holds less is in fragments."""
+HOLES = 0.05
+"""Cavities that hold more than this part of a structure are holes."""
+_SPINE = tuple(name for name in LABELS if name.startswith("vertebrae_"))
+_SPINE_COARSE = ("vertebrae", "spinal_cord", "sacrum")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the gates say of a volume."""
+
+    verdicts: Mapping[str, Verdict]
+    """By label."""
+    flags: tuple[str, ...]
+    """Of the volume as a whole: a gate that most of its structures tripped."""
+
+
+def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judged:
+    """Judge every structure of `volume`, (slices, layers, rows, columns) class ids.
+
+    `affine` maps (slice, row, column) to mm, LPS. `hu` is (slices, rows, columns) on the same grid for CT, else None:
+    then density is not judged. Structures of less than 20 voxels get no flag but ``cut``.
+    """
+    found = measure(volume, affine, hu)
+    judged = {name: structure for name in found if (structure := by_name(found, name)) is not None}
+    tripped: dict[str, set[str]] = defaultdict(set)
+    wrong, volume_flags = _orders(judged)
+    for name, flags in wrong.items():
+        tripped[name] |= flags
+    factors: dict[str, float] = defaultdict(lambda: 1.0)
+    for name, structure in judged.items():
+        limits = LIMITS[name]
+        if limits.hu and structure.hu is not None and not limits.hu[0] <= structure.hu <= limits.hu[1]:
+            tripped[name].add("SUSPECT_HU")
+        if limits.ml and not structure.cut and not limits.ml[0] <= structure.ml <= limits.ml[1]:
+            tripped[name].add("SUSPECT_VOLUME")
+    for name, flag, factor in _shapes(volume, affine, judged):
+        tripped[name].add(flag)
+        factors[name] *= factor
+    volume_flags |= {
+        flag
+        for flag in ("SUSPECT_HU", "SUSPECT_VOLUME", "SUSPECT_PLACE")
+        if len(judged) > 1 and 2 * sum(flag in tripped[name] for name in judged) > len(judged)
+    }
+    verdicts = {}
+    for name, structure in found.items():
+        flags = tripped[name] | (volume_flags & set(AXIS_FLAGS)) | ({"cut"} if structure.cut else set())
+        score = factors[name] * float(np.prod([FACTORS.get(flag, 1.0) for flag in flags]))
+        verdicts[name] = Verdict(score=round(score, 3), flags=tuple(sorted(flags)))
+    return Judged(verdicts, tuple(sorted(volume_flags)))
+
+
+def _orders(found: Mapping[str, Structure]) -> tuple[dict[str, set[str]], set[str]]:
+    """Flags of structures that lie wrong in at least half of the orders they take part in, and those of the volume:
+    most of all its orders along the axis are wrong.
+    """
+    right: dict[tuple[str, int], int] = defaultdict(int)
+    wrong: dict[tuple[str, int], int] = defaultdict(int)
+    totals = [[0, 0], [0, 0], [0, 0]]
+    for order in ORDERS:
+        if (apart := _apart(order, found)) is None:
+            continue
+        bad = apart < -order.mm
+        totals[order.axis][bad] += 1
+        for name in (order.first, order.second):
+            (wrong if bad else right)[name, order.axis] += 1
+    flags: dict[str, set[str]] = defaultdict(set)
+    for (name, axis), n in wrong.items():
+        if n >= right[name, axis] and name != SPINE:
+            flags[name].add(AXIS_FLAGS[axis])
+    return flags, {AXIS_FLAGS[axis] for axis, (good, bad) in enumerate(totals) if bad > good}
+
+
+def _apart(order: Order, found: Mapping[str, Structure]) -> float | None:
+    """How far `second` lies beyond `first`, in mm along the axis; None where that is not judged."""
+    first, second = found.get(order.first), found.get(order.second)
+    if order.first == SPINE and second is not None:
+        first = _spine_at(second, found)
+    if order.second == SPINE and first is not None:
+        second = _spine_at(first, found)
+    if first is None or second is None or (order.whole and (first.cut or second.cut)):
+        return None
+    return float(second.centre_mm[order.axis] - first.centre_mm[order.axis])
+
+
+def _spine_at(structure: Structure, found: Mapping[str, Structure]) -> Structure | None:
+    """The vertebra whose height is nearest, else what else there is of the spine."""
+    vertebrae: Iterable[Structure] = [found[name] for name in _SPINE if name in found]
+    if vertebrae:
+        return min(vertebrae, key=lambda each: abs(float(each.centre_mm[2] - structure.centre_mm[2])))
+    return next((found[name] for name in _SPINE_COARSE if name in found), None)
+
+
+def _shapes(volume: Labels, affine: Array, found: Mapping[str, Structure]) -> Iterable[tuple[str, str, float]]:
+    """(label, flag, factor of the score) for fragments, holes, and structures that lie far from their neighbours."""
+    neighbours = {name for near in NEAR for name in (near.first, near.second)}
+    points: dict[str, Array] = {}
+    for name, structure in found.items():
+        limits = LIMITS[name]
+        pieces = limits.one_piece and not structure.cut
+        if not (pieces or not limits.hollow or (name in neighbours and not structure.cut)):
+            continue
+        cells = cells_of(volume, structure, LABELS[name].class_id, affine)
+        if pieces and (part := largest_piece(cells)) < WHOLE_PIECE:
+            yield name, "fragments", part
+        if not limits.hollow and (part := enclosed(cells, volume, structure)) > HOLES:
+            yield name, "holes", 1 - part
+        if name in neighbours and not structure.cut:
+            points[name] = cells.points_mm(affine)
+    for near in NEAR:
+        if near.first in points and near.second in points:
+            gap = _gap_mm(points[near.first], points[near.second])
+            if gap > near.mm:
+                yield near.first, "SUSPECT_PLACE", 1.0
+
+
+def _gap_mm(one: Array, other: Array) -> float:
+    """Smallest distance of two sets of points; the smaller set asks the larger one's tree."""
+    from scipy.spatial import KDTree
+
+    few, many = sorted((one, other), key=len)
+    low, high = few.min(axis=0), few.max(axis=0)
+    centre_gap = np.maximum(np.maximum(low - many, many - high), 0).max(axis=1)
+    if centre_gap.min() > 200:  # no neighbours at all: the box tells
+        return float(centre_gap.min())
+    return float(KDTree(many).query(few)[0].min())
