@@ -17,7 +17,7 @@ from rrg.reports.measurements import came_from, is_earlier, measurements_of
 from rrg.reports.mentions import Mention, free_sides, mentions_of
 from rrg.reports.places import explains, goes_with, places, shares, sides_around
 from rrg.reports.references import references_of
-from rrg.reports.references_bare import DOUBT
+from rrg.reports.references_bare import DECIMAL, DOUBT
 from rrg.reports.references_words import Found
 from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing, shared_with
 from rrg.reports.sections import sections_of
@@ -167,14 +167,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 shared_with(into.findings, joint, into.anatomy)
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
-    if any(reference.rule == DOUBT for reference in written):
-        facts = [each.first for each in stated] + [each.first for each in mentions]
-        written = [
-            reference
-            for reference in written
-            if reference.rule != DOUBT
-            or shows(words, within(words, reference.span).start, section.kind, context, facts, measured)
-        ]
+    written = _sure(written, words, section.kind, context, stated, mentions, measured)
     for number_of, reference in enumerate(written):
         earlier = any(
             each.prior
@@ -187,6 +180,29 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         )
     prior = earlier_section or _only_prior(context, mentions, stated, written, words)
     into.sentences.append(Sentence(span=span, section=number, lang=lang, prior=prior))
+
+
+def _sure(
+    written: list[Found],
+    words: Words,
+    kind: str,
+    context: Context,
+    stated: list[Stated],
+    mentions: list[Mention],
+    measured: list[Measurement],
+) -> list[Found]:
+    """Without numbers that are a date, a range or a value by what stands in front of them."""
+    if all(each.rule not in (DOUBT, DECIMAL) for each in written):
+        return written
+    findings = [each.first for each in stated]
+    facts = {DECIMAL: findings, DOUBT: findings + [each.first for each in mentions]}
+    kept: list[Found] = []
+    for each in written:
+        if each.rule not in facts:
+            kept.append(each)
+        elif shows(words, within(words, each.span).start, kind, context, facts[each.rule], measured):
+            kept.append(each._replace(rule="bare"))
+    return kept
 
 
 def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> list[Mention]:

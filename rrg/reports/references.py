@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from rrg.records import Span
-from rrg.reports.references_bare import PACS_SERIES, bare
+from rrg.reports.references_bare import LAST_YEAR, PACS_SERIES, bare
 from rrg.reports.references_words import (
     CLEAR_IMAGE,
     DATED,
@@ -50,6 +50,21 @@ _COMPACT = re.compile(
     r"(?P<images>\d{1,4}(?:\s?[-–]\s?\d{1,4})?)(?!\w|[.,]\d)"
 )
 """ "S4 B123", "s3, i45"; small letters right behind a bracket only."""
+_COMPACT_BACK = re.compile(
+    r"(?<![\w.])[BI]\.?\s?:?\s?(?P<images>\d{1,4}(?:\s?[-–]\s?\d{1,4})?)\s?[/,;-]?\s?S\.?\s?:?\s?(?P<series>\d{1,4})"
+    r"(?!\w|[.,]\d)"
+)
+_NUMBER_IMAGE = re.compile(
+    rf"(?<=[(\[])\s*(?P<series>\d{{1,4}})\s*[,;:/]?\s*(?P<image_word>{IMAGE}){NO}(?P<images>{LIST})(?=\s*[)\],;])",
+    re.IGNORECASE,
+)
+""" "(3, im 45)"."""
+_SEEN_ON = re.compile(
+    r"\b(?:seen|shown|marked|annotated|demonstrated|visuali[sz]ed|appreciated|see|siehe|vgl\.)\s+(?:best\s+)?(?:on\s+|auf\s+)?"
+    rf"(?P<whole>(?P<series>\d{{1,3}})(?P<sep>[:/])(?P<images>\d{{1,4}}(?:{TO}\d{{1,4}})?))(?![\w/:]|[.,]\d|\s*(?:[ap]\.?m\b|Uhr))",
+    re.IGNORECASE,
+)
+""" "best seen on 3:45": numbers alone need a word that points."""
 _FURTHER_IMAGE = re.compile(
     rf"\s*(?:,?\s*(?:and|und|sowie|&|u\.)|[,;])\s*(?:(?:on|auf|in)\s+)?(?P<images>{NUM}(?:{SEP}{NUM}|{TO}{NUM})*)\s*\("
     rf"\s*(?P<series_word>{SERIES}){NO}(?P<series>\d{{1,6}})\s*\)",
@@ -113,7 +128,7 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
 
 _DIGIT = re.compile(r"\d")
 _WORTH = re.compile(
-    r"(?:[Ss]er|SER|[Ss]e\b|SE\b|\bS\s?\d|[Bb]il|BILD|\b[Bb]\.|[Ii]m\b|[Ii]m[ag]|IM|[Ss]chicht|[Aa]ufnahm|[Ss]lice|SLICE|[Ff]rame|\b[Cc]uts?\b)"
+    r"(?:[Ss]er|SER|[Ss]e\b|SE\b|\bS\s?\d|[Bb]il|BILD|\b[Bb]\.|[Ii]m\b|[Ii]m[ag]|IM|[Ss]chicht|[Aa]ufnahm|[Ss]lice|SLICE|[Ff]rame|\b[Cc]uts?\b|[Ss]equen|Schnitt|\b[Ss]l\b|\b[BI]\s?\d|\b[Ss]een?\b|[Ss]iehe|\b(?:shown|marked|vgl))"
     r"[^\d\n]{0,40}\d|[(\[][^\d()\[\]]{0,20}\d"
 )
 """What every reference of ours has; added patterns may look different."""
@@ -141,7 +156,10 @@ _CLOSING = re.compile(r"\s*\)?")
 def _read(match: re.Match[str], text: str, start: int, end: int) -> Found | None:
     """What a match says; None when it is no reference."""
     parts = match.groupdict()
-    if not _plausible(parts.get("series_word"), parts.get("image_word")) or not _loosely(parts, text, match.end()):
+    opened = match.start() > 0 and text[match.start() - 1] in "(["
+    if not opened and not _plausible(parts.get("series_word"), parts.get("image_word")):
+        return None
+    if not _loosely(parts, text, match.start(), match.end()):
         return None
     if match.re is _SERIES_IMAGE and _OWNED.search(text, max(start, match.start() - 60), match.start()):
         return None
@@ -197,12 +215,22 @@ _OWNED = re.compile(rf"\b{IMAGE}{NO}{LIST}\s+(?:of|in|on|from|der|von|aus)\s+(?:
 """ "image 12 on series 4, image 30 on series 5": each series is of the image in front."""
 
 
-def _loosely(parts: dict[str, str | None], text: str, end: int) -> bool:
+def _loosely(parts: dict[str, str | None], text: str, start: int, end: int) -> bool:
     """Any word may follow an English image word with its number; the others need one that we know."""
     word, listed = parts.get("image_word"), parts.get("images")
     if word is None or listed is None or not listed.isdecimal() or parts.get("series"):
         return True
-    return word.lower().startswith(ENGLISH) or _LOOSE_END.match(text, end) is not None
+    if word.lower().startswith(ENGLISH) or _LOOSE_END.match(text, end) is not None:
+        return True
+    return _POINTS.search(text[max(0, start - 30) : start]) is not None and _COUNTED.match(text, end) is None
+
+
+_POINTS = re.compile(r"\b(?:auf|ab|siehe|vgl\.|s\.)\s+(?:(?:dem|der)\s+)?(?:\w+en\s+)?\Z", re.IGNORECASE)
+""" "auf Bild 45 kleine Zyste": behind a word that points, any word may follow."""
+_COUNTED = re.compile(
+    r"\s*(?:Stunde|Tag|Woche|Monat|Jahr|Minute|Sekunde|Uhr|Ebene|Sequenz|Phase|Tesla|Mal\b|fach|mm\b|cm\b|von\b)",
+    re.IGNORECASE,
+)
 
 
 _PAIR = re.compile(r"(\d{1,4})\s*(/|out of|of)\s*(\d{1,4})")
@@ -248,6 +276,15 @@ def open_pair(written: str) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
+def _seen_on(text: str, start: int, end: int) -> Iterator[Found]:
+    for match in _SEEN_ON.finditer(text, start, end):
+        images, open_end = numbers(match["images"])
+        series, least = int(match["series"]), int(re.split(r"\D", match["images"])[0])
+        clock = match["sep"] == ":" and len(match["series"]) == len(match["images"]) == 2 and series < 24 and least < 60
+        if images and not clock and (match["sep"] == ":" or least > max(series, LAST_YEAR)):
+            yield Found(match.span("whole"), series, images, open_end, bool(DATED.match(text, match.end(), end)), "")
+
+
 def _series_only(text: str, start: int, end: int) -> Iterator[Found]:
     for match in _SERIES_ONLY.finditer(text, start, end):
         yield Found(match.span(), int(match["series"]), (), False, bool(DATED.match(text, match.end(), end)), "")
@@ -287,10 +324,13 @@ _RULES: tuple[tuple[str, _Matches], ...] = (
     ("series-image", _by(_SERIES_IMAGE)),
     ("image-series", _by(_IMAGE_SERIES)),
     ("compact", _by(_COMPACT)),
+    ("compact-back", _by(_COMPACT_BACK)),
+    ("number-image", _by(_NUMBER_IMAGE)),
     ("image-bracket", _by(_IMAGE_BRACKET)),
     ("image", _by(_IMAGE_ONLY)),
     ("im", _by(_IM)),
     ("series-list", _series_list),
+    ("seen-on", _seen_on),
     ("bare", bare),
     ("series", _series_only),
 )

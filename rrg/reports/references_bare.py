@@ -7,25 +7,27 @@ from rrg.reports.references_words import DATED, OPEN, SAID_BEFORE, SEP, TO, Foun
 
 _BRACKET = re.compile(r"[(\[]([^()\[\]]{3,80})[)\]]")
 _MM = r"\d{1,3}(?:[.,]\d)?(?:\s*x\s*\d{1,3}(?:[.,]\d)?){0,2}\s*(?:mm|cm)"
+_PLANE = r"(?:ax(?:ial|\.)?|cor(?:onal|\.)?|kor(?:onar|\.)?|sag(?:ittal|\.)?|trans(?:versal|verse)?\.?):?"
+_ARROW = r"(?:arrow(?:head)?s?|Pfeile?|markiert|marked|annotated|key image)"
 _INTRO = re.compile(
     r"\s*(?:(?:s\.|siehe|see\b|vgl\.|cf\.?|z\.\s?B\.|e\.g\.,?|eg|for example,?|exemplarisch|"
     r"(?:best\s+)?(?:seen|shown|marked|annotated|demonstrated|visualized)(?:\s+best)?\s+(?:on|at|in)|"
-    r"ax(?:ial|\.)?|cor(?:onal|\.)?|sag(?:ittal|\.)?|"
+    rf"{_PLANE}|{_ARROW}\s*[,;:]?|"
     rf"{_MM}\s*[,;]|{SAID_BEFORE}(?:\s+on)?|on|at)\s*)?",
     re.IGNORECASE,
 )
 _BARE = re.compile(
     rf"(?P<series>\d{{1,4}})(?P<sep>\s*[:;]\s*|/|\.|,\s+|-)"
     rf"(?P<images>\d{{1,4}}(?!\d)(?:(?:{TO}|{SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d|[.,]\d|\s?(?:mm|cm|x)\b)|{OPEN})*)\*?"
-    rf"(?=\s*(?:;|\Z|,\s*{_MM}\s*\Z|(?:,?\s*(?:\band\b|\bund\b|&)|,)\s*(?:{SAID_BEFORE}\s+)?\d{{1,3}}\s?[:/]))",
+    rf"(?=\s*(?:;|\Z|,\s*(?:{_MM}|{_ARROW})\s*\Z|(?:,?\s*(?:\band\b|\bund\b|&)|,)\s*(?:(?:{SAID_BEFORE}|{_PLANE})\s+)?\d{{1,3}}\s?[:/]))",
     re.IGNORECASE,
 )
 _NOT_A_REFERENCE = re.compile(
     r"\b(?:Segment\w*|Seg\.?|Rippen?|[Rr]ibs?|Wirbel\w*|[Vv]ertebra\w*|[Ss]egments?|[Nn]orm\w*|[Rr]ange|[Rr]eferenz\w*|HU|HE|Seiten?|[Pp]ages?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
     r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|[Pp]ain|[Vv]isi?on|[Vv]isus|acuity|Visusminderung|positive|positiv|befallen|involved|(?:[Gg]rade|[Ss]core|Gleason|[Pp]ain)\s\d{1,2}|APGAR|Apgar|GCS|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
 )
-_SIZE_LEFT = re.compile(rf"{_MM}\s*\Z")
-_BETWEEN = re.compile(rf"\s*(?:[;,]?\s*(?:and\b|und\b|&)|[;,])?\s*(?:{SAID_BEFORE}\s+)?", re.IGNORECASE)
+_NO_NUMBERS_LEFT = re.compile(rf"(?:{_MM}|{_ARROW})\s*\Z", re.IGNORECASE)
+_BETWEEN = re.compile(rf"\s*(?:[;,]?\s*(?:and\b|und\b|&)|[;,])?\s*(?:(?:{SAID_BEFORE}|{_PLANE})\s+)?", re.IGNORECASE)
 _DATE_WORD = re.compile(
     r"(?:\b(?:ab|bis|until|till|im|Jahr|Monat|CT|MRT|MRI|OP|VU|PET|seit|vom|von|ED|since|dated|from|in|surgery|scan|study|therapy|Chemo\w*|Bestrahlung|EVAR|"
     r"Erstdiagnose|Implantation|diagnosed)|Vor\w*|\w*ektomie|\w*ectomy|\w*resektion|\w*therapie|\w*karzinom|\w*carcinoma|[Zz]\.\s?n\.\s?\w+)\s*\Z"
@@ -43,7 +45,7 @@ def bare(text: str, start: int, end: int) -> Iterator[Found]:
             continue
         dated = bool(DATED.match(text, bracket.end(), end))
         parts = _parts(bracket, after_event=_DATE_WORD.search(before) is not None, dated=dated)
-        sure = any(part.rule != DOUBT for part in parts)
+        sure = any(part.rule not in (DOUBT, DECIMAL) for part in parts)
         yield from (part._replace(rule="") if sure else part for part in parts)
 
 
@@ -63,10 +65,12 @@ def _parts(bracket: re.Match[str], *, after_event: bool, dated: bool) -> list[Fo
         parts.append(Found(span, int(match["series"]), images, open_end, dated, rule))
         after = _BETWEEN.match(inside, match.end())
         at = after.end() if after else len(inside)
-        at = len(inside) if _SIZE_LEFT.match(inside, at) else at
+        at = len(inside) if _NO_NUMBERS_LEFT.match(inside, at) else at
     return parts
 
 
+DECIMAL = "bare,?"
+"""Rule of numbers that may be a value ("(3.47)", "(3, 47)"): a finding or a size must stand in front."""
 DOUBT = "bare?"
 """Rule of numbers that a reader tells from a date or a range by what stands in front: see `rrg.reports.cited`."""
 PACS_SERIES = re.compile(r"[2-9]0[1-9]|1\d0[1-9]|[2-9]00")
@@ -102,5 +106,7 @@ def _rule(match: re.Match[str], *, after_event: bool) -> str | None:
         single = images.isdecimal() and image >= _LEAST_OF_RANGE and (int(series) <= 9 or by_hundreds)
         return DOUBT if single and not after_event else None
     if sep == ".":
-        return "" if 10 <= image < 1000 and len(images) <= 3 else None
-    return "" if image >= (10 if sep == "," else 3) else None
+        return DECIMAL if 10 <= image < 1000 and len(images) <= 3 else None
+    if sep == ",":
+        return DECIMAL if image >= 10 else None
+    return "" if image > 2 else None

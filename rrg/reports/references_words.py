@@ -11,6 +11,7 @@ MOST_IMAGES = 2000
 SERIES = r"(?:Serien?[- ]?(?:nummer|nr\.?)?|Ser\.?(?:-?\s?Nr\.?)?|Se\.?|series|Sequenz|sequence|S)"
 IMAGE = (
     r"(?:Bild(?:ern|er|es)?|Bild[- ]?(?:nummern?|nr)\.?|B\.?|Im\.?|IMA|Ima\.?|Schicht(?:en)?|Schicht-?nr\.?|Aufnahmen?|"
+    r"(?:Schicht|Schnitt|Einzel|Referenz)bild(?:er|ern)?|Schnitte?n?|sl\.?|"
     r"images?|imgs?\.?|im\.?|slices?|cuts?|frames?)"
 )
 CLEAR_IMAGE = (
@@ -53,10 +54,10 @@ NEXT = (
     r"sichtbar|erkennbar|abgebildet|gesehen|bereits\b|exemplarisch|beispielhaft|links\b|rechts\b|sowie\b|nachweisbar|"
     r"im\b|am\b|mit\b|with\b|gut\b|abgrenzbar|dargestellt|shows?\b|siehe|vgl|cf\b|aktuell|current|zuvor|previously|[}|]|\+(?!\d)|"
     rf"{_GOES_ON})|[\"']|"
-    r"\s+(?!(?:Stunde|Tag|Woche|Monat|Jahr|Minute|Sekunde|Uhr|Ebene|Sequenz|Phase|Prozent)\w*)(?-i:[A-ZÄÖÜ][a-zäöüß]))"
+    r"\s+(?!(?:Tesla|Stunde|Tag|Woche|Monat|Jahr|Minute|Sekunde|Uhr|Ebene|Sequenz|Phase|Prozent)\w*)(?-i:[A-ZÄÖÜ][a-zäöüß]))"
 )
 SEP = r"\s*(?:,?\s*(?:und|and|u\.|oder|or|sowie|&)|,|/|;)\s*"
-TO = r"\s*(?:-|–|bis|to|through|thru|till|until)\s*"
+TO = r"\s*(?:-|–|bis(?:\s+(?:einschlie(?:ß|ss)lich|einschl\.|inkl(?:usive|\.)))?|to|through|thru|till|until)\s*"
 OPEN = (
     r"(?:\s?ff?\b\.?|\s?\+(?!\s?\d)|,?(?:\s+and)?\s+(?:onwards?|upwards?|beyond|thereafter)\b|"
     r",?\s+(?:and|und|sowie)\s+(?:(?:the|all|on)\s+)*(?:following|subsequent|folgende[nr]?|successive|next)\b"
