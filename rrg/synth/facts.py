@@ -364,7 +364,7 @@ def sample(
         from_=(slice_.id, *seen.masks, *reports),
         patient=slice_.patient,
         study=slice_.study,
-        images=(replace(image_of(slice_), preset=preset),),
+        images=(image_of(slice_) if preset is None else replace(image_of(slice_), preset=preset),),
         turns=turns(question, answer_text),
         mentions=mentions,
         lang=lang,
