@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rrg.anatomy import BY_ID, LABELS, label_map_version
-from rrg.geometry import Array, component_boxes, union_box
+from rrg.geometry import component_boxes, union_box
 from rrg.records import Box, Mask, MaskLabel, Slice
 from rrg.store import reference
 
 Labels = NDArray[np.uint8]
-SIDE_PAIRS = (("liver", "spleen"), *((f"{name[:-5]}_right", name) for name in LABELS if name.endswith("_left")))
-"""(lies on the patient's right, lies on the left); the first pair also shows a mirrored volume whose masks fit it."""
-MIN_VOXELS_FOR_SIDE = 20
 ALIASES = {"lung_nodules": "lung_nodule", "liver_lesions": "lesion", "lung_airways": "airways", "body_trunc": "body"}
 """Class names of other TotalSegmentator tasks that mean one of our labels."""
 
@@ -153,22 +150,3 @@ def remap(values: NDArray[Any], classes: Mapping[int, int]) -> Labels:
             table[value] = class_id
     labels: Labels = table[values]
     return labels
-
-
-def sides_are_suspect(volume: Labels, affine: Array) -> bool:
-    """True when most pairs of a right and a left structure lie the wrong way round in the patient.
-
-    `volume` is (slices, layers, rows, columns); `affine` maps (slice, row, column) to (x, y, z) in mm, LPS, where x
-    grows to the patient's left.
-    """
-    centres: dict[int, float] = {}
-    for layer in range(volume.shape[1]):
-        values = volume[:, layer]
-        for value, place in enumerate(ndimage.find_objects(values), 1):
-            if place is None or (inside := values[place] == value).sum() < MIN_VOXELS_FOR_SIDE:
-                continue
-            voxel = np.array([axis.start for axis in place]) + np.array(ndimage.center_of_mass(inside))
-            centres[value] = float(affine[0, :3] @ voxel + affine[0, 3])
-    pairs = [(LABELS[right].class_id, LABELS[left].class_id) for right, left in SIDE_PAIRS if right in LABELS]
-    wrong = [centres[right] > centres[left] for right, left in pairs if right in centres and left in centres]
-    return bool(wrong) and 2 * sum(wrong) > len(wrong)

@@ -31,6 +31,8 @@ WHOLE_PIECE = 0.8
 """A structure of one piece whose largest piece holds less is in fragments."""
 HOLES = 0.05
 """Cavities that hold more than this part of a structure are holes."""
+FEW = 3
+"""Fewer structures say nothing of whether the masks are those of the image."""
 _SPINE = tuple(name for name in LABELS if name.startswith("vertebrae_"))
 _SPINE_COARSE = ("vertebrae", "spinal_cord", "sacrum")
 
@@ -42,7 +44,7 @@ class Judged:
     verdicts: Mapping[str, Verdict]
     """By label."""
     flags: tuple[str, ...]
-    """Of the volume as a whole: a gate that most of its structures tripped."""
+    """Of the volume as a whole: most of its orders along an axis, or most of its densities, are wrong."""
 
 
 def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judged:
@@ -67,11 +69,9 @@ def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judg
     for name, flag, factor in _shapes(volume, affine, judged):
         tripped[name].add(flag)
         factors[name] *= factor
-    volume_flags |= {
-        flag
-        for flag in ("SUSPECT_HU", "SUSPECT_VOLUME", "SUSPECT_PLACE")
-        if len(judged) > 1 and 2 * sum(flag in tripped[name] for name in judged) > len(judged)
-    }
+    off = sum("SUSPECT_HU" in flags for flags in tripped.values())
+    if len(judged) >= FEW and 2 * off > len(judged):
+        volume_flags.add("SUSPECT_HU")
     verdicts = {}
     for name, structure in found.items():
         flags = tripped[name] | (volume_flags & set(AXIS_FLAGS)) | ({"cut"} if structure.cut else set())

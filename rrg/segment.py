@@ -9,16 +9,16 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from rrg import acquisitions, acquisitions_sample, masks_files, store, totalsegmentator
+from rrg import acquisitions, acquisitions_sample, masks_files, quality, store, totalsegmentator
 from rrg.errors import RecordError, UsageError
-from rrg.masks import Labelled, mask_records, sides_are_suspect
+from rrg.masks import Labelled, mask_records
 from rrg.masks_grid import grid_of
 from rrg.pipe import Count, Group, Made, error_record
 from rrg.records import Mask, Slice
-from rrg.segment_engines import ENGINES, Settings, engine_name
+from rrg.segment_engines import ENGINES, Settings, engine_name, whole_volume
 
 WHOLE = 0.95
 """A slice that takes the mask of another volume lies in it when at least this part of its pixels does: the rim of half
@@ -95,7 +95,7 @@ def segment_study(group: Group, settings: Settings) -> Iterator[Made]:
             yield Count("series.not_looked_at", 1 + len(takers))
             continue
         found_one = True
-        labelled = _judged(slices, labelled)
+        labelled = _judged(slices, labelled, settings)
         for volume in [slices, *(series[name] for name in takers)]:
             try:
                 if volume is slices:
@@ -112,13 +112,28 @@ def _error(error: RecordError, first: Slice) -> Made:
     return error_record(error, "segment", first.series, study=first.study, patient=first.patient)
 
 
-def _judged(slices: Sequence[Slice], labelled: Labelled) -> Labelled:
-    """With the flags of the whole volume: every volume that takes the mask has them too."""
-    flags = set(labelled.flags)
-    with contextlib.suppress(RecordError):
-        if sides_are_suspect(labelled.volume, grid_of(slices).affine):
-            flags.add("SUSPECT_LR")
-    return dataclasses.replace(labelled, flags=tuple(sorted(flags)))
+def _judged(slices: Sequence[Slice], labelled: Labelled, settings: Settings) -> Labelled:
+    """With what the quality gates say of the whole volume: every volume that takes the mask has it too.
+
+    A series without an even grid is not judged; one without all its pixels is judged without HU.
+    """
+    try:
+        affine = grid_of(slices).affine
+    except RecordError:
+        return labelled
+    hu = None
+    if slices[0].unit == "HU":
+        with contextlib.suppress(RecordError):
+            hu = whole_volume(slices, settings)
+    found = quality.judge(labelled.volume, affine, hu)
+    flagged = Counter(f"quality.{flag}" for verdict in found.verdicts.values() for flag in verdict.flags)
+    judged = Counter({"quality.judged": len(found.verdicts)} if found.verdicts else {})
+    return dataclasses.replace(
+        labelled,
+        flags=tuple(sorted({*labelled.flags, *found.flags})),
+        verdicts=found.verdicts,
+        counts=labelled.counts + judged + flagged,
+    )
 
 
 def _own(slices: Sequence[Slice], labelled: Labelled, settings: Settings, done: set[tuple[str, str]]) -> Iterator[Made]:
@@ -180,4 +195,5 @@ def _written(
         fingerprint=hashlib.sha256(fingerprint.encode()).hexdigest(),
         looked_for=labelled.looked_for,
         flags=labelled.flags,
+        verdicts=labelled.verdicts,
     )

@@ -18,6 +18,7 @@ from rrg.anatomy import LABELS
 from rrg.errors import RecordError
 from rrg.masks import Labelled, remap
 from rrg.masks_grid import Grid, grid_of
+from rrg.quality_tables import quality_version
 from rrg.records import Slice
 
 EngineName = Literal["masks", "threshold", "totalsegmentator"]
@@ -68,6 +69,7 @@ class Settings:
             "min_slices": self.gates.min_slices if self.gates.min_slices > 1 else None,
             "min_fov_mm": self.gates.min_fov_mm or None,
             "share": None if self.share else False,
+            "quality": quality_version(),
         }
 
     @property
@@ -98,7 +100,7 @@ def _task(settings: Settings, first: Slice) -> str | None:
     return settings.task or tasks.TASK_OF.get(first.modality)
 
 
-def _volume(slices: Sequence[Slice], settings: Settings) -> NDArray[Any]:
+def whole_volume(slices: Sequence[Slice], settings: Settings) -> NDArray[Any]:
     """All pixels of a series, (slices, rows, columns). RecordError when slices are missing in the store."""
     first = slices[0]
     pixels = store.read_volume(settings.store, store.split_reference(first.pixels)[0])
@@ -134,7 +136,7 @@ def _from_threshold(slices: Sequence[Slice], settings: Settings) -> Labelled | N
     if slices[0].unit != "HU":
         return None
     grid = grid_of(slices)
-    found = threshold.segment_ct(np.asarray(_volume(slices, settings), np.int16), grid.affine)
+    found = threshold.segment_ct(np.asarray(whole_volume(slices, settings), np.int16), grid.affine)
     return Labelled(volume=found, looked_for=threshold.FINDS, counts=Counter(), flags=(), fingerprint="")
 
 
@@ -149,7 +151,7 @@ def _from_totalsegmentator(slices: Sequence[Slice], settings: Settings) -> Label
     if settings.weights is None or task not in settings.weights_sha256:
         raise RecordError("E_MODEL", f"weights of task {task} are missing in --weights: {_missing(settings, work)}")
     values = totalsegmentator.predict(
-        _volume(slices, settings),
+        whole_volume(slices, settings),
         grid_of(slices).affine,
         work,
         settings.weights,

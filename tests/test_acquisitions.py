@@ -244,7 +244,8 @@ def test_slices_outside_of_the_field_of_view_are_not_known(tmp_path: Path, monke
     for each in found:
         if isinstance(each, Count):
             counts[each.name] += each.n
-    assert counts == {"series.segmented": 1, "series.shared": 1, "mask.outside_fov": 4, "mask.cut_by_fov": 16}
+    judged = {"quality.judged": 1, "quality.cut": 1}
+    assert counts == {"series.segmented": 1, "series.shared": 1, "mask.outside_fov": 4, "mask.cut_by_fov": 16} | judged
     assert len({mask.id for mask in found if isinstance(mask, Mask)}) == 40
 
 

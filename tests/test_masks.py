@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import measure
 
-from rrg.anatomy import BY_ID, LABELS, label_map_version
+from rrg.anatomy import BY_ID, label_map_version
 from rrg.errors import RecordError
-from rrg.masks import add_layer, label_name, labels_on, mask_records, remap, sides_are_suspect, stacked
+from rrg.masks import add_layer, label_name, labels_on, mask_records, remap, stacked
 from rrg.masks_grid import LPS_FROM_RAS, Grid, grid_of, onto
 from rrg.records import Box, MaskLabel, Slice
 from tests.mask_cases import make_slices, ras_affine
@@ -231,12 +231,3 @@ def test_series_without_an_even_grid_are_refused(slices: list[Slice], changes: d
     with pytest.raises(RecordError, match=says) as caught:
         grid_of(slices)
     assert caught.value.code == "E_GEOMETRY"
-
-
-def test_mirrored_sides_are_suspect(slices: list[Slice]) -> None:
-    volume = np.zeros((5, 1, 6, 7), np.uint8)
-    volume[..., :3], volume[..., 4:] = LABELS["kidney_right"].class_id, LABELS["kidney_left"].class_id
-    affine = grid_of(slices).affine
-    assert not sides_are_suspect(volume, affine)  # the patient's right is on the left of the picture
-    assert sides_are_suspect(volume[..., ::-1], affine)
-    assert not sides_are_suspect(np.where(volume == 2, 0, volume).astype(np.uint8), affine)
