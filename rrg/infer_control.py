@@ -1,6 +1,7 @@
 """The control that must fail: each sample gets a picture of another patient."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 from rrg.errors import RrgError
@@ -11,12 +12,12 @@ from rrg.seeds import rng_for
 
 @functools.cache
 def _pool(streams: tuple[Path, ...], split: str | None) -> tuple[tuple[str, ...], dict[str, tuple[ImageRef, ...]]]:
-    """Patients in order, and the distinct pictures of each one's samples, in order."""
+    """Patients in order, and the distinct pictures of each one's samples, in order; in the model's own window."""
     found: dict[str, dict[str, ImageRef]] = {}
     for record in read_records(streams, (Sample,)):
         if isinstance(record, Sample) and record.split == split:
             for image in record.images:
-                found.setdefault(record.patient, {}).setdefault(image.ref, image)
+                found.setdefault(record.patient, {}).setdefault(image.ref, replace(image, preset=None))
     return tuple(sorted(found)), {
         patient: tuple(images[ref] for ref in sorted(images)) for patient, images in found.items()
     }
