@@ -29,13 +29,16 @@ proofs: venv  ## what training teaches, with controls that must fail
 chaos: venv  ## kills at random instants, resumes, compares bytes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
 
-bench: bench-extract bench-parse  ## everything measured side by side: bench-out/, and the tables
+bench: bench-extract bench-parse bench-segment  ## everything measured side by side: bench-out/, and the tables
 
 bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
 	$(BIN)/python -m tests.bench.extract
 
 bench-parse: venv  ## parse-reports: sentences per second, and beside medspaCy's ConText (in an environment of its own)
 	$(BIN)/python -m tests.bench.parse
+
+bench-segment: venv  ## segment beside TotalSegmentator's own function, tiny networks: time, memory, later volumes
+	$(BIN)/python -m tests.bench.segment
 
 fuzz: venv  ## ten minutes of damaged files into extract-slices
 	$(BIN)/python -m tests.fuzz --minutes 10 --seed $${SEED:-1} --keep fuzz-out

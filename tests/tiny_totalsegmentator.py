@@ -28,7 +28,7 @@ def _resampling(name: str, *, labels: bool, order: int) -> dict[str, Any]:
     return {f"resampling_fn_{name}": "resample_data_or_seg_to_shape", f"resampling_fn_{name}_kwargs": options}
 
 
-def architecture(features: tuple[int, ...] = (4, 6)) -> dict[str, Any]:
+def architecture(features: tuple[int, ...]) -> dict[str, Any]:
     """Arguments of nnU-Net's U-Net with one convolution in each stage."""
     stages = len(features)
     return {
@@ -49,28 +49,40 @@ def architecture(features: tuple[int, ...] = (4, 6)) -> dict[str, Any]:
     }
 
 
-def plans(dataset: str, is_ct: bool, shape: dict[str, Any], patch: int, configuration: str) -> dict[str, Any]:
-    """nnU-Net plans: voxels of 3 mm, one channel."""
+class Form(NamedTuple):
+    """How large a network is, and what it sees."""
+
+    features: tuple[int, ...] = (4, 6)
+    patch: int = 32
+    spacing_mm: float = 3.0
+
+
+def plans(dataset: str, is_ct: bool, form: Form, configuration: str = "3d_fullres") -> dict[str, Any]:
+    """nnU-Net plans of one channel."""
     one = {
         "data_identifier": f"nnUNetPlans_{configuration}",
         "preprocessor_name": "DefaultPreprocessor",
         "batch_size": 2,
-        "patch_size": [patch] * 3,
+        "patch_size": [form.patch] * 3,
         "median_image_size_in_voxels": [48, 48, 48],
-        "spacing": [3.0, 3.0, 3.0],
+        "spacing": [form.spacing_mm] * 3,
         "normalization_schemes": ["CTNormalization" if is_ct else "ZScoreNormalization"],
         "use_mask_for_norm": [False],
         **_resampling("data", labels=False, order=3),
         **_resampling("seg", labels=True, order=1),
         **_resampling("probabilities", labels=False, order=1),
-        "architecture": {"network_class_name": UNET, "arch_kwargs": shape, "_kw_requires_import": IMPORTED},
+        "architecture": {
+            "network_class_name": UNET,
+            "arch_kwargs": architecture(form.features),
+            "_kw_requires_import": IMPORTED,
+        },
         "batch_dice": False,
     }
     intensities = {"mean": 0, "std": 300, "median": 0, "min": -1024, "max": 3000}
     return {
         "dataset_name": dataset,
         "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": [3.0, 3.0, 3.0],
+        "original_median_spacing_after_transp": [form.spacing_mm] * 3,
         "original_median_shape_after_transp": [48, 48, 48],
         "image_reader_writer": "SimpleITKIO",
         "transpose_forward": [0, 1, 2],
@@ -110,15 +122,14 @@ def number_of(network: Network) -> int:
 def write_network(
     weights: Path,
     network: Network,
-    shape: dict[str, Any] | None = None,
-    patch: int = 32,
+    form: Form = Form(),  # noqa: B008
     state: Mapping[str, Any] | None = None,
 ) -> None:
     """Plans, description and checkpoint as nnU-Net writes them; without `state` the weights are random."""
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    number, shape = number_of(network), shape or architecture()
+    number, shape = number_of(network), architecture(form.features)
     labels = {"background": 0} | {name: value for value, name in classes_of(number).items()}
     dataset, _, trained = network.folder.partition("/")
     folder = weights / network.folder
@@ -126,7 +137,7 @@ def write_network(
         return
     is_ct = "_mr" not in dataset.lower() and "mri" not in dataset.lower()
     folder.mkdir(parents=True)
-    (folder / "plans.json").write_text(json.dumps(plans(dataset, is_ct, shape, patch, network.configuration)))
+    (folder / "plans.json").write_text(json.dumps(plans(dataset, is_ct, form, network.configuration)))
     described = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
     (folder / "dataset.json").write_text(json.dumps(described))
     for fold in network.folds or (0,):
