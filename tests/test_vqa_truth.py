@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from tests.vqa_oracle import Truth, entailed, truths
 
 
 class Asked(NamedTuple):
+    folder: Path
     truths: dict[str, Truth]
     images: dict[str, str]
     """Slice -> SHA-256 of its pixels."""
@@ -41,6 +43,7 @@ def asked(rrg: Rrg, tmp_path_factory: pytest.TempPathFactory) -> Asked:
         lines += rrg("synth-vqa", *common, *more).stdout.splitlines()
     records = [json.loads(line) for line in lines]
     return Asked(
+        out,
         truths(phantom),
         {each["id"]: each["sha256"] for each in records if each["schema"] == "rrg.slice/1"},
         [each for each in records if each["schema"] == "rrg.sample/1"],
@@ -82,3 +85,11 @@ def test_the_oracle_refuses_the_answers_of_another_image(asked: Asked) -> None:
     assert sum(refused.values()) > 1500, refused
     for family in ("presence", "which", "side", "count", "extent", "area", "diameter", "density", "modality", "plane"):
         assert refused[family], family
+
+
+def test_same_bytes_from_pixels_with_two_workers(rrg: Rrg, asked: Asked) -> None:
+    command = ("synth-vqa", "--slices", "2", "--store", asked.folder / "store", asked.folder / "masks.jsonl")
+    one = rrg(*command).stdout
+    assert b'"question":"density"' in one
+    assert b'"question":"diameter"' in one
+    assert rrg(*command, "--workers", 2).stdout == one
