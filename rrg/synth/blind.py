@@ -114,9 +114,10 @@ class Blind:
 
 
 def _groups(key: Ints) -> Sequence[Ints]:
-    """Places of each value of `key` (0, 1, ...)."""
+    """Places of each value of `key` (0, 1, ...) that is there more than once."""
     order = np.argsort(key, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1)
+    order = order[np.bincount(key)[key[order]] > 1]
+    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else ()
 
 
 def _hits(key: Ints, answers: Ints, folds: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -124,7 +125,7 @@ def _hits(key: Ints, answers: Ints, folds: Ints) -> tuple[NDArray[np.bool_], NDA
     hits, voted = np.zeros(len(key), bool), np.zeros(len(key), bool)
     for places in _groups(key):
         own = folds[places]
-        if len(places) == 1 or (own == own[0]).all():
+        if (own == own[0]).all():
             continue
         _, answer = np.unique(answers[places], return_inverse=True)
         votes = np.zeros((answer.max() + 1, FOLDS), np.int64)
