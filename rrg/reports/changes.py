@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, cast
 
 from rrg.records import Lang
 from rrg.reports.findings import Stated
-from rrg.reports.lexicon import lexicon, longest
+from rrg.reports.lexicon import lexicon, phrases
 from rrg.reports.words import MASK, Words, word_set
 
 Change = Literal["new", "unchanged", "larger", "smaller", "resolved"]
@@ -77,17 +77,7 @@ class Hit(NamedTuple):
 
 def hits_of(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     """Words of change and of number in a sentence, longest match."""
-    trie = lexicon(lang).changes
-    found: list[Hit] = []
-    i, n = 0, len(words.raw)
-    while i < n:
-        match = longest(trie, words, i) if (words.keys[i] in trie or words.raw[i].isupper()) and not atoms[i] else None
-        if match is None:
-            i += 1
-            continue
-        found.append(Hit(i, match[0], match[1][0]))
-        i = match[0]
-    return found
+    return [Hit(first, last, kinds[0]) for first, last, kinds in phrases(lexicon(lang).changes, words, atoms)]
 
 
 def compares(words: Words, one: Stated, hits: Sequence[Hit]) -> bool:

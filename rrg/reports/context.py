@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from rrg.records import Lang
-from rrg.reports.lexicon import Trigger, lexicon, longest
+from rrg.reports.lexicon import Trigger, lexicon, phrases
 from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, noun_end, other_end, prior_end, right_end, walls_of
 from rrg.reports.words import MASK, Words, word_set
 
@@ -108,19 +108,11 @@ def _dated_study(words: Words) -> Hit | None:
 
 def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     """Longest triggers, from left to right. One form may have a forward and a backward meaning: the place decides."""
-    trie = lexicon(lang).context
     found: list[Hit] = []
-    i, n = 0, len(words.raw)
-    while i < n:
-        match = longest(trie, words, i) if (words.keys[i] in trie or words.raw[i].isupper()) and not atoms[i] else None
-        if match is None:
-            i += 1
-            continue
-        last, triggers = match
-        if words.keys[i] in ("nicht", "not") and last == i + 1 and _perceived(words, last, lang):
+    for first, last, triggers in phrases(lexicon(lang).context, words, atoms):
+        if words.keys[first] in ("nicht", "not") and last == first + 1 and _perceived(words, last, lang):
             triggers = [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
-        found.extend(_chosen(words, i, last, triggers))
-        i = last
+        found.extend(_chosen(words, first, last, triggers))
     return found
 
 

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from rrg.records import Lang, Span
-from rrg.reports.lexicon import lexicon, longest
+from rrg.reports.lexicon import begins, lexicon, longest
 from rrg.reports.mentions import SIGNS, compound, part_span
 from rrg.reports.words import Words, word_set
 
@@ -64,26 +64,25 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
     """Findings in text order, longest match, without overlap."""
     lex = lexicon(lang)
     found: list[Stated] = []
-    i, n = 0, len(words.raw)
     frees = lang == "en" and "free" in words.keys
     joins = not _AND.isdisjoint(words.keys)
-    while i < n:
-        if atoms[i] or not words.raw[i][0].isalpha():
-            i += 1
+    first = begins(lex.findings, words)
+    opening = set(first)
+    end = 0
+    every = lang == "de" or joins or frees or "thickening" in words.keys
+    for i in range(len(words.raw)) if every else first:
+        if i < end or atoms[i] or not words.raw[i][0].isalpha():
             continue
         if frees and (free := _ending(words, i, lang)) is not None:
             found.append(free)
-            i = free.last
+            end = free.last
             continue
-        match = longest(lex.findings, words, i) if (words.keys[i] in lex.findings or words.raw[i].isupper()) else None
+        match = longest(lex.findings, words, i) if i in opening else None
         if match is not None:
-            last, names = match
-            if names[0] == NOTHING:
-                i = last
-                continue
-            rule = "denied" if last == i + 1 and words.keys[i] in lex.denied else "form"
-            found.append(Stated((words.starts[i], words.ends[last - 1]), i, last, names[0], rule))
-            i = last
+            end, names = match
+            if names[0] != NOTHING:
+                rule = "denied" if end == i + 1 and words.keys[i] in lex.denied else "form"
+                found.append(Stated((words.starts[i], words.ends[end - 1]), i, end, names[0], rule))
             continue
         if lang == "en" and words.keys[i] == "thickening" and words.keys[i + 1 : i + 2] == ["of"]:
             if not _WALL.isdisjoint(words.keys[i + 2 : i + 8]):
@@ -97,7 +96,6 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
                 if part.finding is not None:
                     rule = _sign_rule(words, i) if words.keys[i].endswith(SIGNS) else "compound"
                     found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, rule))
-        i += 1
     return _settled(words, found) if lang == "de" and len(found) > 1 else found
 
 

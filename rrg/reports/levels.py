@@ -84,8 +84,9 @@ _SPELLED_WORD = re.compile(
 _RIB_PART = re.compile(r"(?P<number>\d{1,2}|[IVX]+)|(?P<range>-|–|bis|to|through)")
 _VALUES = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10, "XI": 11}
 _VALUES |= {"XII": 12}
-_WORTH = re.compile(r"\d|[Rr]ib|Ripp|Costa|wirbel|WK\b|vertebra")
-"""What a level has at least: a number, or the noun behind an ordinal."""
+_DIGIT = re.compile(r"\d")
+_SPELLED_OUT = ("ib", "ipp", "osta", "irbel", "WK", "ertebra")
+"""What a level has at least, where it has no number: letters of the noun behind an ordinal."""
 RIBS = 12
 
 
@@ -102,9 +103,9 @@ class Level(NamedTuple):
 
 def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
-    if not _WORTH.search(text, start, end):
-        return
     part = text[start:end]
+    if _DIGIT.search(part) is None and not any(mark in part for mark in _SPELLED_OUT):
+        return
     taken: list[Span] = []
     for pattern, rule, marks in _PATTERNS:
         if not any(mark in part for mark in marks):

@@ -164,6 +164,23 @@ def _add(trie: Trie, form: str, payload: Any, exact_from: int = 2) -> None:
     node.setdefault("", []).append(payload)
 
 
+def begins(trie: Trie, words: Words) -> list[int]:
+    """The words that a phrase of the lists may begin with."""
+    raw = words.raw
+    return [i for i, key in enumerate(words.keys) if key in trie or (raw[i].isupper() and "=" + raw[i] in trie)]
+
+
+def phrases(trie: Trie, words: Words, atoms: bytearray) -> Iterator[tuple[int, int, list[Any]]]:
+    """The longest phrases from left to right, without overlap: (first word, one past the last, payloads). None begins
+    at a word that `atoms` marks.
+    """
+    end = 0
+    for i in begins(trie, words):
+        if i >= end and not atoms[i] and (match := longest(trie, words, i)) is not None:
+            end, payloads = match
+            yield i, end, payloads
+
+
 def longest(trie: Trie, words: Words, at: int) -> tuple[int, list[Any]] | None:
     """The longest phrase that begins at word `at`: (one past its last word, payloads).
 

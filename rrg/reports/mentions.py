@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rrg.anatomy import LABELS
 from rrg.records import Lang, Side, Span
 from rrg.reports.levels import Level
-from rrg.reports.lexicon import Lexicon, Meaning, lexicon, longest
+from rrg.reports.lexicon import Lexicon, Meaning, begins, lexicon, longest
 from rrg.reports.sides import SideWord, clause_side, side_of, side_places
 from rrg.reports.words import Words, unfolded, word_set
 
@@ -178,8 +178,12 @@ def mentions_of(
     found: list[Mention] = []
     n = len(words.raw)
     by_start = {level.span[0]: level for level in levels}
-    i = 0
-    while i < n:
+    first = begins(lex.structures, words)
+    opening = set(first)
+    end = 0
+    for i in range(n) if levels or lang == "de" else first:
+        if i < end:
+            continue
         level = by_start.get(words.starts[i])
         if level is not None:
             last = i
@@ -187,14 +191,11 @@ def mentions_of(
                 last += 1
             one = _sided(words, lang, level.span, i, last, Meaning(level.classes), level.rule, sides)
             found.append(one._replace(levels=level.levels))
-            i = max(last, i + 1)
+            end = last
             continue
         if atoms[i] or not words.raw[i][0].isalpha():
-            i += 1
             continue
-        match = (
-            longest(lex.structures, words, i) if (words.keys[i] in lex.structures or words.raw[i].isupper()) else None
-        )
+        match = longest(lex.structures, words, i) if i in opening else None
         if match is not None:
             last, meanings = match
             span = words.starts[i], words.ends[last - 1]
@@ -215,17 +216,15 @@ def mentions_of(
                 span = span[0], span[1] - (4 if words.keys[last - 1].endswith("loge") else 5)
             rule = "gone" if meaning.gone else "form"
             found.append(_sided(words, lang, span, i, last, meaning, rule, sides))
-            i = last
+            end = last
             continue
-        if lang == "de" and (first := _hyphened(words, i, lex)) is not None:
+        if lang == "de" and (stem := _hyphened(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
-            found.append(_sided(words, lang, span, i, i + 1, first, "compound", sides))
-            i += 1
+            found.append(_sided(words, lang, span, i, i + 1, stem, "compound", sides))
             continue
         if lang == "de" and i > 1 and words.raw[i - 1] == "-" and (last_part := _suspended(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, last_part, "truncated", sides))
-            i += 1
             continue
         for part in compound(words.keys[i], lang) if lang == "de" else ():
             if part.meaning is not None and not any(
@@ -237,7 +236,6 @@ def mentions_of(
         if cut and (whole := _truncated(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, whole, "truncated", sides))
-        i += 1
     if not sides:
         return found
     free = free_sides(words, lang, sides, found)

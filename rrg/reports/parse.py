@@ -30,6 +30,8 @@ _DATE = re.compile(
     r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\[[A-Z]{2,11}\]"
 )
 """Dates, and the placeholders of `rrg.reports.phi`."""
+_DATE_LIKE = re.compile(r"\d[./-]|\[[A-Z]")
+"""What every date has: most sentences have none."""
 _ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
 """Findings that are named after a structure but do not lie in it."""
 _UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure", "scoliosis"))
@@ -251,7 +253,9 @@ def _overlap(a: Span, b: Span) -> bool:
 def _atoms(text: str, span: Span, words: Words, written: list[Found]) -> bytearray:
     """1 for the words of references and dates. They are masked: no list knows them, no scope ends there."""
     atoms = bytearray(len(words.raw))
-    spans = [found.span for found in written] + [match.span() for match in _DATE.finditer(text, *span)]
+    spans = [found.span for found in written]
+    if _DATE_LIKE.search(text, *span):
+        spans += [match.span() for match in _DATE.finditer(text, *span)]
     if not spans:
         return atoms
     for each in spans:

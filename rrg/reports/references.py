@@ -1,18 +1,16 @@
 """Slice references: "(Serie 3, Bild 45)", "Bilder 45, 47 und 50 der Serie 2", "(3:12-14)", "(IMA 12)"."""
 
-import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from rrg.records import Span
 from rrg.reports.references_bare import LAST_YEAR, PACS_SERIES, bare
 from rrg.reports.references_words import (
     CLEAR_IMAGE,
     DATED,
-    DATED_BEFORE,
     ENGLISH,
     IMAGE,
-    LABELLED_BEFORE,
     LIST,
     LISTED,
     NAMED_LIST,
@@ -28,6 +26,7 @@ from rrg.reports.references_words import (
     TO,
     WHEN,
     Found,
+    dated_before,
     numbers,
 )
 
@@ -111,36 +110,85 @@ _SERIES_ONLY = re.compile(
 )
 
 
+class Anchors(NamedTuple):
+    """Where references can begin: one look for each kind of word, so that no long pattern is tried elsewhere."""
+
+    series: list[int]
+    image: list[int]
+    brackets: list[int]
+    """Behind "(" and "["."""
+
+
+_SERIES_AT = re.compile(r"[Ss](?<![\w.].)(?i:er|eq|e(?![a-z])|[\s.:#\d])")
+_IMAGE_AT = re.compile(
+    r"[BISAFCERbisafcer](?<![\w.].)(?i:(?<=b)(?:ild|[\s.:#\d])|(?<=i)(?:m|[\s.:#\d])|(?<=s)(?:chicht|chnitt|lice|l[\s.])|"
+    r"(?<=a)ufnahm|(?<=f)rame|(?<=c)ut|(?<=e)inzelbild|(?<=r)eferenzbild)(?=[^\d\n]{0,24}\d)"
+)
+_BRACKET_AT = re.compile(r"[(\[](?=[^\n]{0,80}\d)")
+_DIGIT = re.compile(r"\d")
+_Kind = Literal["series", "image", "both", "brackets"]
+
+
+def _anchors(text: str, start: int, end: int) -> Anchors:
+    return Anchors(
+        [match.start() for match in _SERIES_AT.finditer(text, start, end)],
+        [match.start() for match in _IMAGE_AT.finditer(text, start, end)],
+        [match.end() for match in _BRACKET_AT.finditer(text, start, end)],
+    )
+
+
 def references_of(text: str, start: int, end: int) -> list[Found]:
     """References in ``text[start:end]``, in text order, without overlap; the surest rules first."""
-    if not (_DIGIT if _ADDED else _WORTH).search(text, start, end):
+    if _DIGIT.search(text, start, end) is None:
         return []
+    anchors = _anchors(text, start, end)
     found: list[Found] = []
     taken: list[Span] = []
-    for rule, matches in (*_ADDED, *_RULES):
-        for one in matches(text, start, end):
+
+    def take(rule: str, matches: Iterable[Found]) -> None:
+        for one in matches:
             first, last = one.span
             if not any(first < b and a < last for a, b in taken):
                 taken.append(one.span)
                 found.append(one._replace(rule=one.rule or rule))
+
+    for rule, pattern in _ADDED:
+        take(rule, _windowed(pattern, text, start, end))
+    for rule, kind, pattern, read in _RULES:
+        places = sorted((*anchors.series, *anchors.image)) if kind == "both" else getattr(anchors, kind)
+        if taken:
+            places = [at for at in places if not any(first <= at < last for first, last in taken)]
+        if places:
+            take(rule, read(_matches(pattern, text, places, end), text, start, end))
+    if _PAIR_OF_NUMBERS.search(text, start, end):
+        take("seen-on", _seen_on(text, start, end))
+    if anchors.brackets:
+        take("bare", bare(text, start, end))
+    if anchors.series:
+        take("series", _series_only(text, anchors.series, end))
     return sorted(found, key=lambda one: one.span)
 
 
-_DIGIT = re.compile(r"\d")
-_WORTH = re.compile(
-    r"(?:[Ss]er|SER|[Ss]e\b|SE\b|\bS\s?\d|[Bb]il|BILD|\b[Bb]\.|[Ii]m\b|[Ii]m[ag]|IM|[Ss]chicht|[Aa]ufnahm|[Ss]lice|SLICE|[Ff]rame|\b[Cc]uts?\b|[Ss]equen|Schnitt|\b[Ss]l\b|\b[BI]\s?\d|\b[Ss]een?\b|[Ss]iehe|\b(?:shown|marked|vgl))"
-    r"[^\d\n]{0,40}\d|[(\[][^\d()\[\]]{0,20}\d"
-)
-"""What every reference of ours has; added patterns may look different."""
+_PAIR_OF_NUMBERS = re.compile(r"\d[:/]\d")
+_Matches = Iterable[re.Match[str]]
 
 
-def _written(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Found]:
-    for match in pattern.finditer(text, start, end):
+def _matches(pattern: re.Pattern[str], text: str, places: Sequence[int], end: int) -> Iterator[re.Match[str]]:
+    """What a pattern matches at one of the places, each behind the one before."""
+    last = -1
+    for at in places:
+        if at >= last and (match := pattern.match(text, at, end)) is not None:
+            last = match.end()
+            yield match
+
+
+def _written(matches: _Matches, text: str, start: int, end: int) -> Iterator[Found]:
+    for match in matches:
         found = _read(match, text, start, end)
         if found is None:
             continue
         yield found
-        further = {_IMAGE_SERIES: _FURTHER_IMAGE, _SERIES_IMAGE: _FURTHER_SERIES}.get(pattern)
+        further = _FURTHER.get(match.re)
         closed = _CLOSING.match(text, match.end(), end) if further is not None else None
         while closed is not None and further is not None and (more := further.match(text, closed.end(), end)):
             images, open_end = numbers(more["images"])
@@ -150,6 +198,7 @@ def _written(pattern: re.Pattern[str], text: str, start: int, end: int) -> Itera
             closed = more
 
 
+_FURTHER = {_IMAGE_SERIES: _FURTHER_IMAGE, _SERIES_IMAGE: _FURTHER_SERIES}
 _CLOSING = re.compile(r"\s*\)?")
 
 
@@ -161,7 +210,7 @@ def _read(match: re.Match[str], text: str, start: int, end: int) -> Found | None
         return None
     if not _loosely(parts, text, match.start(), match.end()):
         return None
-    if match.re is _SERIES_IMAGE and _OWNED.search(text, max(start, match.start() - 60), match.start()):
+    if match.re is _SERIES_IMAGE and _belongs_to_image(text, start, match.start()):
         return None
     series = int(parts["series"]) if parts.get("series") else None
     if series is None and (_YEAR.fullmatch(parts["images"]) or _LENGTH.match(text, match.end(), end)):
@@ -174,10 +223,8 @@ def _read(match: re.Match[str], text: str, start: int, end: int) -> Found | None
     images, open_end = numbers(listed)
     if not images:
         return None
-    first = max(start, match.start() - 60)
     dated = bool(parts.get("when") or DATED.match(text, match.end(), end))
-    dated = dated or DATED_BEFORE.search(text, first, match.start()) is not None
-    dated = dated or LABELLED_BEFORE.search(text[max(start, match.start() - 25) : match.start()]) is not None
+    dated = dated or dated_before(text, start, match.start())
     return Found((_skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
 
 
@@ -213,6 +260,12 @@ _AND_TWO = re.compile(r"\s+(?:and|und)\s+")
 
 _OWNED = re.compile(rf"\b{IMAGE}{NO}{LIST}\s+(?:of|in|on|from|der|von|aus)\s+(?:the\s+|der\s+)?\Z", re.IGNORECASE)
 """ "image 12 on series 4, image 30 on series 5": each series is of the image in front."""
+_OF_BEFORE = re.compile(r"(?:of|in|on|from|der|von|aus|the)\s+\Z", re.IGNORECASE)
+
+
+def _belongs_to_image(text: str, start: int, at: int) -> bool:
+    near = _OF_BEFORE.search(text, max(start, at - 6), at)
+    return near is not None and _OWNED.search(text, max(start, at - 60), at) is not None
 
 
 def _loosely(parts: dict[str, str | None], text: str, start: int, end: int) -> bool:
@@ -285,13 +338,13 @@ def _seen_on(text: str, start: int, end: int) -> Iterator[Found]:
             yield Found(match.span("whole"), series, images, open_end, bool(DATED.match(text, match.end(), end)), "")
 
 
-def _series_only(text: str, start: int, end: int) -> Iterator[Found]:
-    for match in _SERIES_ONLY.finditer(text, start, end):
+def _series_only(text: str, places: Sequence[int], end: int) -> Iterator[Found]:
+    for match in _matches(_SERIES_ONLY, text, places, end):
         yield Found(match.span(), int(match["series"]), (), False, bool(DATED.match(text, match.end(), end)), "")
 
 
-def _series_list(text: str, start: int, end: int) -> Iterator[Found]:
-    for match in _SERIES_LIST.finditer(text, start, end):
+def _series_list(matches: _Matches, text: str, start: int, end: int) -> Iterator[Found]:
+    for match in matches:
         images, open_end = numbers(match["images"] or match["images2"] or match["images3"])
         if images and (match["images2"] is None or images[0] >= _PLAIN_IMAGE):
             dated = bool(DATED.match(text, match.end(), end))
@@ -299,9 +352,9 @@ def _series_list(text: str, start: int, end: int) -> Iterator[Found]:
             yield Found(match.span(), series, images, open_end, dated, "")
 
 
-def _both_named(text: str, start: int, end: int) -> Iterator[Found]:
+def _both_named(matches: _Matches, text: str, start: int, end: int) -> Iterator[Found]:
     """A slash needs both words ("series/image 3/45"): "image 3/45" is the third of 45."""
-    for match in _BOTH_NAMED.finditer(text, start, end):
+    for match in matches:
         if "/" in match["colon"] and match[0].lower().startswith(("im", "bild", "sl")):
             continue
         images, open_end = numbers(match["images"])
@@ -312,39 +365,28 @@ def _both_named(text: str, start: int, end: int) -> Iterator[Found]:
 
 _PLAIN_IMAGE = 6
 """ "series 3/5" may be the third of five series."""
-_Matches = Callable[[str, int, int], Iterator[Found]]
-
-
-def _by(pattern: re.Pattern[str]) -> _Matches:
-    return functools.partial(_written, pattern)
-
-
-_RULES: tuple[tuple[str, _Matches], ...] = (
-    ("both-named", _both_named),
-    ("series-image", _by(_SERIES_IMAGE)),
-    ("image-series", _by(_IMAGE_SERIES)),
-    ("compact", _by(_COMPACT)),
-    ("compact-back", _by(_COMPACT_BACK)),
-    ("number-image", _by(_NUMBER_IMAGE)),
-    ("image-bracket", _by(_IMAGE_BRACKET)),
-    ("image", _by(_IMAGE_ONLY)),
-    ("im", _by(_IM)),
-    ("series-list", _series_list),
-    ("seen-on", _seen_on),
-    ("bare", bare),
-    ("series", _series_only),
+_Reader = Callable[[_Matches, str, int, int], Iterator[Found]]
+_RULES: tuple[tuple[str, _Kind, re.Pattern[str], _Reader], ...] = (
+    ("both-named", "both", _BOTH_NAMED, _both_named),
+    ("series-image", "series", _SERIES_IMAGE, _written),
+    ("image-series", "image", _IMAGE_SERIES, _written),
+    ("compact", "series", _COMPACT, _written),
+    ("compact-back", "image", _COMPACT_BACK, _written),
+    ("number-image", "brackets", _NUMBER_IMAGE, _written),
+    ("image-bracket", "brackets", _IMAGE_BRACKET, _written),
+    ("image", "image", _IMAGE_ONLY, _written),
+    ("im", "image", _IM, _written),
+    ("series-list", "series", _SERIES_LIST, _series_list),
 )
+"""Rule, where its pattern begins, the pattern, and what reads a match: the surest first."""
 WINDOW = 160
 """Characters that an added pattern sees at once: what a reference needs, and what bounds its time."""
-_ADDED: list[tuple[str, _Matches]] = []
+_ADDED: list[tuple[str, re.Pattern[str]]] = []
 
 
 def add_patterns(patterns: Sequence[str]) -> None:
     """A clinic's own patterns, checked by `rrg.reports.patterns`; they take the place of earlier ones and go first."""
-    _ADDED[:] = [
-        (f"added-{number}", functools.partial(_windowed, re.compile(pattern, re.IGNORECASE)))
-        for number, pattern in enumerate(patterns, 1)
-    ]
+    _ADDED[:] = [(f"added-{number}", re.compile(pattern, re.IGNORECASE)) for number, pattern in enumerate(patterns, 1)]
 
 
 def _windowed(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Found]:

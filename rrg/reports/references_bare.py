@@ -40,16 +40,30 @@ def bare(text: str, start: int, end: int) -> Iterator[Found]:
     unless a sure one stands in the same bracket.
     """
     for bracket in _BRACKET.finditer(text, start, end):
+        parts = _parts(bracket)
+        if not parts:
+            continue
         before = text[max(start, bracket.start() - 30) : bracket.start()]
         if _NOT_A_REFERENCE.search(before) or "Uhr" in text[bracket.end() : bracket.end() + 5]:
             continue
-        dated = bool(DATED.match(text, bracket.end(), end))
-        parts = _parts(bracket, after_event=_DATE_WORD.search(before) is not None, dated=dated)
+        if _DATE_WORD.search(before) and any(_dates(text[slice(*part.span)]) for part in parts):
+            continue
+        if DATED.match(text, bracket.end(), end):
+            parts = [part._replace(dated=True) for part in parts]
         sure = any(part.rule not in (DOUBT, DECIMAL) for part in parts)
         yield from (part._replace(rule="") if sure else part for part in parts)
 
 
-def _parts(bracket: re.Match[str], *, after_event: bool, dated: bool) -> list[Found]:
+_WRITTEN = re.compile(r"(\d{1,2})(/|-)(\d{2})")
+
+
+def _dates(written: str) -> bool:
+    """Numbers that are a month or a range behind the word of an event: "(4/18)", "(4/98)", "(3-24)"."""
+    match = _WRITTEN.fullmatch(written)
+    return match is not None and (match[2] == "-" or int(match[1]) <= _MONTHS)
+
+
+def _parts(bracket: re.Match[str]) -> list[Found]:
     """The references of a bracket that holds nothing else; none when it does."""
     inside, origin = bracket[1], bracket.start(1)
     intro = _INTRO.match(inside)
@@ -58,11 +72,11 @@ def _parts(bracket: re.Match[str], *, after_event: bool, dated: bool) -> list[Fo
     while at < len(inside):
         match = _BARE.match(inside, at)
         images, open_end = numbers(match["images"]) if match else ((), False)
-        rule = _rule(match, after_event=after_event) if match and images else None
+        rule = _rule(match) if match and images else None
         if match is None or rule is None:
             return []
         span = (origin + match.start(), origin + match.end())
-        parts.append(Found(span, int(match["series"]), images, open_end, dated, rule))
+        parts.append(Found(span, int(match["series"]), images, open_end, False, rule))
         after = _BETWEEN.match(inside, match.end())
         at = after.end() if after else len(inside)
         at = len(inside) if _NO_NUMBERS_LEFT.match(inside, at) else at
@@ -82,7 +96,7 @@ _LEAST_OF_RANGE = 20
 """A smaller number behind a hyphen counts ribs, vertebrae, segments, weeks."""
 
 
-def _rule(match: re.Match[str], *, after_event: bool) -> str | None:
+def _rule(match: re.Match[str]) -> str | None:
     """ "" for a reference, `DOUBT`, or None: dates ("04/2018"), clock times, ratios ("2:1"), pressures ("120/80")."""
     series, sep, images = match["series"], match["sep"].strip(), match["images"]
     first = re.match(r"\d+", images)
@@ -97,14 +111,14 @@ def _rule(match: re.Match[str], *, after_event: bool) -> str | None:
         return "" if (image > 1 or len(series) > 2) and not clock else None
     if sep == "/":
         month = int(series) <= _MONTHS
-        if month and (1900 <= image < 2100 or (image < 100 and after_event)):
+        if month and 1900 <= image < 2100:
             return None
         if month and 10 <= image < LAST_YEAR and image > int(series):
             return DOUBT
         return "" if image >= 10 and (image > int(series) or by_hundreds) else None
     if sep == "-":
         single = images.isdecimal() and image >= _LEAST_OF_RANGE and (int(series) <= 9 or by_hundreds)
-        return DOUBT if single and not after_event else None
+        return DOUBT if single else None
     if sep == ".":
         return DECIMAL if 10 <= image < 1000 and len(images) <= 3 else None
     if sep == ",":

@@ -86,7 +86,7 @@ _MONTHS = (
 )
 _DAY = rf"(?:{_DATE}|(?:\d{{1,2}}\s+)?{_MONTHS}\.?\s+(?:\d{{1,2}},?\s+)?\d{{4}}|(?:19|20)\d\d\b)"
 _STUDY = r"(?:CTA?|MRI?|MRA|PET(?:[-/]CT)?|scan|study|exam(?:ination)?|angiogram)"
-LABELLED_BEFORE = re.compile(
+_LABELLED_BEFORE = re.compile(
     r"\b(?:prior|previous|previously|formerly|old|zuvor|alt|vorher|VU|Vorbefund|Voraufnahme|Voruntersuchung)\s*:\s*\Z",
     re.IGNORECASE,
 )
@@ -96,9 +96,20 @@ DATED = re.compile(
     rf"(?:(?:of|from|dated|on|in|performed\s+on)\s+)?{_DAY})",
     re.IGNORECASE,
 )
-DATED_BEFORE = re.compile(
+_DATED_BEFORE = re.compile(
     rf"\b(?:dated|{_STUDY}\s+(?:of|from|on|dated))\s+{_DAY}\s*[,:(]?\s*(?:on\s+)?\Z", re.IGNORECASE
 )
+
+
+def dated_before(text: str, start: int, at: int) -> bool:
+    """True when a date or a label of an earlier study stands in front of `at`."""
+    first = max(start, at - 60)
+    if _DIGIT.search(text, first, at) and _DATED_BEFORE.search(text, first, at):
+        return True
+    return text[max(start, at - 2) : at].find(":") >= 0 and _LABELLED_BEFORE.search(text, first, at) is not None
+
+
+_DIGIT = re.compile(r"\d|\[DATE")
 
 
 class Found(NamedTuple):

@@ -28,6 +28,8 @@ class Headings(NamedTuple):
     """At the start of a line, with a capital behind: "Befund Leber unauffällig."."""
     table: dict[str, tuple[str, str]]
     """Form -> (kind, language)."""
+    openers: frozenset[str]
+    """First words of the forms."""
 
 
 @cache
@@ -37,6 +39,7 @@ def headings() -> Headings:
     for kind, lang, field in rows("sections.tsv"):
         for form in forms(field):
             table[" ".join(form.lower().split())] = (kind, lang)
+    openers = frozenset(word[0] for form in table if (word := _WORD.match(form)))
     names = sorted(table, key=len, reverse=True)
     name = "|".join(re.escape(each).replace(r"\ ", r"[ ]+") for each in names)
     strict = (
@@ -45,7 +48,7 @@ def headings() -> Headings:
         rf"|(?P<inline>(?:(?<=[.?!:;][ ])|(?<=[.?!:;][ ][ ]))(?P<name2>{name})[ ]*:(?!\d))"
     )
     loose = rf"^[ \t]*(?P<name>(?i:{name}))[ \t]+(?=[A-ZÄÖÜ])"
-    return Headings(re.compile(strict, re.IGNORECASE | re.MULTILINE), re.compile(loose, re.MULTILINE), table)
+    return Headings(re.compile(strict, re.IGNORECASE | re.MULTILINE), re.compile(loose, re.MULTILINE), table, openers)
 
 
 def _is_heading(match: re.Match[str]) -> bool:
@@ -58,6 +61,33 @@ def _is_heading(match: re.Match[str]) -> bool:
     return not match["extra"]  # alone on its line
 
 
+_WORD = re.compile(r"[^\W\d_]+")
+_OPENING = re.compile(
+    r"[ \t]*(?:[-*•>#\d.)=_]{1,4}[ ]+)?[*_]{0,2}(?P<prefix>(?:CT|MRT?|MR|Rö|US|PET)[- ])?(?P<word>[^\W\d_]+)",
+    re.IGNORECASE,
+)
+
+
+def _may_open(text: str, at: int, known: Headings) -> bool:
+    """True when a heading may begin here: most lines begin with a word that no heading has."""
+    match = _OPENING.match(text, at)
+    return match is not None and (match["prefix"] is not None or match["word"].lower() in known.openers)
+
+
+_AFTER_STOP = re.compile(r"[.?!:;] {1,2}")
+
+
+def _heading_places(text: str) -> list[int]:
+    """Where a heading can begin: at a line, and behind a stop where it has a colon."""
+    places = {0, *(match.end() for match in _LINE.finditer(text))}
+    if ":" in text:
+        places.update(match.end() for match in _AFTER_STOP.finditer(text))
+    return sorted(places)
+
+
+_LINE = re.compile(r"\n")
+
+
 def _marks(text: str) -> list[tuple[Span, str]]:
     """Headings in order: their span with the colon, and the kind of section."""
     known = headings()
@@ -66,8 +96,11 @@ def _marks(text: str) -> list[tuple[Span, str]]:
     lines = "\n" in text
     if not lines and len(text) > _LONGEST_HEADING and ":" not in text and " - " not in text and " – " not in text:
         return []
-    for match in known.strict.finditer(text):
-        if _is_heading(match):
+    end = 0
+    for at in _heading_places(text):
+        match = known.strict.match(text, at) if at >= end and _may_open(text, at, known) else None
+        end = end if match is None else match.end()
+        if match is not None and _is_heading(match):
             word = " ".join((match["name"] or match["name2"]).lower().split())
             start = match.start("prefix") if match["prefix"] else match.start("name" if match["name"] else "name2")
             marks[start] = (start, match.end()), known.table[word][0]
