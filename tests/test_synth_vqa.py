@@ -169,6 +169,21 @@ def test_no_position_without_geometry() -> None:
     assert all(s.facets["question"] != "position" for s in made)
 
 
+def test_a_structure_that_is_not_trusted_is_neither_there_nor_absent() -> None:
+    slice_ = a_slice("st", 1)
+    mask = a_mask(slice_, {"liver": rectangle(2, 10, 20, 30), "spleen": rectangle(50, 10, 70, 30)})
+    liver, spleen = sorted(mask.labels, key=lambda label: label.label)
+    doubtful = replace(mask, labels=(replace(liver, score=0.3), replace(spleen, score=0.9)))
+
+    def labels(**options: object) -> set[str]:
+        made = [s for seed in range(40) for s in ask([slice_, doubtful], metadata=0, seed=seed, **options)]
+        return {part for sample in made for part in sample.facets["label"].split("+")}
+
+    assert {"liver", "spleen"} <= labels()
+    assert "spleen" in labels(min_score=0.5)
+    assert "liver" not in labels(min_score=0.5)
+
+
 # Reports
 
 REPORT = (

@@ -26,7 +26,7 @@ from rrg.synth.vqa_report import report_questions, with_partners
 
 COMMAND = "synth-vqa"
 OF_A_REPORT = 2
-"""Questions of a slice from reports, at most."""
+"""Questions from reports that go before those from masks."""
 
 MASK_FAMILIES: Mapping[str, Callable[[Seen, Generator, Arrays | None], Question | None]] = {
     "side": vqa_compare.side,
@@ -131,10 +131,12 @@ def _of_findings(
     rng: Generator,
     arrays: Arrays | None,
 ) -> Iterator[Question]:
-    """Questions from reports, those planned for the whole study, then one of each other family as they are drawn."""
-    if "report" in options.families:
-        yield from pick(rng, list(report_questions(seen, facts)), OF_A_REPORT)
+    """Two from reports, those planned for the whole study, one of each other family, then the rest from reports."""
+    reported = list(report_questions(seen, facts)) if "report" in options.families else []
+    reported = pick(rng, reported, len(reported))
+    yield from reported[:OF_A_REPORT]
     yield from (question for question in planned if question is not None)
     for family in pick(rng, list(MASK_FAMILIES), len(MASK_FAMILIES)):
         if family in options.families and (question := MASK_FAMILIES[family](seen, rng, arrays)) is not None:
             yield question
+    yield from reported[OF_A_REPORT:]
