@@ -2,10 +2,13 @@
 
 import enum
 import functools
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rrg.errors import UsageError
 from rrg.pipe import Io, run_groups
 from rrg.records import Mask, Report, Slice
 
@@ -73,6 +76,14 @@ def command(
     boxes: Annotated[
         Boxes, typer.Option(help="One union box per structure, or one box per connected component.")
     ] = Boxes.UNION,
+    audit: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many labels, over all strata, as a page and a CSV to judge.")
+    ] = None,
+    audit_out: Annotated[Path, typer.Option(help="Folder for audit.html and audit.csv.")] = Path("audit"),
+    audit_read: Annotated[
+        Path | None, typer.Option(help="A judged audit.csv: print how many labels are right, per source; no input.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of the pixel and mask arrays, for --audit.")] = None,
     paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Draw the wording of prompts at random.")] = False,
     seed: opt.Seed = 0,
     *,
@@ -87,10 +98,18 @@ def command(
     Example:  rrg synth-ground masks.jsonl --languages de --per-slice 6 > samples.jsonl
     """
     from rrg.metrics.agreement import told
+    from rrg.outputs.audit_draw import Draw
     from rrg.synth.facts import check_choice, languages_of, one_of, run_of
     from rrg.synth.grounding import COMMAND, TASKS, Options, ground
     from rrg.synth.negatives import shares_of
 
+    if audit_read is not None:
+        from rrg.outputs.audit import precision, read_verdicts
+
+        sys.stdout.write(precision(read_verdicts(audit_read)))
+        return
+    if audit is not None and store is None:
+        raise UsageError("--audit needs --store STORE: it shows pictures")
     shares = shares_of(negatives)
     options = Options(
         languages=languages_of(languages),
@@ -107,10 +126,22 @@ def command(
         paraphrase=paraphrase,
         seed=seed,
     )
+    draw = Draw(audit, seed) if audit is not None else None
+
+    def done(counts: dict[str, int]) -> list[str]:
+        lines = told(counts)
+        if draw is not None and store is not None:
+            from rrg.outputs.audit import write_audit
+
+            lines.append(f"{write_audit(draw.items(), store, audit_out)} labels to judge: {audit_out / 'audit.html'}")
+        return lines
+
     run_groups(
         functools.partial(ground, options),
         kinds=(Slice, Report, Mask),
         run=run_of(COMMAND, options),
         io=io,
-        done=told,
+        seen=draw.seen if draw else None,
+        made=draw.made if draw else None,
+        done=done,
     )

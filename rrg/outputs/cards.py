@@ -21,6 +21,8 @@ class Mark:
     phrase: str
     boxes: tuple[tuple[str, Box], ...]
     """(image id of the card, box in slice pixels)."""
+    outline: str = ""
+    """SVG path of the mask in slice pixels, drawn with the boxes; empty: boxes only."""
 
 
 @dataclass(frozen=True)

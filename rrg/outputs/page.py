@@ -75,7 +75,7 @@ def fragments(cards: Sequence[Card], pictures: Mapping[str, Picture]) -> Iterato
         return first.series_number or 0, key[0].partition("#")[0], first.index or 0
 
     for key in sorted(groups, key=place):
-        yield _fragment(key, groups[key], [pictures[ref] for ref in key])
+        yield fragment(key, groups[key], [pictures[ref] for ref in key])
 
 
 def write_document(
@@ -86,13 +86,19 @@ def write_document(
     title: str | tuple[str, str],
     notice: Mapping[str, str],
     made_by: str = "",
+    tools: str = "",
+    extra: tuple[str, ...] = (),
 ) -> int:
     """Write the page; the number of pictures that did not fit is returned and said on the page.
 
-    `title` may be given in (German, English). Raises RrgError(E_IO).
+    `title` may be given in (German, English). `tools` is HTML for the bar on top; `extra` are further style sheets and
+    scripts of ``rrg/pages``. Raises RrgError(E_IO).
     """
     pages = files("rrg").joinpath("pages")
-    css, js = (pages.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    css, js = (
+        "".join(pages.joinpath(name).read_text(encoding="utf-8") for name in (first, *extra) if name.endswith(kind))
+        for first, kind in (("page.css", ".css"), ("page.js", ".js"))
+    )
     head, tail = pages.joinpath("page.html").read_text(encoding="utf-8").split("<!-- slices -->\n")
     titles = (title, title) if isinstance(title, str) else title
     entries: list[str] = []
@@ -109,6 +115,7 @@ def write_document(
                 "csp": f"default-src 'none'; img-src data:; style-src {_hash(css)}; script-src {_hash(js)}; "
                 "base-uri 'none'; form-action 'none'",
                 "css": css,
+                "tools": tools,
                 "notice": f'<p class="notice" role="note">{banner}</p>' if banner else "",
                 "windows": "".join(
                     f'<button type="button" data-window="{name}" aria-pressed="{str(name == CT_PRESETS[0]).lower()}">'
@@ -158,7 +165,13 @@ def _ui(key: str) -> str:
     return _both(*WORDS[key])
 
 
-def _fragment(key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Picture]) -> Fragment:
+def words_of(key: str) -> str:
+    """Words of the interface in both languages, as HTML."""
+    return _ui(key)
+
+
+def fragment(key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Picture], tail: str = "") -> Fragment:
+    """One entry of the page, named by `key`; `tail` is HTML below its cards."""
     name = "s" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:10]
     first = pictures[0]
     place = " · ".join(_place(first))
@@ -166,7 +179,7 @@ def _fragment(key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Pi
     shown = "".join(_card(number, card) for number, card in enumerate(cards))
     section = (
         f'<section class="slice" id="{name}" tabindex="-1">\n<h2>{place}</h2>\n'
-        f'<div class="pictures">{figures}</div>\n<div class="cards">{shown}</div>\n</section>\n'
+        f'<div class="pictures">{figures}</div>\n<div class="cards">{shown}{tail}</div>\n</section>\n'
     )
     boxes = sum(len(mark.boxes) for card in cards for mark in card.answer.marks)
     entry = (
@@ -224,6 +237,11 @@ def _boxes(group: str, told: Statement, image: str, ratio: float, width: int) ->
         name = escape(mark.phrase or "?")
         top = box.y0 * ratio
         size = width / 26
+        if mark.outline:
+            out += (
+                f'<path class="outline c{number % COLOURS}" data-m="{group}{number}" transform="scale(1 {ratio:.6g})" '
+                f'd="{escape(mark.outline)}"/>'
+            )
         out += (
             f'<rect class="box c{number % COLOURS}" data-m="{group}{number}" tabindex="0" role="img" '
             f'aria-label="{name}" x="{box.x0:.6g}" y="{top:.6g}" width="{box.x1 - box.x0:.6g}" '

@@ -22,6 +22,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "nothing": ("Keine Bilder.", "No pictures."),
     "empty": ("(keine Antwort)", "(no answer)"),
     "left_out": ("weitere Bilder passten nicht auf diese Seite.", "more pictures did not fit on this page."),
+    "is_it_right": ("Stimmt das?", "Is this right?"),
+    "right": ("Richtig", "Right"),
+    "wrong": ("Falsch", "Wrong"),
+    "unclear": ("Unklar", "Unclear"),
+    "save_csv": ("CSV sichern", "Save CSV"),
     "frame": (
         "Boxen: Pixel der Originalschicht. Links und rechts sind die Seiten des Patienten; "
         "R, L, A, P, H, F am Bildrand: rechts, links, vorn, hinten, Kopf, Fuß.",

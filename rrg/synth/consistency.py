@@ -10,14 +10,13 @@ Everything is a sum of whole numbers (shares in millionths), so that studies, sh
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rrg.anatomy import LABELS, covers, other_side
 from rrg.records import Mask, Report
 from rrg.synth.facts import NEVER_ASKED, Study
 from rrg.synth.mentions import not_current
-from rrg.synth.snippets import removed
 
 PREFIX = "consistency."
 MILLION = 1_000_000
@@ -66,12 +65,13 @@ def agreement(study: Study) -> Counter[str]:
         if slice_.series in cited and (masks := study.masks.get(slice_.id)):
             shown[slice_.id] = _shown(masks)
             series.setdefault(slice_.series, []).append(shown[slice_.id])
+    named = {report.id: _named(report, said) for report, said in _sentences(study).values()}
     chances: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Chance | None] = {}
     for slice_id, said in study.said.items():
         engine = "+".join(dict.fromkeys(mask.engine for mask in study.masks.get(slice_id, ())))
         for report, sentence in said:
             source = f"{PREFIX}{report.lang}/{report.engine}/{engine or 'no mask'}."
-            for labels in _named(report, sentence):
+            for labels in named[report.id].get(sentence, ()):
                 if slice_id not in shown or (here := shown[slice_id].state(labels)) is None:
                     counts[f"{source}not_looked_for"] += 1
                     continue
@@ -105,16 +105,27 @@ def _outcome(here: bool, other: bool | None, chance: _Chance) -> dict[str, int]:
     return added
 
 
-def _named(report: Report, sentence: int) -> Iterator[tuple[str, ...]]:
-    """The structures of each current mention of a sentence, each once; not those inside of a reference."""
-    gone = {at for span in removed(report, sentence) for at in range(*span)}
-    named: dict[tuple[str, ...], None] = {}
+def _sentences(study: Study) -> dict[str, tuple[Report, set[int]]]:
+    """Report id -> the report and its sentences that cite a slice."""
+    found: dict[str, tuple[Report, set[int]]] = {}
+    for said in study.said.values():
+        for report, sentence in said:
+            found.setdefault(report.id, (report, set()))[1].add(sentence)
+    return found
+
+
+def _named(report: Report, sentences: set[int]) -> dict[int, list[tuple[str, ...]]]:
+    """Sentence -> the structures of each of its current mentions, each once; not those inside of a reference."""
+    cited = [reference.span for reference in report.references]
+    found: dict[int, list[tuple[str, ...]]] = {}
     for fact in report.anatomy:
-        if fact.sentence == sentence and not not_current(fact) and gone.isdisjoint(range(*fact.span)):
-            labels = tuple(sorted({label for label in fact.classes if label in LABELS} - NEVER_ASKED))
-            if labels:
-                named[labels] = None
-    return iter(named)
+        labels = tuple(sorted({label for label in fact.classes if label in LABELS} - NEVER_ASKED))
+        if fact.sentence not in sentences or not labels or not_current(fact):
+            continue
+        named = found.setdefault(fact.sentence, [])
+        if labels not in named and not any(start < fact.span[1] and fact.span[0] < end for start, end in cited):
+            named.append(labels)
+    return found
 
 
 def _twins(labels: Sequence[str]) -> tuple[str, ...]:
