@@ -26,21 +26,26 @@ def volumes_ahead(io: Io, min_slices: int) -> list[int] | None:
     if not io.inputs or Path("-") in io.inputs or not all(path.is_file() for path in io.inputs):
         return None
     studies: dict[str, tuple[str, set[str]]] = {}
+    try:
+        for path in io.inputs:
+            _look_ahead(path, studies, min_slices)
+    except (ValueError, KeyError, TypeError):
+        return None  # whoever reads the records will say what is wrong
+    return [len(series) for patient, series in studies.values() if io.has(patient)]
+
+
+def _look_ahead(path: Path, studies: dict[str, tuple[str, set[str]]], min_slices: int) -> None:
+    """Add the series of a file to `studies`: study -> (patient, series). One line of each run of slices is decoded."""
     last = b""
-    for path in io.inputs:
-        with open_input(path) as file:
-            for line in file:
-                if not line.startswith(SLICE):
-                    continue
-                found = SERIES.search(line)
-                if found and found[1] == last:
-                    continue
-                last = found[1] if found else b""
-                slice_ = json.loads(line)
-                series = studies.setdefault(slice_["study"], (slice_["patient"], set()))[1]
-                if slice_.get("role") not in NEVER and slice_["count"] >= min_slices:
-                    series.add(slice_["series"])
-    return [len(series) for key, series in studies.values() if io.has(key)]
+    with open_input(path) as file:
+        for line in file:
+            found = SERIES.search(line) if line.startswith(SLICE) else None
+            if found is None or found[1] == last:
+                continue
+            last, slice_ = found[1], json.loads(line)
+            series = studies.setdefault(slice_["study"], (slice_["patient"], set()))[1]
+            if slice_.get("role") not in NEVER and slice_["count"] >= min_slices:
+                series.add(slice_["series"])
 
 
 class Forecast:

@@ -69,28 +69,22 @@ def check(
     if roi_subset is not None:
         check_subset(roi_subset, tasks)
     check_names()
-    usable, wrong = {}, []
+    usable: dict[str, str] = {}
+    broken, missing = [], []
     for each in tasks:
         work = work_of(each, fast=fast, roi_subset=roi_subset)
         if work is None:
             continue
         networks = networks_of(work)
-        faults = [fault for network in networks for fault in defects(weights, network)]
-        absent = not any((weights / network.folder).parent.is_dir() for network in networks)
+        faults = [f"weights of task {each}: {fault}" for network in networks for fault in defects(weights, network)]
         if not faults:
             usable[each] = weights_hash(weights, networks)
-        elif not (absent and each != tasks[0]):  # a site without MR has no weights of total_mr
-            wrong.append((each, faults, absent))
-    if usable:
-        wrong = [(each, faults, absent) for each, faults, absent in wrong if not absent]
-    if wrong:
-        raise UsageError(
-            "\n".join(
-                f"weights of task {each}{', --fast' if fast else ''}: {fault}"
-                for each, faults, _ in wrong
-                for fault in faults
-            )
-        )
+        elif any((weights / network.folder).parent.is_dir() for network in networks):
+            broken.append(faults)
+        else:  # a site without MR has no weights of total_mr
+            missing.append(faults)
+    if broken or not usable:
+        raise UsageError("\n".join(fault for faults in (broken or missing[:1]) for fault in faults))
     _check_device(device)
     _sweep()
     return usable

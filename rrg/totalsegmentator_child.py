@@ -38,7 +38,7 @@ def serve(parent: int, handle: int, weights: str) -> None:
         try:
             request = json.loads(connection.recv_bytes())
             pixels = connection.recv_bytes()
-        except EOFError:
+        except (EOFError, OSError):
             return
         try:
             values = _segment(api, request, pixels)

@@ -72,10 +72,15 @@ def check_task(task: str) -> None:
 
 
 def check_names() -> None:
-    """RrgError when our label table and TotalSegmentator's task ``total`` disagree on a value."""
+    """RrgError when our label table and TotalSegmentator disagree on a value of ``total`` or a name of ``total_mr``."""
     wrong = [n for value, n in class_names("total").items() if n not in LABELS or LABELS[n].class_id != value]
+    wrong += [name for name in class_names("total_mr").values() if name not in LABELS]
     if wrong:
-        raise RrgError(f"label table and TotalSegmentator's task total disagree on {', '.join(wrong[:5])}", "E_MODEL")
+        raise RrgError(
+            f"label table and the installed TotalSegmentator disagree on {', '.join(wrong[:5])}; install the version "
+            "of constraints.txt",
+            "E_MODEL",
+        )
 
 
 def modality_of(task: str) -> str:

@@ -248,6 +248,8 @@ def test_weights_of_one_modality_are_enough_and_the_other_is_told(made: Made, tm
         for m in segment_study(Group("s", tuple(made.volumes["mr"])), made.settings(task="total", fast=True))
         if isinstance(m, Mask)
     ]
+    with pytest.raises(UsageError, match="task total_mr: Dataset852"):
+        made.settings(weights=weights, fast=True, roi_subset=("lung_left",))  # a class of MR only
 
 
 # --- processes of rrg
