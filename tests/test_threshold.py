@@ -7,6 +7,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from rrg.anatomy import LABELS, covers
+from rrg.phantom_body import NUMBER, image, paint, tissue_values
+from rrg.phantom_plan import Settings, patient_studies, patients
 from rrg.threshold import FINDS, patient_order, segment_ct
 
 Volume = np.ndarray[Any, Any]
@@ -135,3 +137,64 @@ def test_two_touching_lungs_are_cut_and_named_by_the_patient() -> None:
     affine[0, 2] = -4  # columns grow to the patient's right
     mirrored = segment_ct(hu, affine)
     assert dice(is_(mirrored, "lung_left"), one) > 0.9
+
+
+PHANTOM = Settings(seed=5, studies=5, slices=24, size=128, modality="ct", noise=1, syntax="explicit")  # type: ignore[arg-type]
+LUNGS = {
+    "lung_left": ("lung_upper_left", "lung_lower_left"),
+    "lung_right": ("lung_upper_right", "lung_middle_right", "lung_lower_right"),
+}
+
+
+def test_body_and_lungs_of_phantoms() -> None:
+    """Slices of 12 mm, domes of liver and stomach gas under the lungs, lungs that an edge of the picture cuts."""
+    compared = 0
+    for patient in patients(PHANTOM):
+        for study in patient_studies(patient, PHANTOM):
+            tissue = paint(study.body, study.primary.body_grid, "CT")
+            rng = np.random.default_rng(0)
+            values = tissue_values(study.body, "CT", "CT", study.header.contrast, rng)
+            hu = image(tissue, values, study.primary.noise, "CT", rng)
+            found = segment_ct(hu, study.primary.body_grid.affine)
+            assert dice(is_(found, "body"), tissue != NUMBER["air"]) >= 0.97
+            assert not is_(found, "airways").any()  # a phantom has none
+            for name, tissues in LUNGS.items():
+                truth = np.isin(tissue, [NUMBER[each] for each in tissues])
+                if truth.any():
+                    assert dice(is_(found, name), truth) >= 0.97
+                    compared += 1
+                else:
+                    assert not is_(found, name).any()  # removed
+    assert compared >= 8
+
+
+def test_airways_of_a_made_up_chest() -> None:
+    """A trachea that parts into two bronchi between two lungs full of vessels; the wall of the tubes is 2 mm."""
+    spacing = np.array([2.0, 1.0, 1.0])
+    z, y, x = np.ogrid[:100, :150, :220]
+    z, y, x = z * spacing[0], y - 75.0, x - 110.0
+    hu = np.full((100, 150, 220), -1000, np.int16)
+    hu[np.broadcast_to((x / 105) ** 2 + (y / 70) ** 2 < 1, hu.shape)] = 40
+    lungs = {
+        name: ((x - side * 52) / 38) ** 2 + (y / 46) ** 2 + ((z - 95) / 90) ** 2 < 1
+        for name, side in (("lung_left", 1), ("lung_right", -1))
+    }
+    rng = np.random.default_rng(2)
+    for lung in lungs.values():
+        hu[lung] = -850
+        hu[lung & (rng.random(hu.shape) < 0.02)] = -100
+
+    def tubes(radius: float) -> Volume:
+        trachea = (x**2 + y**2 < radius**2) & (z >= 90)
+        branches = ((abs(x) - (100 - z) * 0.9) ** 2 + y**2 < radius**2) & (z >= 66) & (z < 100)
+        return np.asarray(trachea | branches)
+
+    hu[tubes(9.0)] = 0
+    lumen = tubes(7.0)
+    hu[lumen] = -990
+    hu += rng.normal(0, 8, hu.shape).astype(np.int16)
+    affine = np.diag([*spacing, 1.0])[:, [2, 1, 0, 3]]
+    found = segment_ct(hu, affine)
+    assert dice(is_(found, "airways"), lumen) >= 0.9
+    for name, lung in lungs.items():
+        assert dice(is_(found, name), np.asarray(lung) & ~tubes(9.0)) >= 0.97
