@@ -3,7 +3,7 @@
 docs/quality.md tells the gates, where their limits come from, and the formula of the score.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,24 +81,32 @@ def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judg
 
 
 def _orders(found: Mapping[str, Structure]) -> tuple[dict[str, set[str]], set[str]]:
-    """Flags of structures that lie wrong in at least half of the orders they take part in, and those of the volume:
-    most of all its orders along the axis are wrong.
-    """
-    right: dict[tuple[str, int], int] = defaultdict(int)
-    wrong: dict[tuple[str, int], int] = defaultdict(int)
-    totals = [[0, 0], [0, 0], [0, 0]]
+    """Flags of the structures that explain the wrong orders, and of the volume: most orders along an axis are wrong."""
+    right: list[list[Order]] = [[], [], []]
+    wrong: list[list[Order]] = [[], [], []]
     for order in ORDERS:
-        if (apart := _apart(order, found)) is None:
-            continue
-        bad = apart < -order.mm
-        totals[order.axis][bad] += 1
-        for name in (order.first, order.second):
-            (wrong if bad else right)[name, order.axis] += 1
+        if (apart := _apart(order, found)) is not None:
+            (wrong if apart < -order.mm else right)[order.axis].append(order)
     flags: dict[str, set[str]] = defaultdict(set)
-    for (name, axis), n in wrong.items():
-        if n >= right[name, axis] and name != SPINE:
-            flags[name].add(AXIS_FLAGS[axis])
-    return flags, {AXIS_FLAGS[axis] for axis, (good, bad) in enumerate(totals) if bad > good}
+    for axis, flag in enumerate(AXIS_FLAGS):
+        for name in _culprits(right[axis], wrong[axis]):
+            flags[name].add(flag)
+    return flags, {flag for axis, flag in enumerate(AXIS_FLAGS) if len(wrong[axis]) > len(right[axis])}
+
+
+def _culprits(right: Iterable[Order], wrong: Iterable[Order]) -> set[str]:
+    """Who lies wrong: the structure in most wrong orders (of these, in the largest part of its orders), then the same
+    among the orders that are left. Structures that nothing tells apart are taken together.
+    """
+    good = Counter(name for order in right for name in (order.first, order.second))
+    left, found = list(wrong), set[str]()
+    while left:
+        bad = Counter(name for order in left for name in (order.first, order.second) if name != SPINE)
+        weight = {name: (n, n / (n + good[name])) for name, n in bad.items()}
+        worst = {name for name in weight if weight[name] == max(weight.values())}
+        found |= worst
+        left = [order for order in left if not worst & {order.first, order.second}]
+    return found
 
 
 def _apart(order: Order, found: Mapping[str, Structure]) -> float | None:
@@ -137,10 +145,11 @@ def _shapes(volume: Labels, affine: Array, found: Mapping[str, Structure]) -> It
             yield name, "holes", 1 - part
         if name in neighbours and not structure.cut:
             points[name] = cells.points_mm(affine)
+    voxel_mm = float(np.linalg.norm(affine[:3, :3], axis=0).max())
     for near in NEAR:
         if near.first in points and near.second in points:
             gap = _gap_mm(points[near.first], points[near.second])
-            if gap > near.mm:
+            if gap > near.mm + voxel_mm:  # between centres of cells
                 yield near.first, "SUSPECT_PLACE", 1.0
 
 

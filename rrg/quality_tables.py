@@ -5,6 +5,7 @@ They are ``lexicon/quality.tsv`` and ``lexicon/quality_places.tsv``; both say wh
 
 import fnmatch
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -52,7 +53,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """No more than `mm` lie between `first` and `second`. Judged where the picture cuts neither."""
+    """No more than `mm` and a voxel lie between `first` and `second`. Judged where the picture cuts neither."""
 
     first: str
     second: str
@@ -85,13 +86,29 @@ def _read_limits() -> dict[str, Limits]:
     return {label: next(limits for pattern, limits in rows if fnmatch.fnmatchcase(label, pattern)) for label in LABELS}
 
 
-def _read_orders() -> Iterator[Order]:
+def _read_places() -> Iterator[tuple[str, str, str, float, bool]]:
+    """(kind, first, second, mm, whole) of each pair."""
     for kind, first, second, mm, parts in _rows(_PLACES):
-        whole = parts == "whole"
-        if kind in ("x", "y"):
-            yield Order(cast(Literal[0, 1], "xy".index(kind)), first, second, float(mm), whole)
-        elif kind == "z":  # z grows to the head: what lies above has the larger one
-            yield Order(2, second, first, float(mm), whole)
+        for side in ("left", "right") if "@" in first else ("",):
+            ours = _names(first.replace("@", side))
+            if second == "next":
+                pairs = list(itertools.pairwise(ours))
+            else:
+                pairs = list(itertools.product(ours, _names(second.replace("@", side))))
+            for one, other in pairs:
+                yield kind, one, other, float(mm), parts == "whole"
+
+
+def _names(field: str) -> list[str]:
+    return [name for pattern in field.split() for name in (*LABELS, SPINE) if fnmatch.fnmatchcase(name, pattern)]
+
+
+def _read_orders() -> Iterator[Order]:
+    for kind, first, second, mm, whole in _read_places():
+        if kind == "z":  # z grows to the head: what lies above has the larger one
+            yield Order(2, second, first, mm, whole)
+        elif kind != "near":
+            yield Order(cast(Literal[0, 1], "xy".index(kind)), first, second, mm, whole)
     for name, label in LABELS.items():
         if label.side is None or name in UNSIDED:
             continue
@@ -105,6 +122,4 @@ def _read_orders() -> Iterator[Order]:
 LIMITS: Mapping[str, Limits] = _read_limits()
 """By label; every label has one."""
 ORDERS: tuple[Order, ...] = tuple(_read_orders())
-NEAR: tuple[Near, ...] = tuple(
-    Near(first, second, float(mm)) for kind, first, second, mm, _ in _rows(_PLACES) if kind == "near"
-)
+NEAR: tuple[Near, ...] = tuple(Near(one, other, mm) for kind, one, other, mm, _ in _read_places() if kind == "near")
