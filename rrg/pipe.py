@@ -317,7 +317,7 @@ def _encode_all(made: Iterable[Made], run: Run, study: str | None, source: str) 
     def add(record: Record) -> None:
         name = record.schema.removeprefix("rrg.").partition("/")[0]
         counts[f"error.{record.code}" if isinstance(record, Error) else name] += 1
-        lines.append(encode(record if isinstance(record, Run | End) else dataclasses.replace(record, run=run.id)))
+        lines.append(encode(record) if isinstance(record, Run | End) else _stamped(record, run.id))
 
     try:
         for each in made:
@@ -328,6 +328,18 @@ def _encode_all(made: Iterable[Made], run: Run, study: str | None, source: str) 
     except RecordError as error:
         add(error_record(error, run.command, source, study=study))
     return _Result(b"".join(line + b"\n" for line in lines), dict(sorted(counts.items())))
+
+
+_NO_RUN = b'"run":""'
+"""In the bytes of a record without a run: inside of a text before it the quotation marks would be escaped."""
+
+
+def _stamped(record: Record, run: str) -> bytes:
+    """The line of a record with the id of its run. Written into the bytes, since a copy costs more than encoding."""
+    raw = encode(record)
+    if not getattr(record, "run", run) and raw.count(_NO_RUN, 0, 200):
+        return raw.replace(_NO_RUN, f'"run":"{run}"'.encode(), 1)
+    return encode(dataclasses.replace(cast(Any, record), run=run))
 
 
 def error_record(

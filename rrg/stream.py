@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 import jsonlines
+from pydantic_core import from_json
 
 from rrg.errors import RrgError, UsageError, plain_target
 
@@ -32,6 +33,10 @@ def claim_stdout() -> IO[bytes]:
 
 def _load(raw: str | bytes) -> Line:
     data = raw.encode() if isinstance(raw, str) else raw
+    try:
+        return Line(data.rstrip(b"\r\n"), from_json(data))  # twice as fast as json
+    except ValueError:  # what it refuses may still be JSON: UTF-16, a lone surrogate
+        pass
     try:
         return Line(data.rstrip(b"\r\n"), json.loads(data))
     except RecursionError:

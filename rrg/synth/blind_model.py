@@ -11,7 +11,6 @@ from rrg import llm
 from rrg.llm_options import LlmOptions, recorded
 from rrg.llm_settings import LlmSettings, Prompt
 from rrg.llm_text import quoted, shown
-from rrg.metrics.text import normalise
 from rrg.pipe import Count, Group, Made
 from rrg.records import Lang, Quantity, Sample
 from rrg.synth import terms
@@ -35,6 +34,7 @@ _UNITS = {
     "hu": ("HU", 1.0),
     "he": ("HU", 1.0),
 }
+_WORD = re.compile(r"[-−]?\d+(?:[.,]\d+)*|\w+")
 _QUANTITY = re.compile(r"([-−]?\d+(?:[.,]\d+)?)\s*(mm²|mm2|cm²|cm2|mm|cm|hu|he)?", re.IGNORECASE)
 
 
@@ -75,9 +75,9 @@ def prompt_of(sample: Sample) -> Prompt:
 
 
 def agrees(sample: Sample, said: str) -> bool:
-    """True when an answer is right: a measured one within its tolerance, any other word for word once normalised."""
+    """True when an answer is right: a measured one within its tolerance, any other word for word."""
     assert sample.answer is not None
-    if normalise(said, sample.lang) == normalise(sample.answer, sample.lang):
+    if _WORD.findall(said.casefold()) == _WORD.findall(sample.answer.casefold()):
         return True
     if len(sample.measurements) == 1 and (quantity := sample.measurements[0]).tolerance is not None:
         return _within(quantity, said, sample.lang)

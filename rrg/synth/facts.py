@@ -373,7 +373,9 @@ def sample(
         provenance={"generator": "template", "template": template, **(provenance or {})},
         **fields,
     )
-    return replace(bare, id=hashlib.sha256(encode(bare)).hexdigest()[:20])
+    # in place: nobody has it yet, and a copy costs as much as making it
+    object.__setattr__(bare, "id", hashlib.sha256(encode(bare)).hexdigest()[:20])
+    return bare
 
 
 def sections_for(reports: Iterable[Report]) -> dict[str, str]:
