@@ -51,8 +51,12 @@ def _blank(n: int) -> Context:
 def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
     """Scopes over the words of a sentence. `atoms` marks words inside of references and dates: no scope ends there."""
     made = _blank(len(words.raw))
+    told = lang == "en" and not _SHOWED.isdisjoint(words.keys)
+    scoping = lexicon(lang).scoping
+    if not told and scoping.isdisjoint(words.keys) and not any("=" + words.raw[i] in scoping for i in words.shouted):
+        return made
     hits = _hits(words, lang, atoms)
-    if lang == "en" and not _SHOWED.isdisjoint(words.keys) and (study := _dated_study(words)) is not None:
+    if told and (study := _dated_study(words)) is not None:
         hits = sorted((*(hit for hit in hits if hit.last <= study.first or study.last <= hit.first), study))
     if not hits:
         return made

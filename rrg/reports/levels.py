@@ -32,7 +32,7 @@ _SPELLED_LEVEL = re.compile(
 )
 _GERMAN = ["erst", "zweit", "dritt", "viert", "fünft", "sechst", "siebt", "acht", "neunt", "zehnt", "elft", "zwölft"]
 _BARE = re.compile(
-    rf"(?<![\w/.-])(?P<list>(?:C|T[hH]|T|L|S)\s?(?!0)\d{{1,2}}(?:(?:(?:{_RANGE}|{_SLASH})(?:(?:C|T[hH]|T|L|S)\s?)?|{_AND})\d{{1,2}}"
+    rf"(?P<list>[CTLS](?<![\w/.-].)(?:(?<=T)[hH])?\s?(?!0)\d{{1,2}}(?:(?:(?:{_RANGE}|{_SLASH})(?:(?:C|T[hH]|T|L|S)\s?)?|{_AND})\d{{1,2}}"
     r"(?!\s*(?:mm|cm|x|[.,]\d)))*)(?![\w]|[.,]\d)(?P<word>\s+vertebra(?:l\s+bod(?:y|ies)|e)?\b)?"
 )
 _LEVEL = re.compile(
@@ -85,7 +85,7 @@ _RIB_PART = re.compile(r"(?P<number>\d{1,2}|[IVX]+)|(?P<range>-|–|bis|to|throu
 _VALUES = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10, "XI": 11}
 _VALUES |= {"XII": 12}
 _DIGIT = re.compile(r"\d")
-_SPELLED_OUT = ("ib", "ipp", "osta", "irbel", "WK", "ertebra")
+_SPELLED_OUT = re.compile("[RrCWwHBLv](?:ib|ipp|osta|irbel|WK|ertebra)")
 """What a level has at least, where it has no number: letters of the noun behind an ordinal."""
 RIBS = 12
 
@@ -104,11 +104,11 @@ class Level(NamedTuple):
 def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
     part = text[start:end]
-    if _DIGIT.search(part) is None and not any(mark in part for mark in _SPELLED_OUT):
+    if _DIGIT.search(part) is None and _SPELLED_OUT.search(part) is None:
         return
     taken: list[Span] = []
     for pattern, rule, marks in _PATTERNS:
-        if not any(mark in part for mark in marks):
+        if marks.search(part) is None:
             continue
         for match in pattern.finditer(text, start, end):
             span = match.span()
@@ -145,15 +145,15 @@ def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lan
 
 _HORMONES = re.compile(r"\b(?:TSH|TRH|f?T[34][-\s]?(?:Wert|Spiegel)|fT[34])|[Tt]hyroxin|[Tt]hyroid function")
 """ "TSH, T3 und T4": hormones of the thyroid."""
-_SPINE = ("W", "wirbel", "vertebra")
+_SPINE = re.compile("W|wirbel|vertebra")
 _PATTERNS = (
     (_NAMED, "vertebra", _SPINE),
     (_ORDINAL, "vertebra-ordinal", _SPINE),
     (_SPELLED_LEVEL, "vertebra-spelled", _SPINE),
-    (_BARE, "level", ("C", "T", "L", "S")),
-    (_RIB, "rib", ("Rippe", "rib", "Rib")),
-    (_RIB_ROMAN, "rib", ("Rippe", "Costa")),
-    (_RIB_COMPOUND, "rib-compound", ("Rippen",)),
+    (_BARE, "level", re.compile("[CTLS]")),
+    (_RIB, "rib", re.compile("Rippe|rib|Rib")),
+    (_RIB_ROMAN, "rib", re.compile("Rippe|Costa")),
+    (_RIB_COMPOUND, "rib-compound", re.compile("Rippen")),
 )
 """Pattern, rule, and what a text has at least where it matches."""
 

@@ -60,6 +60,8 @@ class Lexicon(NamedTuple):
     structures: Trie
     findings: Trie
     context: Trie
+    scoping: frozenset[str]
+    """First words of the context forms that reach over others; a sentence without one has no context."""
     changes: Trie
     """Words of change and of number: "größenprogredient", "multiple"."""
     stems: dict[str, Meaning]
@@ -166,8 +168,9 @@ def _add(trie: Trie, form: str, payload: Any, exact_from: int = 2) -> None:
 
 def begins(trie: Trie, words: Words) -> list[int]:
     """The words that a phrase of the lists may begin with."""
-    raw = words.raw
-    return [i for i, key in enumerate(words.keys) if key in trie or (raw[i].isupper() and "=" + raw[i] in trie)]
+    found = [i for i, key in enumerate(words.keys) if key in trie]
+    exact = [i for i in words.shouted if "=" + words.raw[i] in trie]
+    return sorted({*found, *exact}) if exact else found
 
 
 def phrases(trie: Trie, words: Words, atoms: bytearray) -> Iterator[tuple[int, int, list[Any]]]:
@@ -189,7 +192,8 @@ def longest(trie: Trie, words: Words, at: int) -> tuple[int, list[Any]] | None:
     word = words.raw[at]
     best: tuple[int, list[Any]] | None = None
     if (node := trie.get(words.keys[at])) is not None:
-        best = _deeper(node, words, at + 1, None)
+        ends = node.get("")
+        best = (at + 1, ends) if len(node) == 1 and ends is not None else _deeper(node, words, at + 1, None)
     if len(word) <= _EXACT and word.isupper() and (node := trie.get("=" + word)) is not None:
         best = _deeper(node, words, at + 1, best)
     return best
@@ -245,10 +249,13 @@ def lexicon(lang: Lang) -> Lexicon:
                 if kind == "tail":
                     tails[fold(form)] = name
     context: Trie = {}
+    scoping: set[str] = set()
     for kind, scope, field in rows(f"context.{lang}.tsv"):
         for written in forms(field):
             for form in expand(written):
                 _add(context, form, Trigger(kind, scope, form), exact_from=1)
+                if scope != "none" or kind == "comparison":
+                    scoping.add(_key(words_of(form, 0, len(form)).raw[0], 1))
     changes: Trie = {}
     for kind, language, field in rows("changes.tsv"):
         if language == lang:
@@ -261,6 +268,7 @@ def lexicon(lang: Lang) -> Lexicon:
         structures,
         findings,
         context,
+        frozenset(scoping),
         changes,
         stems,
         frozenset(heads),

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from rrg.records import Measurement
 
+_FIRST = r"\d(?<![\w.,/]\d)\d{0,3}(?:[.,]\d{1,2})?"
+"""A number that no number goes on; it begins with its digit, so that the search looks at digits only."""
 _NUMBER = r"\d{1,4}(?:[.,]\d{1,2})?"
 _UNIT = r"(?:mm|cm|Millimetern?|Zentimetern?|Centimetern?|millimet(?:er|re)s?|centimet(?:er|re)s?)"
 _TIMES = r"\s*(?:x|X|×|\*|mal|by)\s*"
 _SIZE = re.compile(
-    rf"(?<![\w.,/])(?P<low>{_NUMBER})(?:\s*(?P<unit1>{_UNIT})?(?P<times>{_TIMES})(?P<b>{_NUMBER})"
+    rf"(?P<low>{_FIRST})(?:\s*(?P<unit1>{_UNIT})?(?P<times>{_TIMES})(?P<b>{_NUMBER})"
     rf"(?:\s*(?P<unit2>{_UNIT})?{_TIMES}(?P<c>{_NUMBER}))?|\s*(?P<range>-|–|bis|to)\s*(?P<high>{_NUMBER}))?"
     rf"[\s-]?(?P<unit>{_UNIT})(?![²³\w^/]|\s*(?:Hg|H2O|/))"
 )

@@ -376,8 +376,9 @@ def _sided(
 ) -> Mention:
     side: Side | None = None
     classes = meaning.classes
-    two_sided = any(LABELS[name].side for name in classes) and len({LABELS[name].side for name in classes}) > 1
-    one_sided = len({LABELS[name].side for name in classes}) == 1 and classes and LABELS[classes[0]].side
+    own = {LABELS[name].side for name in classes}
+    two_sided = len(own) > 1
+    one_sided = len(own) == 1 and LABELS[classes[0]].side
     named = classes == ("atrial_appendage_left",)  # its side is part of its name
     midline = named or (bool(classes) and all(name.startswith(_MIDLINE) for name in classes))
     found = None if midline else side_of(words, lang, first, last, sides)

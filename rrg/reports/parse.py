@@ -1,9 +1,9 @@
 """The text of a report -> its facts with spans. Rules only, no study and no model needed."""
 
 import dataclasses
+import itertools
 import re
 from collections import Counter
-from itertools import pairwise
 from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
@@ -128,17 +128,19 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
         sides = [side for side in sides if not any(each.first <= side.at < each.last for each in mentions)]
         several = len(stated) > 1 and bool(sides)
         attached = [side_places(words, lang, one.first, one.last, sides) for one in stated] if several else []
-        owners = Counter(at for found in attached for at in found)
+        owners = Counter(itertools.chain.from_iterable(attached)) if several else {}
         # an adjective has the side of its noun: "verkalktes Granulom rechts"
-        ends = [then.last if then.first == one.last else one.last for one, then in pairwise([*stated, *stated[-1:]])]
+        ends = [
+            then.last if then.first == one.last else one.last
+            for one, then in itertools.pairwise([*stated, *stated[-1:]])
+        ]
         for i, one in enumerate(stated):
             own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])] if several else free
             where, carried = places(words, one, mentions, stated)
             where = tuple(j for j in where if not mentions[j].gone)
             around = Around(sides_around([mentions[j] for j in where]), carried)
-            one = one._replace(
-                name=name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes})
-            )
+            name = name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes})
+            one = one if name == one.name else one._replace(name=name)
             links = tuple(places_of[j] for j in where if j in places_of)
             side = (
                 None

@@ -224,7 +224,7 @@ def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[in
 
 def explains(words: Words, at: int) -> bool:
     """ "..., consistent with metastasis", "..., vereinbar mit einem Infarkt": the words in front of word `at`."""
-    return any(words.keys[i] in _EXPLAINS for i in range(max(0, at - 4), at))
+    return not _EXPLAINS.isdisjoint(words.keys[max(0, at - 4) : at])
 
 
 def shares(words: Words, lang: Lang, one: Stated, other: Stated) -> str | None:
@@ -427,11 +427,16 @@ def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[i
 
 def _open(words: Words, start: int, end: int) -> bool:
     """No wall between two places: comma, semicolon, "aber"; what stands in brackets does not count."""
+    if _SEPARATING.isdisjoint(words.keys[start:end]):
+        return True
     inside = _bracketed(words, start, end)
     return not any(
         i not in inside and ((words.raw[i] in ",;" and not _between_attributes(words, i)) or words.keys[i] in _WALLS)
         for i in range(start, end)
     )
+
+
+_SEPARATING = _WALLS | {",", ";"}
 
 
 def _bracketed(words: Words, start: int, end: int) -> set[int]:

@@ -12,10 +12,9 @@ from rrg.reports.mentions import Mention
 
 
 def _first(column: list[str | None], first: int, last: int) -> str | None:
-    for i in range(first, last):
-        if column[i] is not None:
-            return column[i]
-    return None
+    if last - first == 1:
+        return column[first]
+    return next(filter(None, column[first:last]), None)
 
 
 _GONE_BY_NOW = ("resol", "cleared", "regredient", "nicht mehr", "no longer", "bildet", "bildung")

@@ -71,13 +71,16 @@ def walls_of(words: Words, hits: list[Hit], atoms: bytearray) -> Walls | None:
     if not any_scope:
         return None
     for i, raw in enumerate(words.raw):
-        if atoms[i]:
+        if raw not in _SIGNS or atoms[i]:
             continue
         if raw == ",":
             walls.soft[i] = 1
-        elif raw in ";:" or (raw in "-–—" and _spaced(words, i)):
+        elif raw in ";:" or _spaced(words, i):
             walls.hard[i] = 1
     return walls
+
+
+_SIGNS = frozenset(",;:-–—")
 
 
 def _spaced(words: Words, i: int) -> bool:

@@ -79,6 +79,8 @@ _AFTER_STOP = re.compile(r"[.?!:;] {1,2}")
 
 def _heading_places(text: str) -> list[int]:
     """Where a heading can begin: at a line, and behind a stop where it has a colon."""
+    if "\n" not in text and ":" not in text:
+        return [0]
     places = {0, *(match.end() for match in _LINE.finditer(text))}
     if ":" in text:
         places.update(match.end() for match in _AFTER_STOP.finditer(text))

@@ -8,7 +8,7 @@ from rrg.records import Lang, Span
 from rrg.reports.lexicon import lexicon
 from rrg.reports.words import word_set
 
-_STOP = re.compile(r"[.!?]+[\"”“'»)\]]*(?=\s|\Z)|(?<=[a-zäöüß]{3})\.(?=[A-ZÄÖÜ][a-zäöüß]{2})|;[ ]*(?=\n)")
+_STOP = re.compile(r"[.!?]+[\"”“'»)\]]*(?=\s|\Z)|\.(?<=[a-zäöüß]{3}\.)(?=[A-ZÄÖÜ][a-zäöüß]{2})|;[ ]*(?=\n)")
 _LAST_WORD = re.compile(r"[^\s.(\[/,;:-]+\Z")
 _BULLET = re.compile(r"[ \t]*(?:[-–*•·>+▪●○◦]|\(?\d{1,2}[.)]|\(?[a-z]\))[ \t]+|[ \t]*[•·▪●]")
 _OPEN_END = word_set(

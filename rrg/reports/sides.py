@@ -64,9 +64,14 @@ class SideWord(NamedTuple):
     side: Side
 
 
+_ENGLISH = frozenset((*_SIDES["en"], "r", "l", ">"))
+
+
 def side_words(words: Words, lang: Lang) -> list[SideWord]:
     """Words of the sentence that name a side. German "Rechte/Linke" count, "rechtfertigend" does not."""
     table = _SIDES[lang]
+    if lang == "en" and _ENGLISH.isdisjoint(words.keys):
+        return []
     found = []
     compares = "than" in words.keys or "als" in words.keys
     spoken = -1

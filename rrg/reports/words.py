@@ -24,6 +24,8 @@ class Words(NamedTuple):
     """First code point of each, in the report text."""
     ends: list[int]
     """One past the last code point of each."""
+    shouted: list[int]
+    """Which of them are in capitals: abbreviations, compared as they stand."""
 
 
 @lru_cache(1 << 16)
@@ -39,9 +41,11 @@ def word_set(words: str) -> frozenset[str]:
 
 def words_of(text: str, start: int, end: int) -> Words:
     """Tokens of ``text[start:end]`` with places in `text`."""
-    spans = [match.span() for match in _TOKEN.finditer(text, start, end)]
-    raw = [text[first:last] for first, last in spans]
-    return Words(raw, list(map(fold, raw)), [first for first, _ in spans], [last for _, last in spans])
+    matches = list(_TOKEN.finditer(text, start, end))
+    raw = [match[0] for match in matches]
+    shouted = [i for i, word in enumerate(raw) if word.isupper()]
+    starts = [match.start() for match in matches]
+    return Words(raw, list(map(fold, raw)), starts, [match.end() for match in matches], shouted)
 
 
 def unfolded(raw: str, length: int) -> int:
