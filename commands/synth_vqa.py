@@ -50,7 +50,7 @@ def command(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Text-only model, as --llm: it answers without the image, and `blind` is 1 where it is right.",
+            help="Text-only model, as --llm: it tries each question without the image (see pack --drop-blind).",
         ),
     ] = None,
     seed: opt.Seed = 0,
