@@ -2,9 +2,10 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rrg.records import Measurement
+from rrg.reports.words import word_set
 
 _FIRST = r"\d(?<![\w.,/]\d)\d{0,3}(?:[.,]\d{1,2})?"
 """A number that no number goes on; it begins with its digit, so that the search looks at digits only."""
@@ -81,14 +82,26 @@ def _factor(unit: str) -> float:
     return _CM if unit[0] in "cCZz" else 1.0
 
 
-def is_earlier(text: str, span: tuple[int, int], start: int, end: int) -> bool:
-    """True when the words around a size of the sentence ``text[start:end]`` say that it was measured before."""
-    before = text[max(start, span[0] - 60) : span[0]]
-    if _EARLIER_BEFORE.search(before) or _CHANGED.search(before):
-        return True
+_TELLING = word_set(
+    """zuvor vormals ehemals frueher zuletzt vorher initial damals seinerzeit urspruenglich vu vor previously formerly
+    prior previous prev baseline initially was were before originally earlier last vorbefundlich voruntersuchung
+    compared
+    relative versus vs am vom on von from"""
+)
+"""Words without which nothing in front of a size says that it is an earlier one."""
+
+
+def is_earlier(text: str, span: tuple[int, int], start: int, end: int, before: Iterable[str]) -> bool:
+    """True when the words around a size of the sentence ``text[start:end]`` say that it was measured before. `before`:
+    the folded words in front of it.
+    """
     after = text[span[1] : min(end, span[1] + 120)]
-    if _FROM.search(before) and _TO_NOW.match(after):
-        return True
+    if not _TELLING.isdisjoint(before):
+        written = text[max(start, span[0] - 60) : span[0]]
+        if _EARLIER_BEFORE.search(written) or _CHANGED.search(written):
+            return True
+        if _FROM.search(written) and _TO_NOW.match(after):
+            return True
     return _EARLIER_AFTER.match(after) is not None
 
 

@@ -37,6 +37,8 @@ _ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
 _UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure", "scoliosis"))
 """Findings of the middle: a side beside them is that of another."""
 _JOINTS = frozenset(("knee", "ankle", "elbow", "wrist", "hip", "shoulder", "joint", "subdural", "glenohumeral"))
+_NEAR_SIZE = 20
+"""Words in front of a size that may say when it was measured."""
 _NO_FINDINGS = frozenset(("technique",))
 """Sections that speak of the examination, not of the patient."""
 
@@ -232,7 +234,8 @@ def _measured(
     for each in measurements_of(text, *span):
         inside = within(words, each.span)
         if not any(atoms[i] for i in inside):
-            prior = earlier or any(context.prior[i] for i in inside) or is_earlier(text, each.span, *span)
+            before = words.keys[max(0, inside.start - _NEAR_SIZE) : inside.start]
+            prior = earlier or any(context.prior[i] for i in inside) or is_earlier(text, each.span, *span, before)
             found.append(dataclasses.replace(each, sentence=sentence, prior=prior))
     return found
 

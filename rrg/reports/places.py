@@ -390,8 +390,11 @@ def _begins_anew(words: Words, between: list[str], end: int, others: Sequence[St
 
 def _outside(words: Words, start: int, end: int) -> list[str]:
     """The words between two places, without what stands in brackets."""
+    keys = words.keys[start:end]
+    if "(" not in keys:
+        return keys
     inside = _bracketed(words, start, end)
-    return [words.keys[i] for i in range(start, end) if i not in inside]
+    return [key for i, key in enumerate(keys, start) if i not in inside]
 
 
 _STATES = word_set("is are was were there shows demonstrates")
@@ -404,6 +407,8 @@ def _numbered(between: list[str]) -> bool:
 
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
+    if ":" not in words.raw and words.keys[0] not in _OPENING:
+        return []
     near = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
     for i in range(near - 1, max(-1, near - NEAR), -1):
         last = mentions[i].last

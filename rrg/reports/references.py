@@ -188,7 +188,9 @@ def _written(matches: _Matches, text: str, start: int, end: int) -> Iterator[Fou
         if found is None:
             continue
         yield found
-        further = _FURTHER.get(match.re)
+        further = (
+            _FURTHER_IMAGE if match.re is _IMAGE_SERIES else _FURTHER_SERIES if match.re is _SERIES_IMAGE else None
+        )
         closed = _CLOSING.match(text, match.end(), end) if further is not None else None
         while closed is not None and further is not None and (more := further.match(text, closed.end(), end)):
             images, open_end = numbers(more["images"])
@@ -198,7 +200,6 @@ def _written(matches: _Matches, text: str, start: int, end: int) -> Iterator[Fou
             closed = more
 
 
-_FURTHER = {_IMAGE_SERIES: _FURTHER_IMAGE, _SERIES_IMAGE: _FURTHER_SERIES}
 _CLOSING = re.compile(r"\s*\)?")
 
 
