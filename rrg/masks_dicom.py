@@ -9,6 +9,7 @@ import numpy as np
 
 from rrg.anatomy import LABELS
 from rrg.errors import RecordError
+from rrg.keys import pseudonym
 from rrg.masks import Labelled, Labels, label_name, stacked
 from rrg.masks_grid import SAME_POINT_MM, Grid
 from rrg.provenance import sha256_file
@@ -20,45 +21,93 @@ SEGMENTATION_STORAGE = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1
 """Segmentation Storage and Label Map Segmentation Storage."""
 
 
-def referenced_series(path: Path) -> str | None:
-    """Series Instance UID that a SEG refers to; None for any other DICOM object."""
+def is_segmentation(path: Path) -> bool:
+    """True for a DICOM SEG object."""
     import pydicom
 
     try:
-        header = pydicom.dcmread(
-            path, stop_before_pixels=True, specific_tags=["SOPClassUID", "ReferencedSeriesSequence"]
-        )
-        if header.get("SOPClassUID") not in SEGMENTATION_STORAGE:
-            return None
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+    except (pydicom.errors.InvalidDicomError, AttributeError, OSError):
+        return False
+    return header.get("SOPClassUID") in SEGMENTATION_STORAGE
+
+
+def referenced_series(path: Path) -> str | None:
+    """Series Instance UID that a SEG refers to; None where it names its source images only."""
+    import pydicom
+
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["ReferencedSeriesSequence"])
         return str(header.ReferencedSeriesSequence[0].SeriesInstanceUID)
-    except (pydicom.errors.InvalidDicomError, AttributeError, IndexError, OSError):
+    except (AttributeError, IndexError):
         return None
 
 
-def draw_frames(path: Path, slices: Sequence[Slice], grid: Grid, labels: Mapping[int, str | None] | None) -> Labelled:
-    """Segments on the grid of one series. Names come from `labels` (by segment number), else from Segment Label.
+def draw_frames(
+    path: Path, slices: Sequence[Slice], grid: Grid | RecordError, key: bytes, labels: Mapping[int, str | None] | None
+) -> Labelled | None:
+    """Segments on the slices of one series; None when the object names source images and none of them is here.
 
-    Frames are placed by their position in the patient; a frame that lies on no slice, or on other pixels, raises
-    RecordError E_GRID. Fractional segmentations count from one half on.
+    Names come from `labels` (by segment number), else from Segment Label. Frames are placed by their position in the
+    patient, or, where they have none, on the image that they were derived from. Fractional segmentations count from one
+    half on. Raises RecordError: E_GRID for another frame of reference, a frame that lies on no slice, or on other
+    pixels; E_MALFORMED for objects that lack what the standard demands.
     """
     import pydicom
+
+    try:
+        data = pydicom.dcmread(path)
+        _same_frame_of_reference(data, slices[0], key)
+        return _drawn(data, slices, grid, key, labels, sha256_file(path))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, NotImplementedError) as error:
+        raise RecordError(
+            "E_MALFORMED", f"segmentation can not be read ({type(error).__name__}); check it with dciodvfy"
+        ) from None
+
+
+def _same_frame_of_reference(data: "Dataset", first: Slice, key: bytes) -> None:
+    named = data.get("FrameOfReferenceUID")
+    if (
+        named
+        and first.frame_of_reference
+        and pseudonym(key, "frame-of-reference", str(named)) != (first.frame_of_reference)
+    ):
+        raise RecordError(
+            "E_GRID",
+            "segmentation has another frame of reference than its series: the same millimetres are other places; "
+            "register it first, or give the segmentation of this series",
+        )
+
+
+def _drawn(
+    data: "Dataset",
+    slices: Sequence[Slice],
+    grid: Grid | RecordError,
+    key: bytes,
+    labels: Mapping[int, str | None] | None,
+    sha256: str,
+) -> Labelled | None:
     from pydicom.pixels.utils import iter_pixels
 
-    data = pydicom.dcmread(path)
     numbers = {int(item.SegmentNumber): str(item.SegmentLabel) for item in data.SegmentSequence}
     ours = {number: _name(number, label, labels) for number, label in numbers.items()}
     known = {number: LABELS[name].class_id for number, name in ours.items() if name}
     half = int(data.get("MaximumFractionalValue", 1)) / 2
     kind = str(data.get("SegmentationType", "BINARY"))
-    shape = grid.shape
-    layers: list[Labels] = [np.zeros(shape, np.uint8)]
+    first = slices[0]
+    layers: list[Labels] = [np.zeros((first.count, first.rows, first.columns), np.uint8)]
+    touched = False
     for item, pixels in zip(data.PerFrameFunctionalGroupsSequence, iter_pixels(data), strict=True):
-        at = _slice_of(item, data, grid)
+        if (at := _place(item, data, slices, grid, key)) is None:
+            continue
+        touched = True
         if kind == "LABELMAP":
             for number, class_id in known.items():
                 _put(layers, at, pixels == number, class_id)
-        elif class_id := known.get(int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber), 0):
+        elif class_id := known.get(_segment(item, data), 0):
             _put(layers, at, pixels >= half if kind == "FRACTIONAL" else pixels > 0, class_id)
+    if not touched:
+        return None
     unknown = sum(
         1 for number in numbers if number and ours[number] is None and (labels is None or number not in labels)
     )
@@ -67,8 +116,39 @@ def draw_frames(path: Path, slices: Sequence[Slice], grid: Grid, labels: Mapping
         looked_for=tuple({name for name in ours.values() if name}),
         counts=Counter({"label.unknown": unknown} if unknown else {}),
         flags=(),
-        fingerprint=sha256_file(path),
+        fingerprint=sha256,
     )
+
+
+def _segment(item: "Dataset", data: "Dataset") -> int:
+    return int(_group(item, data, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+
+
+def _place(
+    item: "Dataset", data: "Dataset", slices: Sequence[Slice], grid: Grid | RecordError, key: bytes
+) -> int | None:
+    """Index of the slice that a frame lies on; None when it was derived from an image of another series."""
+    if _has(item, data, "PlanePositionSequence"):
+        if isinstance(grid, RecordError):
+            raise grid
+        return _slice_of(item, data, grid)
+    source = _group(item, data, "DerivationImageSequence").SourceImageSequence[0]
+    first, frame = slices[0], source.get("ReferencedFrameNumber")
+    number = int(frame[0] if isinstance(frame, Sequence) else frame) if frame else None
+    uid = str(source.ReferencedSOPInstanceUID)
+    named = pseudonym(key, "sop", uid if number is None else f"{uid}#{number}")
+    at = next((slice_.index for slice_ in slices if slice_.id in (named, pseudonym(key, "sop", uid))), None)
+    if at is not None and (data.Rows, data.Columns) != (first.rows, first.columns):
+        raise RecordError(
+            "E_GRID",
+            f"segmentation frame of {data.Columns} x {data.Rows} pixels, its image has {first.columns} x {first.rows}; "
+            "give the segmentation of this series",
+        )
+    return at
+
+
+def _has(item: "Dataset", data: "Dataset", name: str) -> bool:
+    return name in item or name in data.get("SharedFunctionalGroupsSequence", [{}])[0]
 
 
 def _name(number: int, label: str, labels: Mapping[int, str | None] | None) -> str | None:

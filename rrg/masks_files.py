@@ -1,7 +1,7 @@
 """Masks that are there already: NIfTI label files, folders of one NIfTI per structure, DICOM SEG, contours in JSON.
 
-A file belongs to a series by its name (Series Instance UID), by the UIDs inside of it (DICOM SEG, contours), or, when
-one file with another name is all there is, by its voxel grid.
+A file belongs to a series by its name (Series Instance UID), by the UIDs inside of it (DICOM SEG: of its series, else
+of its images; contours: of the images), or, when one file with another name is all there is, by its voxel grid.
 """
 
 import functools
@@ -21,7 +21,7 @@ from rrg.errors import RecordError, UsageError
 from rrg.keys import pseudonym
 from rrg.masks import Labelled, Labels, add_layer, label_name, remap, stacked
 from rrg.masks_contours import draw, read_contours
-from rrg.masks_dicom import draw_frames, referenced_series
+from rrg.masks_dicom import draw_frames, is_segmentation, referenced_series
 from rrg.masks_grid import LPS_FROM_RAS, SAME_POINT_MM, Grid, onto
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import Slice
@@ -47,7 +47,7 @@ class MaskFile:
     path: Path
     kind: Kind
     series: str | None
-    """Keyed hash of the series; None: by grid (nifti) or by its slices (contours)."""
+    """Keyed hash of the series; None: by grid (nifti) or by its slices (contours, seg)."""
 
 
 def load_labels(path: Path) -> dict[str, dict[int, str | None]]:
@@ -158,8 +158,14 @@ def index_masks(paths: tuple[Path, ...], key: bytes) -> tuple[Mapping[str, tuple
     others: list[MaskFile] = []
     found = [candidate for path in paths for candidate in _candidates(path)]
     for path, kind in found:
+        if kind == "seg" and not is_segmentation(path):
+            continue
         uid = referenced_series(path) if kind == "seg" else _stem(path)
-        if kind == "contours" or (kind == "nifti" and len(found) == 1 and not UID.fullmatch(uid or "")):
+        if (
+            kind == "contours"
+            or (kind == "seg" and uid is None)
+            or (kind == "nifti" and len(found) == 1 and not UID.fullmatch(uid or ""))
+        ):
             others.append(MaskFile(path, kind, None))
         elif uid:
             series = pseudonym(key, "series", uid)
@@ -190,10 +196,10 @@ def read_masks(
     for file in (*named.get(slices[0].series, ()), *others):
         if file.kind == "contours":
             part = draw(read_contours(file.path), slices, key)
+        elif file.kind == "seg":
+            part = draw_frames(file.path, slices, grid, key, labels)
         elif isinstance(grid, RecordError):
             raise grid
-        elif file.kind == "seg":
-            part = draw_frames(file.path, slices, grid, labels)
         elif file.kind == "folder":
             part = _read_folder(file.path, grid, resample=resample)
         else:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -199,65 +198,6 @@ def test_a_folder_of_one_file_per_label_may_overlap(case: Case, segment: Segment
     end = records(done.stdout)[-1]
     assert isinstance(end, End)
     assert end.counts["label.unknown"] == 1
-
-
-def test_a_dicom_segmentation_lies_where_highdicom_put_it(case: Case, segment: Segment) -> None:
-    hd = pytest.importorskip("highdicom")
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.sr.codedict import codes
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-
-    def source(slice_: Slice) -> Dataset:
-        image = Dataset()
-        image.file_meta = FileMetaDataset()
-        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, f"{UID}.{slice_.index + 1}"
-        image.StudyInstanceUID, image.SeriesInstanceUID, image.FrameOfReferenceUID = "1.2.3.4", UID, "1.2.3.9"
-        image.Modality, image.PatientID, image.PatientName, image.PatientBirthDate = "CT", "P", "", ""
-        image.PatientSex, image.AccessionNumber, image.StudyID, image.StudyDate, image.StudyTime = "", "", "", "", ""
-        image.ReferringPhysicianName = ""
-        image.Rows, image.Columns, image.InstanceNumber = slice_.rows, slice_.columns, slice_.index + 1
-        image.PixelSpacing, image.SliceThickness = list(slice_.spacing_mm or ()), slice_.slice_spacing_mm
-        image.ImagePositionPatient = list(slice_.position_mm or ())
-        image.ImageOrientationPatient = list(slice_.orientation or ())
-        return image
-
-    def description(number: int, name: str) -> Any:
-        return hd.seg.SegmentDescription(
-            number,
-            name,
-            codes.SCT.Organ,
-            codes.SCT.Liver,
-            hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            hd.AlgorithmIdentificationSequence("made up", codes.DCM.ArtificialIntelligence, "1"),
-        )
-
-    overlap = case.labels == 5
-    overlap[2, 10:12] = True
-    pixels = np.stack([case.labels == 1, overlap], axis=-1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # highdicom on names that are empty
-        written = hd.seg.Segmentation(
-            [source(slice_) for slice_ in case.ct],
-            pixels,
-            hd.seg.SegmentationTypeValues.BINARY,
-            [description(1, "spleen"), description(2, "Liver")],
-            "1.2.3.5",
-            1,
-            "1.2.3.6",
-            1,
-            "made up",
-            "made up",
-            "1",
-            "1",
-            omit_empty_frames=True,
-        )
-    written.save_as(case.folder / "segmentation")
-    made = masks(segment("--masks", case.folder / "segmentation").stdout)
-    stored = store.read_volume(case.store, made[0].array.partition("#")[0])
-    assert stored.shape[1] == 2  # liver and spleen overlap
-    for name, expected in (("spleen", case.labels == 1), ("liver", overlap)):
-        assert np.array_equal((stored == LABELS[name].class_id).any(axis=1), expected)
 
 
 def square(x0: float, y0: float, x1: float, y1: float) -> list[list[float]]:
