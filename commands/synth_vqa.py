@@ -65,8 +65,8 @@ def command(
     Example:  rrg synth-vqa masks.jsonl --languages en --metadata 0 > samples.jsonl
     """
     from rrg.synth.blind_model import model_of, tried
-    from rrg.synth.facts import check_choice, languages_of, one_of, run_of
-    from rrg.synth.vqa import COMMAND, FAMILIES, Options, ask_all, check_store, told
+    from rrg.synth.facts import check_choice, languages_of, one_of
+    from rrg.synth.vqa import FAMILIES, Options, ask_all, check_store, run_record, told
 
     wanted = FAMILIES if families is None else one_of(families, FAMILIES, "--families")
     options = Options(
@@ -88,7 +88,7 @@ def command(
     run_groups(
         functools.partial(tried, step, blind.settings) if blind else step,
         kinds=(Slice, Report, Mask),
-        run=run_of(COMMAND, options, **blind.told()) if blind else run_of(COMMAND, options),
+        run=run_record(options, **(blind.told() if blind else {})),
         io=io,
         done=functools.partial(told, options),
     )

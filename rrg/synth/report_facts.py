@@ -1,5 +1,6 @@
 """What sentences about a slice state, free of their language: a finding, where it is, how large."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -28,7 +29,8 @@ def _read(text: str) -> dict[str, Name]:
     return {row[0]: Name(*row[1:]) for row in rows}
 
 
-NAMES: Mapping[str, Name] = _read(files("rrg").joinpath("lexicon/finding_names.tsv").read_text(encoding="utf-8"))
+_TABLE = files("rrg").joinpath("lexicon/finding_names.tsv").read_text(encoding="utf-8")
+NAMES: Mapping[str, Name] = _read(_TABLE)
 """Canonical name of a finding -> how it is said."""
 OF_ITS_PLACE = frozenset(
     {
@@ -59,6 +61,12 @@ NAMES_ITS_PLACE = frozenset(
 )
 """Findings whose name says where they are: nobody asks for "a pancreatitis in the pancreas"."""
 _ACCUSATIVE = {"m": "einen ", "f": "eine ", "n": "ein ", "-": ""}
+
+
+def names_version() -> str:
+    """Changes with the words for findings: the first 12 hex digits of a SHA-256."""
+    said = "\n".join((_TABLE, *sorted(OF_ITS_PLACE), "", *sorted(NAMES_ITS_PLACE)))
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

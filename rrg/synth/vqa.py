@@ -8,18 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from numpy.random import Generator
 
 from rrg.errors import UsageError
 from rrg.pipe import Count, Group, Made
-from rrg.records import Lang
+from rrg.records import Lang, Run
 from rrg.seeds import rng_for
 from rrg.synth import templates, vqa_compare, vqa_header, vqa_measure, vqa_presence
-from rrg.synth.facts import NEVER_ASKED, Absences, Seen, Study, pick, read_study
+from rrg.synth.facts import NEVER_ASKED, Absences, Seen, Study, pick, read_study, run_of
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import CHOICES, Question, sample_of
-from rrg.synth.report_facts import Fact, facts_of
+from rrg.synth.report_facts import Fact, facts_of, names_version
 from rrg.synth.vqa_header import header
 from rrg.synth.vqa_presence import presence, which
 from rrg.synth.vqa_report import report_questions, with_partners
@@ -73,6 +74,11 @@ def check_store(store: Path | None, families: Sequence[str]) -> bool:
     if store is None and (needed := [family for family in families if family in FROM_PIXELS]):
         raise UsageError(f"--families {','.join(needed)} needs --store: the answer is in the pixels")
     return store is not None
+
+
+def run_record(options: Options, more: Mapping[str, Any] | None = None, inputs: Mapping[str, str] | None = None) -> Run:
+    """The run record; `more`, `inputs`: options and side inputs of a language model."""
+    return run_of(COMMAND, options, more, {"finding_names": names_version(), **(inputs or {})})
 
 
 def told(options: Options, _counts: dict[str, int]) -> list[str]:
