@@ -122,8 +122,8 @@ def _findings() -> Iterator[Sequence[str]]:
             say("finding", "de", finding=found)
             if name in NAMES_ITS_PLACE
             else say("finding-in", "de", finding=found, place=place),
-            say("finding-where", "de", finding=fact.called("de")),
-            say("finding-size", "de", finding=fact.called("de")),
+            say("finding-where", "de", finding=fact.definite("de")),
+            say("finding-size", "de", finding=fact.definite("de")),
         )
 
 

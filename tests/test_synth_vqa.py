@@ -209,8 +209,8 @@ def test_questions_from_a_report_in_german() -> None:
     assert asked == {
         "finding-in cyst": ("Zeigt dieses Bild eine Zyste in der Leber?", "ja"),
         "finding-what cyst": ("Welcher Befund liegt in der Leber vor?", "Zyste"),
-        "finding-where cyst": ("Wo liegt der Befund: Zyste?", "Leber"),
-        "finding-size cyst": ("Wie groß ist der Befund: Zyste?", "12,5 mm"),
+        "finding-where cyst": ("Wo liegt die Zyste?", "Leber"),
+        "finding-size cyst": ("Wie groß ist die Zyste?", "12,5 mm"),
         "finding effusion": ("Zeigt dieses Bild einen Erguss?", "nein"),
     }
 
@@ -218,7 +218,7 @@ def test_questions_from_a_report_in_german() -> None:
 def test_questions_from_a_german_report_in_english() -> None:
     asked = {key: (question(s), s.answer) for key, s in from_report("en").items()}
     assert asked["finding-in cyst"] == ("Does this image show a cyst in the liver?", "yes")
-    assert asked["finding-size cyst"] == ("How large is the finding: cyst?", "12.5 mm")
+    assert asked["finding-size cyst"] == ("How large is the cyst?", "12.5 mm")
     assert asked["finding effusion"] == ("Does this image show an effusion?", "no")
     assert not any("nodule" in key for key in asked), "that sentence points at no slice"
 

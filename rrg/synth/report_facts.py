@@ -60,6 +60,7 @@ NAMES_ITS_PLACE = frozenset(
     }
 )
 """Findings whose name says where they are: nobody asks for "a pancreatitis in the pancreas"."""
+_DEFINITE = {"m": "der ", "f": "die ", "n": "das ", "-": ""}
 _ACCUSATIVE = {"m": "einen ", "f": "eine ", "n": "ein ", "-": ""}
 
 
@@ -85,6 +86,11 @@ class Fact:
     def called(self, lang: Lang) -> str:
         """The bare name: "cyst", "Zyste"."""
         return NAMES[self.name].en if lang == "en" else NAMES[self.name].de
+
+    def definite(self, lang: Lang) -> str:
+        """With its definite article, as the subject: "the cyst", "die Zyste"; German "Aszites" has none."""
+        said = NAMES[self.name]
+        return f"the {said.en}" if lang == "en" else _DEFINITE[said.gender] + said.de
 
     def accusative(self, lang: Lang) -> str:
         """With its indefinite article, as the object of a verb: "a cyst", "eine Zyste"."""

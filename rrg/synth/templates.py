@@ -119,12 +119,12 @@ FORMS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
         "de": ("Welcher Befund liegt {in} vor?",),
     },
     "finding-where": {
-        "en": ("Where is the finding: {finding}?",),
-        "de": ("Wo liegt der Befund: {finding}?",),
+        "en": ("Where is {finding}?",),
+        "de": ("Wo liegt {finding}?",),
     },
     "finding-size": {
-        "en": ("How large is the finding: {finding}?",),
-        "de": ("Wie groß ist der Befund: {finding}?",),
+        "en": ("How large is {finding}?",),
+        "de": ("Wie groß ist {finding}?",),
     },
     "modality": {
         "en": ("Which modality is this image?", "How was this image acquired?"),

@@ -116,7 +116,7 @@ def _place(fact: Fact, lang: Lang) -> str:
 
 
 def _where(fact: Fact) -> Question:
-    words = {lang: {"finding": fact.called(lang)} for lang in templates.LANGUAGES}
+    words = {lang: {"finding": fact.definite(lang)} for lang in templates.LANGUAGES}
     return _from_report(
         "finding-where", "open", fact, words, {lang: name(fact.labels[0], lang) for lang in templates.LANGUAGES}
     )
@@ -128,7 +128,7 @@ def _what(fact: Fact) -> Question:
 
 
 def _size(seen: Seen, fact: Fact) -> Question:
-    words = {lang: {"finding": fact.called(lang)} for lang in templates.LANGUAGES}
+    words = {lang: {"finding": fact.definite(lang)} for lang in templates.LANGUAGES}
     answer = {lang: fact.size(lang) for lang in templates.LANGUAGES}
     quantity = measure.lengths(fact.name, fact.size_mm, seen.slice.spacing_mm)
     return _from_report("finding-size", "open", fact, words, answer, (quantity,))
