@@ -266,7 +266,10 @@ def test_same_bytes_with_two_workers_after_a_kill_and_nothing_is_left_behind(mad
     read = records(done.stdout)  # stdout holds records only
     end = read[-1]
     assert isinstance(end, End)
-    assert end.counts == {"mask": 36, "series.segmented": 3}
+    assert {name: n for name, n in end.counts.items() if "series" in name or name in ("mask", "error")} == {
+        "mask": 36,
+        "series.segmented": 3,
+    }
     assert {name for each in read if isinstance(each, Run) for name in each.inputs} == {
         "weights.total",
         "weights.total_mr",
@@ -277,8 +280,8 @@ def test_same_bytes_with_two_workers_after_a_kill_and_nothing_is_left_behind(mad
     }
     assert str(folder).encode() not in done.stdout
     said = done.stderr.decode().splitlines()
-    assert len(said) == 2, said
-    assert "3 volumes in" in said[0] or "3 volumes in" in said[1]
+    assert [line for line in said if "3 volumes in" in line], said
+    assert all(line.startswith("rrg segment: ") for line in said), said
 
     again = [*arguments, *where, "--out", folder / "again.jsonl", "--workers", "2", "--resume"]
     killed = subprocess.Popen(
