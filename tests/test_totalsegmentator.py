@@ -112,9 +112,11 @@ def made(tmp_path_factory: pytest.TempPathFactory, key_file: Path) -> Iterator[M
             stderr=errors,
             cwd=Path(__file__).parents[1],
             env={**os.environ, **OFFLINE, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
         )
     yield Made(folder, weights, volumes, reference)
-    reference.kill()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(reference.pid, signal.SIGKILL)  # with its processes
     reference.wait()
     totalsegmentator._stop()
 

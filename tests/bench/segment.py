@@ -19,10 +19,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import Claim, Run, compared, in_turn, measured, rows_of, run, table, write
+from tests.bench import REPEATS, Claim, Run, compared, in_turn, measured, rows_of, run, table, write
 
-SLICES, SIZE = 120, 256
-MORE = 4
+SLICES, SIZE = 100, 224
+MORE = 3
 """Volumes of the longer run."""
 SAMPLE_SECONDS = 0.1
 
@@ -109,7 +109,7 @@ def agree(folder: Path) -> bool:
     return len(np.unique(plain)) > 3 and np.array_equal(stored[:, 0], plain.transpose(2, 1, 0))
 
 
-def main() -> int:
+def main(repeats: int) -> int:
     """Measure; 1 when a goal is missed."""
     with tempfile.TemporaryDirectory(prefix="rrg-bench-") as name:
         folder = Path(name)
@@ -149,7 +149,7 @@ def main() -> int:
             "plain": lambda: watched(plain),
             "rrg": lambda: segmented("one.jsonl"),
         }
-        found = in_turn(sides)
+        found = in_turn(sides, repeats)
         if subprocess.run([sys.executable, "-m", "tests.bench.segment", "agree", folder], check=False).returncode:
             raise RuntimeError("rrg and TotalSegmentator gave different labels")
     peer = f"TotalSegmentator {importlib.metadata.version('TotalSegmentator')}"
@@ -186,4 +186,4 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["agree"]:
         sys.exit(not agree(Path(sys.argv[2])))
     else:
-        sys.exit(main())
+        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else REPEATS))
