@@ -1,6 +1,8 @@
 """Label volumes -> records and grids: against scikit-image and SimpleITK, under flips, turns and shears."""
 
+import dataclasses
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import measure
+from skimage.draw import line, polygon
 
-from rrg.anatomy import BY_ID, label_map_version
+from rrg.anatomy import BY_ID, LABELS, label_map_version
 from rrg.errors import RecordError
+from rrg.keys import pseudonym
 from rrg.masks import add_layer, label_name, labels_on, mask_records, remap, stacked
+from rrg.masks_contours import draw, read_contours
 from rrg.masks_grid import LPS_FROM_RAS, Grid, grid_of, onto
 from rrg.records import Box, MaskLabel, Slice
-from tests.mask_cases import make_slices, ras_affine
+from tests.conftest import Rrg
+from tests.mask_cases import make_slices, masks, ras_affine, records
 
 KEY = b"a key for tests only, 32 bytes ok"
 LABEL_PLANES = hnp.arrays(np.uint8, (2, 9, 11), elements=st.sampled_from([0, 0, 0, 1, 2, 5, 204]))
@@ -40,6 +46,7 @@ def same(label: MaskLabel, expected: tuple[int, tuple[float, ...], set[tuple[flo
     return (label.area_px, label.box.xyxy, {part.xyxy for part in label.components}) == (area, box, boxes)
 
 
+@settings(deadline=None)
 @given(LABEL_PLANES)
 def test_boxes_and_areas_are_those_of_scikit_image(layers: np.ndarray[Any, Any]) -> None:
     found = labels_on(layers)
@@ -51,18 +58,110 @@ def test_boxes_and_areas_are_those_of_scikit_image(layers: np.ndarray[Any, Any])
     assert [(label.class_id, label.layer) for label in found] == sorted((m.class_id, m.layer) for m in found)
 
 
-def test_boxes_on_every_slice_and_class_of_a_real_mask(data: Path) -> None:
-    values = np.asarray(nibabel.load(data / "totalsegmentator-ct-mr/example_seg_dicom.nii.gz").dataobj).transpose(
-        2, 1, 0
-    )
-    compared = 0
-    for plane in values:
+@pytest.mark.parametrize(
+    ("file", "least"),
+    [
+        ("example_seg_dicom.nii.gz", 400),
+        ("example_seg_fast_force_split.nii.gz", 1500),
+        ("example_seg.nii.gz", 700),
+        ("example_seg_mr.nii.gz", 250),
+    ],
+)
+def test_boxes_on_every_slice_and_class_of_a_real_mask(data: Path, file: str, least: int) -> None:
+    values = np.asarray(nibabel.load(data / "totalsegmentator-ct-mr" / file).dataobj).astype(np.uint8)
+    compared = several = 0
+    for plane in values.transpose(2, 1, 0):
         found = {label.class_id: label for label in labels_on(plane[None])}
         expected = by_scikit_image(plane)
         assert found.keys() == expected.keys()
-        assert all(same(found[value], expected[value]) for value in expected)
+        for value, label in found.items():
+            assert same(label, expected[value])
+            parts = measure.regionprops(measure.label(plane == value, connectivity=2))
+            area = {tuple(part.bbox): int(part.area) for part in parts}
+            if len(area) == len(parts):  # two parts with one box can not be told apart by it
+                sizes = [area[tuple(int(box.xyxy[i]) for i in (1, 0, 3, 2))] for box in label.components]
+                assert sizes == sorted(sizes, reverse=True)  # largest first
+            several += len(parts) > 1
         compared += len(expected)
-    assert compared > 400
+    assert compared > least
+    assert several > 20
+
+
+def test_a_real_mr_through_the_pipe_has_the_boxes_of_scikit_image(rrg: Rrg, data: Path, tmp_path: Path) -> None:
+    folder = data / "totalsegmentator-ct-mr"
+    image, mask = folder / "example_mr_sm.nii.gz", folder / "example_seg_mr.nii.gz"
+    rrg("extract-slices", image, "--modality", "MR", "--store", tmp_path / "s", "--out", tmp_path / "mr.jsonl")
+    done = rrg(
+        *("segment", tmp_path / "mr.jsonl", "--store", tmp_path / "s", "--engine", "masks"),
+        *("--masks", mask, "--labels", folder / "labels.json"),
+    )
+    names = {int(value): name for value, name in json.loads((folder / "labels.json").read_text())["total_mr"].items()}
+    oriented = sitk.DICOMOrient(sitk.ReadImage(str(mask)), "LPS")  # SimpleITK's reading, not ours
+    values, lowest_z = sitk.GetArrayFromImage(oriented), oriented.GetOrigin()[2]
+    made = masks(done.stdout)
+    where = {slice_.id: slice_ for slice_ in records(done.stdout) if isinstance(slice_, Slice)}
+    compared = 0
+    for each in made:
+        position = where[each.slice].position_mm
+        assert position is not None
+        plane = values[round((position[2] - lowest_z) / oriented.GetSpacing()[2])]
+        expected = {names[p.label]: (p.area, p.bbox) for p in measure.regionprops(plane.astype(int))}
+        found = {m.label: (m.area_px, tuple(int(m.box.xyxy[i]) for i in (1, 0, 3, 2))) for m in each.labels}
+        assert found == expected
+        compared += len(found)
+    assert compared > 250
+    middle = {label.label: label.box for label in made[len(made) // 2].labels}
+    assert middle["liver"].x0 < middle["spleen"].x0  # the patient's right is on the picture's left
+    assert middle["kidney_right"].x1 < middle["kidney_left"].x0
+    assert all(label.score == 1 for each in made for label in each.labels)
+    assert not any(each.flags for each in made)
+
+
+def test_consensus_of_lidc_readers_is_that_of_scikit_image(data: Path, tmp_path: Path) -> None:
+    given_marks = json.loads((data / "lidc-idri-0314-chest-ct/nodule_annotations.json").read_text())
+
+    def polygons(reader: Any, inside: bool) -> dict[str, Any]:
+        drawn: dict[str, Any] = {}
+        for contour in reader["contours"]:
+            if contour["inclusion"] == inside:
+                drawn.setdefault(contour["sop_instance_uid"], []).append(contour["points_x_y"])
+        return drawn
+
+    readers = [
+        {"slices": polygons(reader, True), "holes": polygons(reader, False)} for reader in given_marks["readers"]
+    ]
+
+    def filled(points: Any) -> Any:
+        inside = np.zeros((512, 512), bool)
+        inside[polygon(points[:, 1], points[:, 0], (512, 512))] = True
+        for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, 0), strict=True):
+            inside[line(y0, x0, y1, x1)] = False  # LIDC draws just outside of the nodule
+        return inside
+
+    votes: dict[str, Any] = {}
+    for reader in readers:
+        for uid, drawn in reader["slices"].items():
+            inside = np.any([filled(np.asarray(points)) for points in drawn], axis=0)
+            for points in reader["holes"].get(uid, ()):
+                inside &= ~filled(np.asarray(points))
+            votes[uid] = votes.get(uid, 0) + inside.astype(int)
+    uids = sorted(votes)
+    slices = [
+        dataclasses.replace(slice_, id=pseudonym(KEY, "sop", uid))
+        for uid, slice_ in zip(
+            uids, make_slices(np.zeros((len(uids), 512, 512), np.int16), tmp_path, KEY, "1.2.3"), strict=True
+        )
+    ]
+    for least in (1, 2, 3, 4):
+        file = tmp_path / f"{least}.json"
+        file.write_text(
+            json.dumps({"label": "lung_nodule", "min_readers": least, "border": "excluded", "readers": readers})
+        )
+        labelled = draw(read_contours(file), slices, KEY)
+        assert labelled is not None
+        for index, uid in enumerate(uids):
+            assert np.array_equal(labelled.volume[index, 0] == LABELS["lung_nodule"].class_id, votes[uid] >= least)
+    assert 0 < sum((v >= 4).sum() for v in votes.values()) < sum((v >= 3).sum() for v in votes.values())
 
 
 def test_hand_made_boxes() -> None:
