@@ -13,6 +13,8 @@ TASK_OF = {"CT": "total", "MR": "total_mr"}
 """Task that is run where none is named, by modality."""
 UNFINISHED = ("test", "total_highres_test")
 """Tasks for which no weights were published."""
+CT_CLASSES = 117
+"""Our class ids up to here are those of task total."""
 PLANS = "nnUNetPlans"
 CONFIGURATION = "3d_fullres"
 
@@ -72,15 +74,21 @@ def check_task(task: str) -> None:
 
 
 def check_names() -> None:
-    """RrgError when our label table and TotalSegmentator disagree on a value of ``total`` or a name of ``total_mr``."""
-    wrong = [n for value, n in class_names("total").items() if n not in LABELS or LABELS[n].class_id != value]
-    wrong += [name for name in class_names("total_mr").values() if name not in LABELS]
-    if wrong:
-        raise RrgError(
-            f"label table and the installed TotalSegmentator disagree on {', '.join(wrong[:5])}; install the version "
-            "of constraints.txt",
-            "E_MODEL",
-        )
+    """RrgError when our label table and TotalSegmentator's tasks ``total`` and ``total_mr`` disagree on a value."""
+    ours = {
+        "total": {label.class_id: name for name, label in LABELS.items() if label.class_id <= CT_CLASSES},
+        "total_mr": {label.mr_class_id: name for name, label in LABELS.items() if label.mr_class_id},
+    }
+    for task, expected in ours.items():
+        theirs = class_names(task)
+        wrong = sorted(value for value in theirs.keys() | expected.keys() if theirs.get(value) != expected.get(value))
+        if wrong:
+            named = ", ".join(f"{value} ({theirs.get(value)}, here {expected.get(value)})" for value in wrong[:3])
+            raise RrgError(
+                f"label table and TotalSegmentator's task {task} disagree on {len(wrong)} classes: {named}; "
+                "install the version of constraints.txt",
+                "E_MODEL",
+            )
 
 
 def modality_of(task: str) -> str:

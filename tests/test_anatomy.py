@@ -20,6 +20,8 @@ from rrg.anatomy import (
     label_map_version,
     mr_to_unified,
 )
+from rrg.errors import RrgError
+from rrg.totalsegmentator_tasks import check_names
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,18 @@ def test_mr_classes_join_by_name(class_map: dict[str, dict[int, str]]) -> None:
         120,
         121,
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "name"), [("total", 5, "spleen"), ("total_mr", 49, "femur"), ("total", 118, "x")]
+)
+def test_a_segmenter_with_other_names_is_refused_at_run_time(
+    class_map: dict[str, dict[int, str]], monkeypatch: pytest.MonkeyPatch, task: str, value: int, name: str
+) -> None:
+    check_names()
+    monkeypatch.setitem(class_map, task, {**class_map[task], value: name})
+    with pytest.raises(RrgError, match=f"task {task} disagree on 1 classes: {value} \\({name}.*E_MODEL"):
+        check_names()
 
 
 def test_codes_are_those_that_the_segmenter_ships() -> None:
