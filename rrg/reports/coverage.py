@@ -18,9 +18,9 @@ from typing import NamedTuple
 from rrg.errors import RrgError, UsageError
 from rrg.pipe import Made
 from rrg.records import Report, Span
+from rrg.reports.compounds import compound
 from rrg.reports.findings import findings_of
 from rrg.reports.lexicon import Lexicon, lexicon, longest
-from rrg.reports.mentions import compound
 from rrg.reports.words import words_of
 
 LEAST = 3

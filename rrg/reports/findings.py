@@ -4,8 +4,8 @@ import re
 from typing import NamedTuple
 
 from rrg.records import Lang, Span
+from rrg.reports.compounds import SIGNS, compound, part_span
 from rrg.reports.lexicon import begins, lexicon, longest
-from rrg.reports.mentions import SIGNS, compound, part_span
 from rrg.reports.words import Words, word_set
 
 LESION_LIKE = word_set(

@@ -17,7 +17,8 @@ from rrg.llm_text import Shown
 from rrg.records import Anatomy, Finding, Report, Side, Span
 from rrg.reports.context import Context, context_of
 from rrg.reports.llm_prompt import OTHER, classes_of, example_quotes, prompt_of
-from rrg.reports.sides import SideWord, clause_side, side_of, side_words
+from rrg.reports.side_words import SideWord, side_words
+from rrg.reports.sides import clause_side, side_of
 from rrg.reports.words import Words, words_of
 
 RULE = "llm"

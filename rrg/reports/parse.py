@@ -22,7 +22,8 @@ from rrg.reports.references_words import Found
 from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing, shared_with
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
-from rrg.reports.sides import Around, finding_side, side_places, side_words
+from rrg.reports.side_words import side_words
+from rrg.reports.sides import Around, finding_side, side_places
 from rrg.reports.sizes import set_apart, sizes
 from rrg.reports.words import MASK, Words, within, words_of
 

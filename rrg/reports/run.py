@@ -17,7 +17,7 @@ from rrg.llm_options import LlmOptions
 from rrg.pipe import Io, run_groups, run_items, talk
 from rrg.provenance import make_run
 from rrg.records import Slice
-from rrg.reports import linking
+from rrg.reports import linked, linking
 from rrg.reports.clinic import Clinic
 from rrg.reports.coverage import Gathering
 from rrg.reports.lexicon import lexicon_version
@@ -46,7 +46,7 @@ class Task:
     """``FIELD=COLUMN``."""
     link: str | None
     image_number: str
-    unmatched: linking.Unmatched
+    unmatched: linked.Unmatched
     index: Path | None
     key_file: Path | None
     rules: Clinic | None
@@ -110,7 +110,7 @@ def run_parsing(task: Task, io: Io) -> None:
         inputs |= {"studies": known} if (known := linking.plan_digest(plan)) else {}
         inputs |= {"link": linking.table_digest(table)} if table is not None else {}
         run = make_run(COMMAND, options, inputs={**inputs, **reader.inputs, **reworded})
-        left = linking.Reports(settings, io, task.unmatched, parse_alone)
+        left = linked.Reports(settings, io, task.unmatched, parse_alone)
         tail = gathered.closing(watch.closing(closing(reader, left.tail)))
         if opened is not None:
             items = indexed_items(opened, settings, left, io.has)

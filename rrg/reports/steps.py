@@ -18,7 +18,8 @@ from rrg.reports.clinic import use_rules
 from rrg.reports.coverage import note
 from rrg.reports.lexicon import lexicon_version
 from rrg.reports.link import resolve_all
-from rrg.reports.linking import Reports, index_names, names_of, only_here, reports_of
+from rrg.reports.linked import Reports
+from rrg.reports.linking import index_names, names_of, only_here, reports_of
 from rrg.reports.llm_facts import checked
 from rrg.reports.parse import parse
 from rrg.reports.phi import Masked, masked_or_refused
