@@ -10,50 +10,40 @@ import typer
 
 from rrg.llm_options import LlmOptions
 
-_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "llm": (
-        Annotated[
-            str | None,
-            typer.Option(
-                metavar="MODEL",
-                help="Language model: FILE.gguf, or http://host:port/v1 of an OpenAI-compatible server (several with "
-                "commas).",
-            ),
-        ],
-        None,
-    ),
-    "llm_model": (
-        Annotated[str | None, typer.Option(help="Name of the model on the servers. Default: the only one.")],
-        None,
-    ),
-    "llm_cache": (
-        Annotated[Path | None, typer.Option(help="Folder that keeps all answers; with it a run can be repeated.")],
-        None,
-    ),
-    "llm_cache_only": (
-        Annotated[bool, typer.Option("--llm-cache-only", help="Take every answer from --llm-cache, ask no model.")],
-        False,
-    ),
-    "llm_seed": (Annotated[int, typer.Option(min=0, help="Seed of the model's choices.")], 0),
-    "llm_temperature": (Annotated[float, typer.Option(min=0, max=2, help="0: always the likeliest token.")], 0.0),
-    "llm_max_tokens": (
-        Annotated[int, typer.Option(min=16, help="Longest answer in tokens, reasoning included.")],
-        2048,
-    ),
-    "llm_parallel": (Annotated[int, typer.Option(min=1, help="Requests in flight, of each process.")], 8),
-    "llm_timeout_s": (Annotated[float, typer.Option(min=1, help="Longest wait for an answer of a server.")], 300.0),
-    "llm_tries": (Annotated[int, typer.Option(min=1, help="Failures of a request before the servers are down.")], 6),
-    "llm_key_env": (
-        Annotated[str | None, typer.Option(metavar="NAME", help="Environment variable with the key of the servers.")],
-        None,
-    ),
-    "llm_proxy": (Annotated[bool, typer.Option("--llm-proxy", help="Use the proxies of the environment.")], False),
-    "llm_threads": (
-        Annotated[int, typer.Option(min=0, help="Threads for a GGUF file; 0: half of the cores.")],
-        0,
-    ),
-    "llm_context": (Annotated[int, typer.Option(min=512, help="Tokens of prompt and answer of a GGUF file.")], 4096),
+_OPTIONS: dict[str, Any] = {
+    "llm": Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Language model: FILE.gguf, or http://host:port/v1 of an OpenAI-compatible server (several with "
+            "commas).",
+        ),
+    ],
+    "llm_model": Annotated[str | None, typer.Option(help="Name of the model on the servers. Default: the only one.")],
+    "llm_cache": Annotated[
+        Path | None, typer.Option(help="Folder that keeps all answers; with it a run can be repeated.")
+    ],
+    "llm_cache_only": Annotated[
+        bool, typer.Option("--llm-cache-only", help="Take every answer from --llm-cache, ask no model.")
+    ],
+    "llm_seed": Annotated[int, typer.Option(min=0, help="Seed of the model's choices.")],
+    "llm_temperature": Annotated[float, typer.Option(min=0, max=2, help="0: always the likeliest token.")],
+    "llm_max_tokens": Annotated[int, typer.Option(min=16, help="Longest answer in tokens, reasoning included.")],
+    "llm_parallel": Annotated[int, typer.Option(min=1, help="Requests in flight, of each process.")],
+    "llm_timeout_s": Annotated[float, typer.Option(min=1, help="Longest wait for an answer of a server.")],
+    "llm_tries": Annotated[int, typer.Option(min=1, help="Failures of a request before the servers are down.")],
+    "llm_key_env": Annotated[
+        str | None, typer.Option(metavar="NAME", help="Environment variable with the key of the servers.")
+    ],
+    "llm_proxy": Annotated[bool, typer.Option("--llm-proxy", help="Use the proxies of the environment.")],
+    "llm_threads": Annotated[int, typer.Option(min=0, help="Threads for a GGUF file; 0: half of the cores.")],
+    "llm_context": Annotated[int, typer.Option(min=512, help="Tokens of prompt and answer of a GGUF file.")],
 }
+"""Option -> its type and help; the defaults are those of `LlmOptions`."""
+
+
+def _field(option: str) -> str:
+    return "where" if option == "llm" else option.removeprefix("llm_")
 
 
 def with_llm(command: Callable[..., None]) -> Callable[..., None]:
@@ -62,12 +52,13 @@ def with_llm(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
-        taken = {name.removeprefix("llm_"): given.pop(name) for name in _OPTIONS}
-        command(**given, llm=LlmOptions(where=taken.pop("llm"), **taken))
+        command(**given, llm=LlmOptions(**{_field(name): given.pop(name) for name in _OPTIONS}))
 
     added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in _OPTIONS.items()
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=getattr(LlmOptions, _field(name)), annotation=annotation
+        )
+        for name, annotation in _OPTIONS.items()
     ]
     kept = [parameter for parameter in own.parameters.values() if parameter.name not in ("llm", "io")]
     io = [parameter for parameter in own.parameters.values() if parameter.name == "io"]

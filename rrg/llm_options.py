@@ -16,17 +16,17 @@ class LlmOptions:
     """GGUF file, or addresses with commas."""
     model: str | None = None
     cache: Path | None = None
-    cache_only: bool = False
-    seed: int = 0
-    temperature: float = 0.0
-    max_tokens: int = 2048
-    parallel: int = 8
-    timeout_s: float = 300.0
-    tries: int = 6
-    key_env: str | None = None
-    proxy: bool = False
-    threads: int = 0
-    context: int = 4096
+    cache_only: bool = LlmSettings.cache_only
+    seed: int = LlmSettings.seed
+    temperature: float = LlmSettings.temperature
+    max_tokens: int = LlmSettings.max_tokens
+    parallel: int = LlmSettings.parallel
+    timeout_s: float = LlmSettings.timeout_s
+    tries: int = LlmSettings.tries
+    key_env: str | None = LlmSettings.key_env
+    proxy: bool = LlmSettings.proxies
+    threads: int = LlmSettings.threads
+    context: int = LlmSettings.context
 
     def settings(self, meter: str | None = None) -> LlmSettings:
         """Settings with the identity of the model; its file is hashed, or its servers are asked what they serve.
