@@ -46,6 +46,12 @@ def command(
         typer.Option(min=0, max=1, help="Smallest trust in the mask of a structure; those nobody judged pass."),
     ] = None,
     paraphrase: Annotated[bool, typer.Option("--paraphrase", help="Draw the wording of questions at random.")] = False,
+    dialogues: Annotated[
+        str | None, typer.Option(metavar="TASKS", help="Conversations too, with commas, or all: see docs/dialogues.md.")
+    ] = None,
+    dialogues_per_study: Annotated[
+        int, typer.Option(min=0, help="Conversations per study and language, at most.")
+    ] = 20,
     blind_model: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +71,7 @@ def command(
     Example:  rrg synth-vqa masks.jsonl --languages en --metadata 0 > samples.jsonl
     """
     from rrg.synth.blind_model import model_of, tried
+    from rrg.synth.dialogue import TASKS
     from rrg.synth.facts import check_choice, languages_of, one_of
     from rrg.synth.vqa import FAMILIES, Options, ask_all, check_store, run_record, told
 
@@ -79,6 +86,8 @@ def command(
         min_score=min_score,
         pixels=check_store(store, () if families is None else wanted),
         paraphrase=paraphrase,
+        dialogues=TASKS if dialogues == "all" else one_of(dialogues, TASKS, "--dialogues") if dialogues else (),
+        dialogues_per_study=dialogues_per_study,
         seed=seed,
     )
     if blind_model is None and llm != LlmOptions():

@@ -593,7 +593,8 @@ class Sample:
     lang: Lang
     task: str
     """``report``, ``grounded-report``, ``vqa``, ``detect``, ``phrase-to-box``, ``box-to-phrase``; in dialogues
-    ``findings-list``, ``correction``, ``summary``, ``plain-language``, ``impression``, ``region``, ``view``."""
+    ``findings-list``, ``is-there``, ``correction``, ``summary``, ``plain-language``, ``impression``, ``region``,
+    ``view``."""
     question_type: Literal["open", "closed", "single", "multi"] | None = None
     choices: tuple[str, ...] = ()
     answer: str | None = None

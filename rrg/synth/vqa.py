@@ -64,6 +64,10 @@ class Options:
     pixels: bool = False
     """Ask what only pixels and masks themselves tell."""
     paraphrase: bool = False
+    dialogues: tuple[str, ...] = ()
+    """Tasks of conversations (rrg.synth.dialogue)."""
+    dialogues_per_study: int = 20
+    """Conversations per study and language, at most."""
     seed: int = 0
 
 
@@ -103,6 +107,10 @@ def ask_all(options: Options, group: Group, store: Path | None = None) -> Iterat
                 counts[f"question.{question.family}"] += 1
                 yield sample_of(seen, question, lang, form)
     yield from (Count(key, n) for key, n in sorted(counts.items()))
+    if options.dialogues:
+        from rrg.synth.dialogue import dialogues_of
+
+        yield from dialogues_of(study, options.dialogues, options.languages, options.dialogues_per_study, options.seed)
 
 
 def questions_of(

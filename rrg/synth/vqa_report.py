@@ -46,7 +46,7 @@ def report_questions(seen: Seen, facts: Iterable[Fact]) -> Iterator[Question]:
     """Questions on what sentences about the slice state."""
     known = list(facts)
     for fact in known:
-        if fact.present or _is_denied(fact, known):
+        if fact.present or is_denied(fact, known):
             yield _finding(fact)
         if not fact.present:
             continue
@@ -93,7 +93,7 @@ def _is_located(fact: Fact) -> bool:
     return len(fact.labels) == 1 and fact.name not in NAMES_ITS_PLACE
 
 
-def _is_denied(fact: Fact, known: Iterable[Fact]) -> bool:
+def is_denied(fact: Fact, known: Iterable[Fact]) -> bool:
     """The question may be answered with no, whatever else the sentences say.
 
     "No pleural effusion on the left" denies none on the right; "no further lesion" stands beside those that are there.
