@@ -126,7 +126,7 @@ def _as(word: str) -> str:
 
 
 def _sizes(text: str, start: int, lang: Lang, rng: Generator) -> Iterator[tuple[int, int, str]]:
-    measured = [each for each in parse(text, lang).measurements if not each.prior]
+    measured = parse(text, lang).measurements
     if len(measured) != 1 or len(measured[0].value_mm) != 1 or measured[0].value_mm[0] < SMALLEST_MM:
         return
     first, last = measured[0].span
