@@ -52,7 +52,8 @@ def with_llm(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> None:
-        command(**given, llm=LlmOptions(**{_field(name): given.pop(name) for name in _OPTIONS}))
+        taken = {_field(name): given.pop(name) for name in _OPTIONS}
+        command(**given, llm=LlmOptions(**taken))
 
     added = [
         inspect.Parameter(
