@@ -19,6 +19,8 @@ BONE_HU = 130
 BONE_CLOSE_MM = 4.0
 MARROW_MM2 = 2500.0
 """Largest hole that is filled on an axial slice: a vertebra or femoral head, not the inside of the skull."""
+MARROW_ACROSS_MM2 = 900.0
+"""The same on sagittal and coronal planes: the body of a vertebra."""
 NOISY_MM = 1.5
 """Finer pixels are noisy: a 3 x 3 median is taken first."""
 BLOOD_MM = (4.0, 6.0, 8.0)
@@ -56,8 +58,14 @@ def _top(hu: Volume, labels: NDArray[np.uint32], number: int, place: tuple[slice
 
 
 def _solid(bone: Mask3D, spacing: Array) -> Mask3D:
-    """Gaps and marrow filled."""
-    return filled(closed(bone, (BONE_CLOSE_MM,) * 3, spacing), MARROW_MM2 / pixel_mm2(spacing))
+    """Gaps and marrow filled, from all three sides: a gap of the cortex is not in all planes."""
+    shell = closed(bone, (BONE_CLOSE_MM,) * 3, spacing)
+    whole = shell.copy()
+    for across in (1, 2):
+        pixel = float(np.prod(np.delete(spacing, across)))
+        planes = filled(np.moveaxis(shell, across, 0), MARROW_ACROSS_MM2 / pixel)
+        whole |= np.moveaxis(planes, 0, across)
+    return filled(whole, MARROW_MM2 / pixel_mm2(spacing))
 
 
 def _blood(hu: Volume, bright: Mask3D, spacing: Array) -> tuple[Mask3D, int]:
