@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas forms bench bench-extract bench-parse fuzz clean
+.PHONY: demo test proofs chaos lint venv schemas forms bench bench-extract bench-parse bench-synth bench-consistency fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -29,13 +29,19 @@ proofs: venv  ## what training teaches, with controls that must fail
 chaos: venv  ## kills at random instants, resumes, compares bytes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
 
-bench: bench-extract bench-parse bench-segment  ## everything measured side by side: bench-out/, and the tables
+bench: bench-extract bench-parse bench-segment bench-synth  ## everything measured side by side: bench-out/, and the tables
 
 bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
 	$(BIN)/python -m tests.bench.extract
 
 bench-parse: venv  ## parse-reports: sentences per second, and beside medspaCy's ConText (in an environment of its own)
 	$(BIN)/python -m tests.bench.parse
+
+bench-synth: venv  ## synth-vqa and synth-ground: slices per second on one core
+	$(BIN)/python -m tests.bench.synth
+
+bench-consistency: venv  ## planted rates of wrong slices and sides beside those that are estimated; half an hour
+	$(BIN)/python -m tests.bench.consistency
 
 bench-segment: venv  ## segment beside TotalSegmentator's own function, tiny networks: time, memory, later volumes
 	$(BIN)/python -m tests.bench.segment
