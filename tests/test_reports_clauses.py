@@ -19,6 +19,14 @@ Zyste der rechten Niere, Leber und Milz o. B.
     cyst@kidney_right/right
 Zyste der rechten Niere, linke Niere und Milz normal.
     cyst@kidney_right/right
+Im Segment VI der Leber eine 14 x 11 mm große, arteriell hypervaskularisierte Raumforderung.
+    mass@liver=14x11
+Links frontoparietal 23 mm messende, scharf begrenzte Läsion.
+    lesion/left=23
+Bei Mammakarzinom links derzeit keine hepatische, pulmonale oder ossäre Metastasierung.
+    carcinoma/left | -metastasis@liver..4
+Ein Pneumothorax liegt nicht vor, ein Erguss ebenso wenig.
+    -pneumothorax | -effusion
 Atelektase im rechten Unterlappen bei Pleuraerguss.
     atelectasis@lung_lower_lobe_right/right | pleural effusion
 Cholezystolithiasis mit fragl. Begleitcholezystitis.

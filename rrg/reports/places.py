@@ -8,7 +8,7 @@ from rrg.anatomy import LABELS
 from rrg.records import Lang, Side
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
-from rrg.reports.words import Words, word_set
+from rrg.reports.words import Words, between_attributes, word_set
 
 SELF_LOCATED = frozenset(
     (
@@ -436,7 +436,7 @@ def _open(words: Words, start: int, end: int) -> bool:
         return True
     inside = _bracketed(words, start, end)
     return not any(
-        i not in inside and ((words.raw[i] in ",;" and not _between_attributes(words, i)) or words.keys[i] in _WALLS)
+        i not in inside and ((words.raw[i] in ",;" and not between_attributes(words, i)) or words.keys[i] in _WALLS)
         for i in range(start, end)
     )
 
@@ -456,17 +456,6 @@ def _bracketed(words: Words, start: int, end: int) -> set[int]:
                 break
             first = words.raw.index("(", last, end)
     return inside
-
-
-def _between_attributes(words: Words, i: int) -> bool:
-    """ "ein messender, spikulierter Rundherd": the comma stands between two adjectives of one noun."""
-    if not 0 < i < len(words.raw) - 2:
-        return False
-    left, right = words.raw[i - 1], words.raw[i + 1]
-    return all(word.islower() and word.endswith(_ENDINGS) for word in (left, right)) and words.raw[i + 2][0].isupper()
-
-
-_ENDINGS = ("e", "er", "es", "en", "em")
 
 
 def _carries(words: Words, mention: Mention, end: int, *, opening: bool) -> bool:

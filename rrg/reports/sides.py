@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rrg.records import Lang, Side
 from rrg.reports.side_words import SideWord
-from rrg.reports.words import Words, word_set
+from rrg.reports.words import Words, between_attributes, word_set
 
 _BEHIND = word_set(
     """links rechts li re lks rts bds bd beids beidseits beidseitig bilateral linksseitig rechtsseitig
@@ -128,8 +128,8 @@ def _behind(words: Words, lang: Lang, last: int, table: dict[int, Side]) -> tupl
         if (
             i + 2 < n
             and words.keys[i] == "on"
-            and words.keys[i + 1] in ("the", "both")
-            and (i + 2 in table or words.keys[i + 1] == "both")
+            and words.keys[i + 1] in ("the", "both", "either")
+            and (i + 2 in table or words.keys[i + 1] in ("both", "either"))
         ):
             return table.get(i + 2, "both"), "side:behind"
         if i in table and words.keys[i] in ("bilaterally", "left", "right") and _closes(words, i):
@@ -154,11 +154,16 @@ def clause_side(words: Words, first: int, last: int, sides: list[SideWord]) -> S
 
     A part that only names a side is the title of the next: "On the right, the carotid artery is normal".
     """
-    start, end = first, last
-    while start > 0 and words.raw[start - 1] not in ",;:":
+    own, end = first, last
+    while own > 0 and words.raw[own - 1] not in ",;:":
+        own -= 1
+    start = own
+    while start > 0 and (words.raw[start - 1] not in ",;:" or between_attributes(words, start - 1)):
         start -= 1
-    while end < len(words.raw) and words.raw[end] not in ",;:":
+    while end < len(words.raw) and (words.raw[end] not in ",;:" or between_attributes(words, end)):
         end += 1
+    # "Mammakarzinom links derzeit ohne eine hepatische, pulmonale Metastase": the side of the noun in front of it
+    sides = [word for word in sides if word.at >= own or not _follows_noun(words, word.at)]
     found = {word.side for word in sides if start <= word.at < end}
     if not found and start > 0 and words.raw[start - 1] in ",:":
         title = start - 1

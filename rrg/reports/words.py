@@ -61,3 +61,27 @@ def unfolded(raw: str, length: int) -> int:
 def within(words: Words, span: tuple[int, int]) -> range:
     """The words that begin inside of a span of the text."""
     return range(bisect.bisect_left(words.starts, span[0]), bisect.bisect_left(words.starts, span[1]))
+
+
+_ENDINGS = ("e", "er", "es", "en", "em")
+_UNINFLECTED = word_set(
+    "aber oder weder wieder sonst ohne unter ueber hinter neben gegen sowie jedoch daher eine einer"
+)
+_ATTRIBUTES = 6
+"""Words between a comma and the noun, at most."""
+
+
+def between_attributes(words: Words, i: int) -> bool:
+    """ "eine 14 mm große, arteriell hypervaskularisierte Raumforderung": the German comma at word `i` stands between
+    two adjectives of one noun, and parts nothing.
+    """
+    left = words.raw[i - 1] if i > 0 else ""
+    if words.raw[i] != "," or not left.islower() or not left.endswith(_ENDINGS) or words.keys[i - 1] in _UNINFLECTED:
+        return False
+    for j in range(i + 1, min(len(words.raw), i + 2 + _ATTRIBUTES)):
+        word = words.raw[j]
+        if word.islower() or word == "-" or words.raw[j + 1 : j + 2] == ["-"]:
+            continue
+        before = words.raw[j - 1]
+        return j > i + 1 and word[0].isupper() and before.islower() and before.endswith(_ENDINGS)
+    return False
