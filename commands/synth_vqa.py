@@ -52,6 +52,13 @@ def command(
     dialogues_per_study: Annotated[
         int, typer.Option(min=0, help="Conversations per study and language, at most.")
     ] = 20,
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="ENGINE", help="templates, or llm: the model of --llm writes questions too; rules check them."
+        ),
+    ] = "templates",
+    llm_pairs: Annotated[int, typer.Option(min=1, max=20, help="Questions of the model per slice and language.")] = 5,
     blind_model: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +80,7 @@ def command(
     from rrg.synth.blind_model import model_of, tried
     from rrg.synth.dialogue import TASKS
     from rrg.synth.facts import check_choice, languages_of, one_of
+    from rrg.synth.llm_questions import told_of, writer_of
     from rrg.synth.vqa import FAMILIES, Options, ask_all, check_store, run_record, told
 
     wanted = FAMILIES if families is None else one_of(families, FAMILIES, "--families")
@@ -90,14 +98,15 @@ def command(
         dialogues_per_study=dialogues_per_study,
         seed=seed,
     )
-    if blind_model is None and llm != LlmOptions():
-        raise UsageError("options of the language model (--llm...) need --blind-model")
+    if blind_model is None and engine != "llm" and llm != LlmOptions():
+        raise UsageError("options of the language model (--llm...) need --engine llm or --blind-model")
     blind = model_of(blind_model, llm)
-    step = functools.partial(ask_all, options, store=store)
+    writer = writer_of(engine, llm_pairs, llm)
+    step = functools.partial(ask_all, options, store=store, writer=writer)
     run_groups(
         functools.partial(tried, step, blind.settings) if blind else step,
         kinds=(Slice, Report, Mask),
-        run=run_record(options, **(blind.told() if blind else {})),
+        run=run_record(options, **told_of(writer, blind)),
         io=io,
         done=functools.partial(told, options),
     )

@@ -3,6 +3,7 @@
 Each group of tasks has a file of its own, ``dialogue_*.py``; here is which of them a study is asked, and how many.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -11,11 +12,12 @@ from numpy.random import Generator
 from rrg.pipe import Count
 from rrg.records import Lang, Sample
 from rrg.seeds import rng_for
+from rrg.synth import dialogue_templates
 from rrg.synth.dialogue_chat import Chat, sample_of
 from rrg.synth.dialogue_correction import corrections
 from rrg.synth.dialogue_findings import lists, questions, reports
 from rrg.synth.dialogue_places import regions, views
-from rrg.synth.dialogue_plain import explanations
+from rrg.synth.dialogue_plain import LAY, explanations
 from rrg.synth.dialogue_sections import impressions, summaries
 from rrg.synth.facts import Study, pick
 
@@ -32,6 +34,12 @@ MAKERS: Mapping[str, Callable[[Study, Lang, Generator], Iterator[Chat]]] = {
 }
 """Task -> the conversations of a study, one a slice at most."""
 TASKS = tuple(MAKERS)
+
+
+def dialogue_version() -> str:
+    """Changes with any wording of conversations: 12 hex digits of the SHA-256 of forms and plain names."""
+    body = f"{dialogue_templates.version()} {sorted(LAY.items())}"
+    return hashlib.sha256(body.encode()).hexdigest()[:12]
 
 
 def dialogues_of(

@@ -17,7 +17,9 @@ from rrg.pipe import Count, Group, Made
 from rrg.records import Lang, Run
 from rrg.seeds import rng_for
 from rrg.synth import templates, vqa_compare, vqa_header, vqa_measure, vqa_presence
+from rrg.synth.dialogue import dialogue_version, dialogues_of
 from rrg.synth.facts import NEVER_ASKED, Absences, Seen, Study, pick, read_study, run_of
+from rrg.synth.llm_questions import Asked, written
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import CHOICES, Question, sample_of
 from rrg.synth.report_facts import Fact, facts_of, names_version
@@ -82,7 +84,8 @@ def check_store(store: Path | None, families: Sequence[str]) -> bool:
 
 def run_record(options: Options, more: Mapping[str, Any] | None = None, inputs: Mapping[str, str] | None = None) -> Run:
     """The run record; `more`, `inputs`: options and side inputs of a language model."""
-    return run_of(COMMAND, options, more, {"finding_names": names_version(), **(inputs or {})})
+    spoken = {"dialogues": dialogue_version()} if options.dialogues else {}
+    return run_of(COMMAND, options, more, {"finding_names": names_version(), **spoken, **(inputs or {})})
 
 
 def told(options: Options, _counts: dict[str, int]) -> list[str]:
@@ -91,15 +94,17 @@ def told(options: Options, _counts: dict[str, int]) -> list[str]:
     return [f"no --store: no questions of the families {', '.join(left_out)}"] if left_out else []
 
 
-def ask_all(options: Options, group: Group, store: Path | None = None) -> Iterator[Made]:
-    """Questions on a study, slice by slice, the same ones in each language. `store` where ``options.pixels``."""
+def ask_all(options: Options, group: Group, store: Path | None = None, writer: Asked | None = None) -> Iterator[Made]:
+    """Questions on a study, slice by slice, the same ones in each language, then those that a model writes (`writer`),
+    then conversations. `store` where ``options.pixels``.
+    """
     study = read_study(group, options.slices, options.min_area_px, min_score=options.min_score)
     yield from study.counts
     counts: Counter[str] = Counter()
     rngs = [rng_for(options.seed, COMMAND, seen.slice.id) for seen in study.seen]
-    for seen, asked in zip(study.seen, questions_of(study, rngs, options, store), strict=True):
+    for seen, questions in zip(study.seen, questions_of(study, rngs, options, store), strict=True):
         for lang in options.languages:
-            for number, question in enumerate(asked):
+            for number, question in enumerate(questions):
                 form = 0
                 if options.paraphrase:
                     words = rng_for(options.seed, COMMAND, f"{seen.slice.id} {lang} {number}")
@@ -107,9 +112,9 @@ def ask_all(options: Options, group: Group, store: Path | None = None) -> Iterat
                 counts[f"question.{question.family}"] += 1
                 yield sample_of(seen, question, lang, form)
     yield from (Count(key, n) for key, n in sorted(counts.items()))
+    if writer is not None:
+        yield from written(study, options.languages, writer)
     if options.dialogues:
-        from rrg.synth.dialogue import dialogues_of
-
         yield from dialogues_of(study, options.dialogues, options.languages, options.dialogues_per_study, options.seed)
 
 
