@@ -334,6 +334,9 @@ def test_swapped_sides_are_flagged(case: Case, segment: Segment) -> None:
     assert {mask.flags for mask in made} == {()}  # liver at low columns = the patient's right
     made = masks(segment("--masks", case.nifti("x.nii", case.labels[:, :, ::-1])).stdout)
     assert {mask.flags for mask in made} == {("SUSPECT_LR",)}
+    labels = [label for mask in made for label in mask.labels]
+    assert labels
+    assert all("SUSPECT_LR" in label.flags and label.score is not None and label.score <= 0.1 for label in labels)
 
 
 def test_a_missing_array_names_the_store(case: Case, segment: Segment) -> None:
