@@ -3,6 +3,7 @@
 docs/quality.md tells the gates, where their limits come from, and the formula of the score.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -51,7 +52,8 @@ def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judg
     """Judge every structure of `volume`, (slices, layers, rows, columns) class ids.
 
     `affine` maps (slice, row, column) to mm, LPS. `hu` is (slices, rows, columns) on the same grid for CT, else None:
-    then density is not judged. Structures of less than 20 voxels get no flag but ``cut``.
+    then density is not judged. Structures of less than 20 voxels are not judged: they get ``cut`` and the
+    flags of the volume only.
     """
     found = measure(volume, affine, hu)
     judged = {name: structure for name in found if (structure := by_name(found, name)) is not None}
@@ -74,9 +76,10 @@ def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judg
         volume_flags.add("SUSPECT_HU")
     verdicts = {}
     for name, structure in found.items():
-        flags = tripped[name] | (volume_flags & set(AXIS_FLAGS)) | ({"cut"} if structure.cut else set())
-        score = factors[name] * float(np.prod([FACTORS.get(flag, 1.0) for flag in flags]))
-        verdicts[name] = Verdict(score=round(score, 3), flags=tuple(sorted(flags)))
+        whole = volume_flags & set(AXIS_FLAGS)
+        of_it = tuple(sorted(tripped[name] | whole | ({"cut"} if structure.cut else set())))
+        score = factors[name] * math.prod(FACTORS.get(flag, 1.0) for flag in of_it)
+        verdicts[name] = Verdict(score=round(score, 3), flags=of_it)
     return Judged(verdicts, tuple(sorted(volume_flags)))
 
 
