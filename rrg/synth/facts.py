@@ -1,5 +1,6 @@
 """What is known of one slice from its masks and reports, and the frame of a sample made from it."""
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -56,6 +57,11 @@ class Seen:
     """Looked for, and not a pixel of it (or of a part of it) found."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """Which gate held back each of `small`."""
+
+    @functools.cached_property
+    def image(self) -> ImageRef:
+        """The slice as image ``i0`` of a sample."""
+        return image_of(self.slice)
 
     def parts(self, label: str) -> tuple[Found, ...]:
         """What shows `label` on this slice: itself, else the structures that imply it (the lobes of a lung)."""
@@ -328,9 +334,12 @@ def image_of(slice_: Slice) -> ImageRef:
     )
 
 
+_IMAGE = Part(type="image", ref="i0")
+
+
 def turns(question: str, answer: str) -> tuple[Turn, ...]:
     """One question about the image and its answer; both are texts of parts (braces escaped)."""
-    asked = (Part(type="image", ref="i0"), Part(type="text", text=question))
+    asked = (_IMAGE, Part(type="text", text=question))
     return (
         Turn(role="user", content=asked),
         Turn(role="assistant", content=(Part(type="text", text=answer),), loss=True),
@@ -364,7 +373,7 @@ def sample(
         from_=(slice_.id, *seen.masks, *reports),
         patient=slice_.patient,
         study=slice_.study,
-        images=(image_of(slice_) if preset is None else replace(image_of(slice_), preset=preset),),
+        images=(seen.image if preset is None else replace(seen.image, preset=preset),),
         turns=turns(question, answer_text),
         mentions=mentions,
         lang=lang,
