@@ -143,7 +143,7 @@ def test_wrapped_lines_are_joined_and_short_lines_are_not() -> None:
     ],
 )
 def test_measurements(text: str, expected: list[tuple[float, ...]]) -> None:
-    assert [each.value_mm for each in measurements_of(text, 0, len(text))] == expected
+    assert [each.mm for each in measurements_of(text, 0, len(text))] == expected
 
 
 def test_languages() -> None:

@@ -40,12 +40,10 @@ class Context:
     """One past the last word of each comparison with an earlier study."""
     bygone: bool = False
     """It speaks of relatives as they were: "verstorben", "Familienanamnese"."""
-    trigger: bytearray = field(default_factory=bytearray)
-    """1 where the word belongs to a trigger."""
 
 
 def _blank(n: int) -> Context:
-    return Context([None] * n, [None] * n, [None] * n, [None] * n, [None] * n, [None] * n, trigger=bytearray(n))
+    return Context([None] * n, [None] * n, [None] * n, [None] * n, [None] * n, [None] * n)
 
 
 def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
@@ -63,10 +61,9 @@ def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
     walls = walls_of(words, hits, atoms)
     if walls is None:
         return made
-    for hit in sorted(hits, key=lambda each: each.trigger.kind != "prior"):
+    priors = [hit for hit in hits if hit.trigger.kind == "prior"]
+    for hit in [*priors, *(hit for hit in hits if hit.trigger.kind != "prior")] if priors else hits:
         kind = hit.trigger.kind
-        if kind in _SCOPED or kind in ("comparison", "pseudo"):
-            made.trigger[hit.first : hit.last] = b"\1" * (hit.last - hit.first)
         if kind == "comparison":
             made.compared.append(hit.last)
         elif kind in _SCOPED:
@@ -116,7 +113,10 @@ def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     for first, last, triggers in phrases(lexicon(lang).context, words, atoms):
         if words.keys[first] in ("nicht", "not") and last == first + 1 and _perceived(words, last, lang):
             triggers = [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
-        found.extend(_chosen(words, first, last, triggers))
+        if len(triggers) == 1 and triggers[0].kind != "prior":
+            found.append(Hit(first, last, triggers[0]))
+        else:
+            found.extend(_chosen(words, first, last, triggers))
     return found
 
 
@@ -146,8 +146,6 @@ def _perceived(words: Words, last: int, lang: Lang) -> bool:
 
 
 def _chosen(words: Words, first: int, last: int, triggers: list[Trigger]) -> list[Hit]:
-    if len(triggers) == 1 and triggers[0].kind != "prior":
-        return [Hit(first, last, triggers[0])]
     own = {trigger.kind: trigger for trigger in triggers if trigger.scope in ("none",)}
     scoped = [trigger for trigger in triggers if trigger.scope != "none"]
     after = last
@@ -181,6 +179,20 @@ def _forward(scopes: dict[str, Trigger]) -> Trigger:
     return scopes.get("after") or scopes.get("near") or next(iter(scopes.values()))
 
 
+_COLUMNS = {
+    "negation": ("negated",),
+    "unlikely": ("negated", "uncertain"),
+    "uncertain": ("uncertain",),
+    "history": ("history",),
+    "prior": ("prior",),
+    "absent": ("absent",),
+    "resected": ("absent",),
+    "not_imaged": ("absent",),
+    "other": ("other",),
+}
+"""Kind of a trigger -> the fields of `Context` that it fills."""
+
+
 def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
     kind, scope, form = hit.trigger
     rule = f"{UNSEEN}:{form}" if kind == "negation" and scope == "before" else f"{kind}:{form}"
@@ -198,19 +210,9 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
         reach = range(hit.first, prior_end(hit, words, walls))
     else:
         reach = range(hit.last, right_end(hit, words, walls, listed=kind in ("negation", "unlikely", "uncertain")))
-    fields = {
-        "negation": (made.negated,),
-        "unlikely": (made.negated, made.uncertain),
-        "uncertain": (made.uncertain,),
-        "history": (made.history,),
-        "prior": (made.prior,),
-        "absent": (made.absent,),
-        "resected": (made.absent,),
-        "not_imaged": (made.absent,),
-        "other": (made.other,),
-    }[kind]
     earlier = kind in ("negation", "unlikely") and scope == "before" and made.prior[hit.first] is not None
-    for column in fields:
+    for name in _COLUMNS[kind]:
+        column = getattr(made, name)
         for i in reach:
             if earlier and made.prior[i] is None:
                 continue  # "war in der VU nicht abgrenzbar" says nothing against today

@@ -3,8 +3,9 @@
 import dataclasses
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from rrg.records import Measurement
+from rrg.records import Measurement, Span
 from rrg.reports.words import word_set
 
 _FIRST = r"\d(?<![\w.,/]\d)\d{0,3}(?:[.,]\d{1,2})?"
@@ -57,7 +58,14 @@ LONGEST_MM = 2000.0
 """Longer than a patient: not a size of a finding."""
 
 
-def measurements_of(text: str, start: int, end: int) -> Iterator[Measurement]:
+class Size(NamedTuple):
+    """A size as it stands in the text."""
+
+    span: Span
+    mm: tuple[float, ...]
+
+
+def measurements_of(text: str, start: int, end: int) -> Iterator[Size]:
     """Sizes in ``text[start:end]``. A range ("3-4 mm") has both its ends; see `upper_end`."""
     for match in _SIZE.finditer(text, start, end):
         unit = match["unit"]
@@ -75,7 +83,7 @@ def measurements_of(text: str, start: int, end: int) -> Iterator[Measurement]:
             continue  # of the images, not of the patient
         mm = tuple(round(float(value.replace(",", ".")) * _factor(each), 4) for value, each in values)
         if all(0 < each <= LONGEST_MM for each in mm):
-            yield Measurement(span=match.span(), value_mm=mm)
+            yield Size(match.span(), mm)
 
 
 def _factor(unit: str) -> float:

@@ -1,6 +1,5 @@
 """The text of a report -> its facts with spans. Rules only, no study and no model needed."""
 
-import dataclasses
 import itertools
 import re
 from collections import Counter
@@ -237,7 +236,7 @@ def _measured(
         if not any(atoms[i] for i in inside):
             before = words.keys[max(0, inside.start - _NEAR_SIZE) : inside.start]
             prior = earlier or any(context.prior[i] for i in inside) or is_earlier(text, each.span, *span, before)
-            found.append(dataclasses.replace(each, sentence=sentence, prior=prior))
+            found.append(Measurement(span=each.span, value_mm=each.mm, sentence=sentence, prior=prior))
     return found
 
 

@@ -142,6 +142,9 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
     if _DIGIT.search(text, start, end) is None:
         return []
     anchors = _anchors(text, start, end)
+    paired = _PAIR_OF_NUMBERS.search(text, start, end) is not None
+    if not (any(anchors) or paired or _ADDED):
+        return []
     found: list[Found] = []
     taken: list[Span] = []
 
@@ -154,13 +157,13 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
 
     for rule, pattern in _ADDED:
         take(rule, _windowed(pattern, text, start, end))
-    for rule, kind, pattern, read in _RULES:
+    for rule, kind, pattern, read in _RULES if any(anchors) else ():
         places = sorted((*anchors.series, *anchors.image)) if kind == "both" else getattr(anchors, kind)
         if taken:
             places = [at for at in places if not any(first <= at < last for first, last in taken)]
         if places:
             take(rule, read(_matches(pattern, text, places, end), text, start, end))
-    if _PAIR_OF_NUMBERS.search(text, start, end):
+    if paired:
         take("seen-on", _seen_on(text, start, end))
     if anchors.brackets:
         take("bare", bare(text, start, end))

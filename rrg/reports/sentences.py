@@ -58,16 +58,19 @@ def sentences_of(text: str, span: Span, lang: Lang) -> Iterator[Span]:
             if match.end() >= end or _ends(text, first, match, lang):
                 yield from _pieces(text, first, match.end())
                 first = match.end()
-        yield from _pieces(text, first, end)
+        if first < end:
+            yield from _pieces(text, first, end)
 
 
 def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
     while end - start > LONGEST:
         cut = text.rfind(" ", start + LONGEST // 2, start + LONGEST)
         cut = start + LONGEST if cut < 0 else cut
-        yield from _trimmed(text, start, cut)
+        if (piece := _trimmed(text, start, cut)) is not None:
+            yield piece
         start = cut
-    yield from _trimmed(text, start, end)
+    if (piece := _trimmed(text, start, end)) is not None:
+        yield piece
 
 
 def behind_mark(text: str, start: int, end: int) -> int:
@@ -80,14 +83,14 @@ def behind_mark(text: str, start: int, end: int) -> int:
     return bullet.end()
 
 
-def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
+def _trimmed(text: str, start: int, end: int) -> Span | None:
+    """Without white space and the mark of a list item; None when no letter or digit is left."""
     start = behind_mark(text, start, end)
     while start < end and (text[start].isspace() or text[start] in "•·▪●"):
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
-    if any(letter.isalnum() for letter in text[start:end]):
-        yield start, end
+    return (start, end) if any(map(str.isalnum, text[start:end])) else None
 
 
 def _paragraphs(text: str, start: int, end: int, lang: Lang) -> Iterator[Span]:
