@@ -34,7 +34,7 @@ TABLE = {
     "parse-reports": Row("--reports demo/reports", "slices.jsonl"),
     "segment": Row("--engine masks --masks demo/masks --store store", "reports.jsonl"),
     "synth-vqa": Row("", "masks.jsonl"),
-    "synth-ground": Row("", "masks.jsonl"),
+    "synth-ground": Row("--pair mask --border drop --negatives 0.4", "masks.jsonl"),
     "sort": Row("", "samples.jsonl"),
     "infer": Row("--model gguf --store store --task detect --max-new-tokens 8", "few.jsonl"),
 }

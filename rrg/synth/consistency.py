@@ -20,6 +20,7 @@ from rrg.synth.mentions import not_current
 
 PREFIX = "consistency."
 MILLION = 1_000_000
+_WHOLES = {whole: parts for whole in LABELS if (parts := covers(whole))}
 
 
 class _Shown(NamedTuple):
@@ -38,7 +39,7 @@ class _Shown(NamedTuple):
 def _shown(masks: Sequence[Mask]) -> _Shown:
     there = {each.label for mask in masks for each in mask.labels if each.label in LABELS}
     looked_for = {label for mask in masks for label in mask.looked_for or () if label in LABELS}
-    looked_for |= {whole for whole in LABELS if (parts := covers(whole)) and looked_for.issuperset(parts)}
+    looked_for |= {whole for whole, parts in _WHOLES.items() if looked_for.issuperset(parts)}
     for whole in there - NEVER_ASKED:  # a lung outlined as one: which lobe it is, nobody knows
         if there.isdisjoint(covers(whole)):
             looked_for.difference_update(covers(whole))
