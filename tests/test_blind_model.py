@@ -80,7 +80,7 @@ def test_a_useless_answer_is_no_success_and_is_counted(rrg: Rrg, content: str) -
 
 
 def test_options_that_contradict(rrg: Rrg) -> None:
-    assert b"need --blind-model" in rrg("synth-vqa", "--llm-seed", 3, stdin=STREAM, code=2).stderr
+    assert b"or --blind-model" in rrg("synth-vqa", "--llm-seed", 3, stdin=STREAM, code=2).stderr
 
 
 @pytest.mark.parametrize(
