@@ -145,6 +145,8 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("en", "Cyst (sequence 3, image 45).", [(3, [45], False)]),
         ("de", "Zyste in Sequenz 7, Bild 45.", [(7, [45], False)]),
         ("en", "Cyst (image 21 on T2 axial series 5).", [(5, [21], False)]),
+        ("en", "Cyst on image 45 in the liver and series 5 image 30.", [(None, [45], False), (5, [30], False)]),
+        ("en", "Cyst on image 12 of the prior CT series 4.", [(4, [12], True)]),
         ("de", "Zyste (Bild 45 axial, Serie 3).", [(3, [45], False)]),
         ("de", "Zyste, in Serie 3, Bild 45 markiert.", [(3, [45], False)]),
         ("de", "Zyste (Ser.-Nr. 3, Bild 45).", [(3, [45], False)]),

@@ -228,10 +228,16 @@ def _read(match: re.Match[str], text: str, start: int, end: int) -> Found | None
     if not images:
         return None
     dated = bool(parts.get("when") or DATED.match(text, match.end(), end))
+    dated = dated or _EARLIER_SERIES.search(match[0]) is not None
     dated = dated or dated_before(text, start, match.start())
     return Found((_skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
 
 
+_EARLIER_SERIES = re.compile(
+    r"\b(?:prior|previous|earlier|old|last|baseline|VU|Vor(?:untersuchung|aufnahme|studie)|letzten|vorherigen)\b",
+    re.IGNORECASE,
+)
+""" "image 12 of the prior CT series 4"."""
 _YEAR = re.compile(r"(?:19[5-9]|20[0-4])\d")
 _LENGTH = re.compile(r"\s*(?:-|–|bis|to)\s*\d{1,3}(?:[.,]\d)?\s*(?:mm|cm)\b")
 """ "Schichten 3-5 mm": thin, not numbered."""

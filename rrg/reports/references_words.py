@@ -26,7 +26,10 @@ PLANE_BEHIND = (
     r"(?:\s*,?\s*\(?\b(?:(?:axial|coronal|sagittal|transverse)(?:\s+images)?|images|koronar|transversal|"
     r"ax\.|cor\.|sag\.)\b\)?)?"
 )
-QUALIFIED = r"(?:(?!(?:images?|slices?|Bild\w*|Schicht\w*|Serie\w*|series)\b)[\w-]+\s+){0,3}?"
+QUALIFIED = (
+    r"(?:(?!(?:images?|slices?|Bild\w*|Schicht\w*|Serie\w*|series|and|und|or|oder|with|mit|but|sowie|also|see|siehe)\b)"
+    r"[\w-]+\s+){0,3}?"
+)
 """Words that say which series: "on the T2 axial series 5"."""
 _UNIT = r"(?:mm|cm|ml|%|HE|HU|Uhr|o'clock|am\b|pm\b|a\.m|p\.m|h\b|s\b|min\b|kg|mg|Jahre|years|°|\w)"
 _DATE = r"\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}|\[DATE\]"
