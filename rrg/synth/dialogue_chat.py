@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from numpy.random import Generator
 
+from rrg.anatomy import LABELS
 from rrg.codec import encode
 from rrg.records import Lang, Mention, Part, Report, Sample, Turn
 from rrg.synth import dialogue_templates, templates
@@ -134,7 +135,19 @@ def is_plain(said: Said, lang: Lang) -> bool:
 def facts_on(study: Study, seen: Seen) -> tuple[Fact, ...]:
     """What the plain sentences of all reports state or deny of the slice."""
     said = study.said.get(seen.slice.id, ())
-    return facts_of([each for each in said if is_plain(each, each.report.sentences[each.sentence].lang)])
+    plain_ones = [each for each in said if is_plain(each, each.report.sentences[each.sentence].lang)]
+    sided = {
+        finding.name
+        for each in plain_ones
+        for finding in each.report.findings
+        if finding.sentence == each.sentence and finding.state == "absent" and finding.side in ("left", "right")
+    }
+    return tuple(fact for fact in facts_of(plain_ones) if fact.present or fact.name not in sided or _names_side(fact))
+
+
+def _names_side(fact: Fact) -> bool:
+    """The words of a denial say its side; else "no effusion on the left" would become "no effusion"."""
+    return fact.name not in NAMES_ITS_PLACE and any(LABELS[label].side for label in fact.labels)
 
 
 def opened(
@@ -149,10 +162,15 @@ def opened(
 
 
 def place(fact: Fact, lang: Lang) -> str:
-    """ "in der Leber", "der Aorta"; empty where the finding says it, or the sentence does not."""
-    if len(fact.labels) != 1 or fact.name in NAMES_ITS_PLACE:
+    """ "in der Leber", "der Aorta", "in der Leber oder in der Milz"; empty where the name of the finding says it."""
+    if fact.name in NAMES_ITS_PLACE:
         return ""
-    return templates.fields(fact.labels[0], lang)["des" if fact.name in OF_ITS_PLACE else "in"]
+    where = [templates.fields(label, lang)["des" if fact.name in OF_ITS_PLACE else "in"] for label in fact.labels]
+    return _BETWEEN[lang][not fact.present].join(where)
+
+
+_BETWEEN: Mapping[Lang, tuple[str, str]] = {"en": (" and ", " or "), "de": (" und ", " oder ")}
+"""Of places where something is, and where nothing is."""
 
 
 def what(fact: Fact, lang: Lang) -> str:

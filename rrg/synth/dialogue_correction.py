@@ -5,9 +5,11 @@ Images of a slice, sentences about it; the error is one that the slice shows to 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from numpy.random import Generator
 
+from rrg.anatomy import LABELS
 from rrg.records import Lang
 from rrg.synth import templates
 from rrg.synth.dialogue_chat import Chat, Exchange, Spoken, facts_on, line, no_what, spoken_on, what
@@ -68,6 +70,10 @@ def _told(wrong: Wrong, report: str, lang: Lang, rng: Generator) -> str | None:
     sizes = [each.value_mm for each in finding.measurements]
     labels: Sequence[str] = [label for label in wrong.labels if label not in LESION_LABELS]
     fact = Fact(finding.name, True, tuple(labels), sizes[0] if len(sizes) == 1 else (), (report,))
+    absent = finding.state == "absent" or wrong.kind == "add"
+    fact = replace(fact, present=not absent)
+    if absent and finding.side in ("left", "right") and not any(LABELS[label].side for label in fact.labels):
+        return None
     words = {"what": what(fact, lang), "no_what": no_what(fact, lang) if lang == "de" else ""}
     if wrong.kind == "size":
         return saying("wrong-size", lang, rng, finding=fact.called(lang), size=fact.size(lang)) if sizes else None

@@ -101,8 +101,9 @@ def _edits(
     if kind == "add":
         for label in pick(rng, [each for each in places if not _has_finding(facts, each)], len(places)):
             for name in pick(rng, _ADDED.get(label.partition("_")[0], ()), 1):
-                at = starts[int(rng.integers(len(starts)))]
-                yield at, at, _added(name, label, lang, rng) + " "
+                new, number = _added(name, label, lang, rng), int(rng.integers(len(starts) + 1))
+                at = starts[number] if number < len(starts) else starts[-1] + len(sentences[-1])
+                yield at, at, f"{new} " if number < len(starts) else f" {new}"
         return
     for number in order:
         text, start = sentences[number], starts[number]

@@ -46,12 +46,12 @@ SAYINGS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
     "check": {
         "en": (
             "Check your report against the image and correct what is wrong.",
-            "One statement in this report is wrong. Please correct it.",
+            "Something in this report is not right. Please correct it.",
             "Please look at the image again and correct the report.",
         ),
         "de": (
             "Prüfe deinen Befund am Bild und verbessere, was nicht stimmt.",
-            "Eine Aussage in diesem Befund ist falsch. Bitte korrigiere sie.",
+            "Etwas an diesem Befund stimmt nicht. Bitte korrigiere ihn.",
             "Sieh dir das Bild bitte noch einmal an und korrigiere den Befund.",
         ),
     },
