@@ -1,6 +1,12 @@
 """Questions of a language model: what does not follow from sentences or masks is refused and counted, nothing else."""
 
+import dataclasses
 import json
+import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +14,7 @@ from typing import Any
 import pytest
 
 from rrg import llm
+from rrg.codec import decode, encode
 from rrg.records import Lang, Record, Report, Sample
 from rrg.reports.parse import parse
 from rrg.synth.facts import seen_on
@@ -92,8 +99,6 @@ def records() -> list[Record]:
 
 
 def _report(lang: Lang, slices: list[str]) -> Report:
-    import dataclasses
-
     said = parse(TEXTS[lang], lang)
     pointed = tuple(dataclasses.replace(each, status="resolved", slices=tuple(slices)) for each in said.references)
     return Report(
@@ -203,3 +208,46 @@ def test_samples_name_their_model_and_the_cache_repeats_them(rrg: Rrg, tmp_path:
 def test_without_the_engine_its_options_are_refused(rrg: Rrg) -> None:
     done = rrg("synth-vqa", "--llm", "http://127.0.0.1:1/v1", stdin=b"", code=2)
     assert b"--engine llm or --blind-model" in done.stderr
+
+
+def test_stopped_and_resumed_it_writes_the_same_bytes(rrg: Rrg, tmp_path: Path) -> None:
+    studies: list[Record] = []
+    for number in range(4):
+        for each in records():
+            text = encode(each).decode().replace('"st"', f'"st{number}"').replace("sts1", f"st{number}s1")
+            text = text.replace('"r-', f'"r{number}-').replace("24 mm", f"2{number} mm").replace("24.0", f"2{number}.0")
+            studies.append(decode(text.encode(), type(each)))
+    (tmp_path / "in.jsonl").write_bytes(stream(studies))
+    quick = True
+
+    def react(request: dict[str, Any], number: int) -> Say:
+        size = re.search(r"2\d mm", request["messages"][1]["content"])
+        assert size is not None
+        question, _ = GOOD[lang_of(request)][0]
+        return dataclasses.replace(saying([(question, size[0])]), wait_s=0.0 if quick else 0.4)
+
+    with serve(react) as fake:
+        more = ["--findings", "0", "--metadata", "0", "--engine", "llm", "--llm", fake.url, "--llm-seed"]
+        shared = ["synth-vqa", str(tmp_path / "in.jsonl"), *more]
+        whole = rrg(*shared, "1").stdout
+        cached = [
+            "1",
+            "--llm-cache",
+            str(tmp_path / "cache"),
+            "--out",
+            str(tmp_path / "out.jsonl"),
+            "--llm-parallel",
+            "1",
+        ]
+        quick, before = False, len(fake.requests)
+        process = subprocess.Popen([sys.executable, "-m", "rrg", *shared, *cached], stderr=subprocess.PIPE)
+        while len(fake.requests) < before + 3 and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (tmp_path / "out.jsonl").exists()
+        quick, before = True, len(fake.requests)
+        rrg(*shared, *cached, "--resume")
+        assert len(fake.requests) - before < 7  # what was answered before is not asked again
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert whole.count(b'"generator":"llm"') == 8
