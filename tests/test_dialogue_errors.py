@@ -118,6 +118,7 @@ def test_grammar_is_kept(lang: Lang, kind: Kind, text: str, wrong: str) -> None:
         ("de", "side", "Rundherd im Mittellappen rechts."),  # the left lung has none
         ("de", "side", "Die rechte Niere ist unauffällig."),  # the left one may be normal too
         ("de", "negation", "Keine neuen Läsionen der Leber."),  # the adjective would need another ending
+        ("de", "negation", "Kein Pneumothorax, aber Emphysem."),
         ("de", "size", "Zyste der Leber von 2 mm."),
         ("de", "remove", "Zyste der Leber von 20 mm."),  # nothing would be left
         ("de", "size", "Zyste der Leber, 20 mm, zuvor 18 mm."),

@@ -58,6 +58,10 @@ _NO: Mapping[Lang, re.Pattern[str]] = {
 """A denial at the beginning whose noun can stand alone. German with an adjective would need another ending."""
 
 
+_BUT = re.compile(r"\b(?:aber|jedoch|sondern|but|however)\b", re.I)
+"""Words that answer the denial before them."""
+
+
 class Wrong(NamedTuple):
     """A text with one error."""
 
@@ -116,7 +120,7 @@ def _edits(
                 yield start + found[0].start(1), start + found[0].end(1), _as(found[0][1])
         elif kind == "size":
             yield from _sizes(text, start, lang, rng)
-        elif kind == "negation" and (match := _NO[lang].match(text)):
+        elif kind == "negation" and (match := _NO[lang].match(text)) and not _BUT.search(text):
             following = match.end()
             yield start, start + following + 1, text[following].upper()
 
