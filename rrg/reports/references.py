@@ -239,7 +239,7 @@ _EARLIER_SERIES = re.compile(
 )
 """ "image 12 of the prior CT series 4"."""
 _YEAR = re.compile(r"(?:19[5-9]|20[0-4])\d")
-_LENGTH = re.compile(r"\s*(?:-|–|bis|to)\s*\d{1,3}(?:[.,]\d)?\s*(?:mm|cm)\b")
+_LENGTH = re.compile(r"\s*(?:-|–|/|bis|to)\s*\d{1,3}(?:[.,]\d)?\s*(?:mm|cm)\b|/0")
 """ "Schichten 3-5 mm": thin, not numbered."""
 
 

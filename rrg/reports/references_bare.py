@@ -87,8 +87,8 @@ DECIMAL = "bare,?"
 """Rule of numbers that may be a value ("(3.47)", "(3, 47)"): a finding or a size must stand in front."""
 DOUBT = "bare?"
 """Rule of numbers that a reader tells from a date or a range by what stands in front: see `rrg.reports.cited`."""
-PACS_SERIES = re.compile(r"[2-9]0[1-9]|1\d0[1-9]|[2-9]00")
-"""Numbers of series that are counted in hundreds: 201, 1101, 300."""
+PACS_SERIES = re.compile(r"[2-9]0[1-9]|1\d0[1-9]")
+"""Numbers of series that are counted in hundreds: 201, 1101; 400 may be the width of a window."""
 LAST_YEAR = 35
 """Of two digits: "(2/18)" may be February 2018 or nodes 2 of 18, "(3/45)" is a reference."""
 _MONTHS = 12

@@ -75,7 +75,7 @@ LIST = (
     rf"{NUM}\s+(?:out\s+)?of\s+\d{{2,4}}(?!\d|[.,]\d){NEXT}|"
     rf"{NUM}{MORE}{NEXT}(?:(?:{_TO_AGAIN}|{SEP}){NUM}{MORE}{NEXT})*|{NUM}{OPEN}(?!\w))\*?(?!\s*{_UNIT}(?<=[\d%]))"
 )
-LISTED = rf"(?:{LIST}|{NUM}{_LOOSE})"
+LISTED = rf"(?:{NUM}{TO}{NUM}(?!{SEP}\d){_LOOSE}|{LIST}|{NUM}{_LOOSE})"
 NAMED_LIST = rf"(?>{LIST}(?!{SEP}{_AGAIN}\d)|{NUM}{NEXT}(?:{SEP}{_AGAIN}{NUM}{NEXT}){{1,9}})"
 ORDINAL_AHEAD = r"(?!\.\s+\w)"
 WHEN = rf"(?:\s*(?:vom|from|of|on|am)\s+(?:{_DATE}))?"
@@ -100,7 +100,9 @@ DATED = re.compile(
     re.IGNORECASE,
 )
 _DATED_BEFORE = re.compile(
-    rf"\b(?:dated|{_STUDY}\s+(?:of|from|on|dated))\s+{_DAY}\s*[,:(]?\s*(?:on\s+)?\Z", re.IGNORECASE
+    rf"(?<!aktuellen )(?<!heutigen )(?<!current )\b(?:dated|(?:{_STUDY}|MRT|VU|Voruntersuchung|Voraufnahme)\s+"
+    rf"(?:of|from|on|dated|vom|am))\s+{_DAY}\s*[,:(]?\s*(?:(?:on|auf|in)\s+)?\Z",
+    re.IGNORECASE,
 )
 
 
