@@ -27,6 +27,10 @@ Bei Mammakarzinom links derzeit keine hepatische, pulmonale oder ossäre Metasta
     carcinoma/left | -metastasis@liver..4
 Ein Pneumothorax liegt nicht vor, ein Erguss ebenso wenig.
     -pneumothorax | -effusion
+Nierenkonkremente sind weder rechts noch links abgrenzbar.
+    -calculus@kidney_right+kidney_left/both
+Eine Fraktur lässt sich nicht sicher nachweisen.
+    -?fracture
 Atelektase im rechten Unterlappen bei Pleuraerguss.
     atelectasis@lung_lower_lobe_right/right | pleural effusion
 Cholezystolithiasis mit fragl. Begleitcholezystitis.

@@ -107,11 +107,17 @@ def _dated_study(words: Words) -> Hit | None:
     return None
 
 
+_NEITHER_SIDE = 4
+"""Words of "weder rechts noch links", which denies what stands in front when "abgrenzbar" follows."""
+
+
 def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
     """Longest triggers, from left to right. One form may have a forward and a backward meaning: the place decides."""
     found: list[Hit] = []
     for first, last, triggers in phrases(lexicon(lang).context, words, atoms):
-        if words.keys[first] in ("nicht", "not") and last == first + 1 and _perceived(words, last, lang):
+        bare = words.keys[first] in ("nicht", "not") and last == first + 1
+        neither = words.keys[first] == "weder" and last == first + _NEITHER_SIDE
+        if (bare or neither) and _perceived(words, last, lang):
             triggers = [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
         if len(triggers) == 1 and triggers[0].kind != "prior":
             found.append(Hit(first, last, triggers[0]))
