@@ -32,6 +32,7 @@ chaos: venv  ## kills at random instants, resumes, compares bytes
 bench: bench-extract bench-parse bench-segment bench-synth  ## everything measured side by side: bench-out/, and the tables
 
 bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
+	$(BIN)/python -m compileall -q rrg commands  # as pip installs them
 	$(BIN)/python -m tests.bench.extract
 
 bench-parse: venv  ## parse-reports: sentences per second, and beside medspaCy's ConText (in an environment of its own)
