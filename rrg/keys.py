@@ -112,6 +112,11 @@ def pseudonym(key: bytes, kind: str, value: str) -> str:
     return hmac.new(key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()[:ID_HEX]
 
 
+def sop_instance_id(key: bytes, uid: str, frame: int | None = None) -> str | None:
+    """Keyed hash of a SOP Instance UID (and frame number), as other objects name an image; None without a UID."""
+    return pseudonym(key, "sop", uid if frame is None else f"{uid}#{frame}") if uid else None
+
+
 def date_of(text: str | None) -> datetime.date | None:
     """A DICOM date (DA, YYYYMMDD or the old YYYY.MM.DD; of a DT the date); None for none, a bad one, or a stand-in."""
     found = re.match(r"\s*(\d{4})(\.?)(\d\d)\2(\d\d)", text or "", re.ASCII)

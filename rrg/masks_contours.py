@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rrg.anatomy import LABELS
 from rrg.errors import RecordError, UsageError
-from rrg.keys import pseudonym
+from rrg.keys import sop_instance_id
 from rrg.masks import Labelled, Labels, add_layer, stacked
 from rrg.provenance import sha256_file
 from rrg.records import Slice
@@ -110,7 +110,7 @@ def _drawn(given: Mapping[str, Any]) -> Drawn:
 
 def draw(contours: Contours, slices: Sequence[Slice], key: bytes) -> Labelled | None:
     """Fill the polygons on the slices of one series; None when no slice of it is named."""
-    index = {slice_.id: slice_.index for slice_ in slices}
+    index = {slice_.sop_instance: slice_.index for slice_ in slices}
     first = slices[0]
     layers: list[Labels] = []
     looked_for: set[str] = set()
@@ -119,7 +119,7 @@ def draw(contours: Contours, slices: Sequence[Slice], key: bytes) -> Labelled | 
         touched = False
         for reader in region.readers:
             for uid, polygons in reader.slices.items():
-                if (at := index.get(pseudonym(key, "sop", uid))) is None:
+                if (at := index.get(sop_instance_id(key, uid))) is None:
                     continue
                 touched = True
                 inside = _filled(polygons, reader.holes.get(uid, ()), first.rows, first.columns, border=region.border)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rrg.anatomy import LABELS
 from rrg.errors import RecordError
-from rrg.keys import pseudonym
+from rrg.keys import pseudonym, sop_instance_id
 from rrg.masks import Labelled, Labels, label_name, stacked
 from rrg.masks_grid import SAME_POINT_MM, Grid
 from rrg.provenance import sha256_file
@@ -136,8 +136,8 @@ def _place(
     first, frame = slices[0], source.get("ReferencedFrameNumber")
     number = int(frame[0] if isinstance(frame, Sequence) else frame) if frame else None
     uid = str(source.ReferencedSOPInstanceUID)
-    named = pseudonym(key, "sop", uid if number is None else f"{uid}#{number}")
-    at = next((slice_.index for slice_ in slices if slice_.id in (named, pseudonym(key, "sop", uid))), None)
+    named = {sop_instance_id(key, uid, number), sop_instance_id(key, uid)}
+    at = next((slice_.index for slice_ in slices if slice_.sop_instance in named), None)
     if at is not None and (data.Rows, data.Columns) != (first.rows, first.columns):
         raise RecordError(
             "E_GRID",

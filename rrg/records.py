@@ -103,7 +103,7 @@ class Slice:
 
     schema: Literal["rrg.slice/1"] = "rrg.slice/1"
     id: str
-    """Keyed hash of SOP Instance UID (and frame number)."""
+    """Keyed hash of Series and SOP Instance UID (and frame number)."""
     run: str = ""
     from_: tuple[str, ...] = ()
     patient: str
@@ -114,6 +114,8 @@ class Slice:
     """Keyed hash of Series Instance UID (and stack, where one series holds several)."""
     accession: str | None = None
     """Keyed hash of Accession Number."""
+    sop_instance: str | None = None
+    """Keyed hash of SOP Instance UID (and frame number): what segmentations and contours name; None without one."""
     index: int
     """Zero-based position along the slice normal in the volume, = index of the array."""
     count: int

@@ -11,12 +11,12 @@ from rrg import store
 from rrg.burned_in import likely_burned_in
 from rrg.dicom import Header
 from rrg.geometry import plane_of
-from rrg.keys import Dates, date_fields, pseudonym
+from rrg.keys import Dates, date_fields, pseudonym, sop_instance_id
 from rrg.pixels import is_hu, lossy_ratio, rescale_of
 from rrg.records import Series, Slice
 from rrg.series_choice import acquisition_of, reach_of
 from rrg.series_rules import Decision, StackFacts
-from rrg.stacks import Stack, layout_of, study_value
+from rrg.stacks import Stack, layout_of, series_value, study_value
 
 UID = re.compile(r"[0-9.]{1,64}")
 MODALITIES = frozenset({"CT", "MR", "PT", "CR", "DX", "US"})
@@ -44,15 +44,15 @@ class Found(NamedTuple):
 
 
 def slice_id(key: bytes, header: Header) -> str:
-    """Keyed hash of the SOP Instance UID (and frame number); of the file's name where there is none.
+    """Keyed hash of the UIDs of series and object (and the frame number); of the file's name where there is no UID.
 
-    Where UIDs do not tell images of the world apart (another study uses the same Series Instance UID, one of the three
-    is missing or no UID), the study counts too.
+    An object that was copied into another series and kept its UID is another slice. Where UIDs do not tell series of
+    the world apart (another study uses the same one, one of the three is missing or no UID), the study counts too.
     """
-    value = header.sop or f"file {header.name}"
+    value = f"{series_value(header)}/{header.sop or f'file {header.name}'}"
     if header.shared or not (header.study and header.series and UID.fullmatch(header.sop)):
         value = f"{value}@{study_value(header)}"
-    return pseudonym(key, "sop", value if header.frame is None else f"{value}#{header.frame}")
+    return pseudonym(key, "slice", value if header.frame is None else f"{value}#{header.frame}")
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ class Described:
                 study=self.study,
                 series=self.found.id,
                 accession=_accession(self.key, header),
+                sop_instance=sop_instance_id(self.key, header.sop, header.frame),
                 index=place,
                 count=len(self.headers),
                 series_number=header.series_number,

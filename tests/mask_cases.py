@@ -37,7 +37,8 @@ def make_slices(
     return [
         Slice(
             **{
-                "id": pseudonym(key, "sop", f"{uid}.{index + 1}"),
+                "id": pseudonym(key, "slice", f"{uid}/{uid}.{index + 1}"),
+                "sop_instance": pseudonym(key, "sop", f"{uid}.{index + 1}"),
                 "patient": pseudonym(key, "patient", "P"),
                 "study": pseudonym(key, "study", study),
                 "series": series,

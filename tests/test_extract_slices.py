@@ -107,7 +107,8 @@ def test_a_ct_series(extract: Extract, tmp_path: Path, key_file: Path) -> None:
     )  # fmt: skip
     assert (first.rows, first.columns, first.spacing_mm, first.slice_spacing_mm) == (6, 8, (0.5, 0.8), 5.0)
     assert first.flags == ()
-    assert first.id == pseudonym(key, "sop", f"{ROOT}.1.1")
+    assert first.id == pseudonym(key, "slice", f"{ROOT}.3/{ROOT}.1.1")
+    assert first.sop_instance == pseudonym(key, "sop", f"{ROOT}.1.1")
     assert first.study == pseudonym(key, "study", f"{ROOT}.2")
     assert first.series == pseudonym(key, "series", f"{ROOT}.3")
     assert first.patient == pseudonym(key, "patient", "P-4711")
@@ -279,6 +280,15 @@ def test_one_series_uid_in_two_studies_gives_two_arrays(extract: Extract, tmp_pa
     out = extract(folder)
     assert sorted(s.count for s in out.slices) == [2, 2, 4, 4, 4, 4]
     assert len({s.series for s in out.slices}) == 2
+
+
+def test_one_sop_instance_uid_in_two_studies_gives_two_slices(extract: Extract, tmp_path: Path) -> None:
+    """A copied object that kept its UID: no mask, box or report can take one for the other."""
+    series(tmp_path / "in" / "a")
+    series(tmp_path / "in" / "b", StudyInstanceUID=f"{ROOT}.77", SeriesInstanceUID=f"{ROOT}.78")
+    out = extract(tmp_path / "in")
+    assert len(out.slices) == len({s.id for s in out.slices}) == 8
+    assert len({s.sop_instance for s in out.slices}) == 4
 
 
 @pytest.mark.parametrize("spacing", [None, [0, 0], [-0.5, 0.5], [0.5, 0]])
@@ -543,7 +553,8 @@ def test_enhanced_multi_frame(extract_here: Extract, tmp_path: Path, key_file: P
     save(enhanced(order), tmp_path / "1")
     out = extract_here(tmp_path / "1")
     assert [s.frame for s in out.slices] == [order.index(n) + 1 for n in range(4)]
-    assert out.slices[0].id == pseudonym(key_file.read_bytes(), "sop", f"{ROOT}.1.1#2")
+    assert out.slices[0].sop_instance == pseudonym(key_file.read_bytes(), "sop", f"{ROOT}.1.1#2")
+    assert len({s.id for s in out.slices}) == 4
     np.testing.assert_array_equal(
         out.volume(), np.stack([gradient(n).astype(int) * (n + 1) + 10 * n for n in range(4)])
     )

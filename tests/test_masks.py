@@ -147,7 +147,7 @@ def test_consensus_of_lidc_readers_is_that_of_scikit_image(data: Path, tmp_path:
             votes[uid] = votes.get(uid, 0) + inside.astype(int)
     uids = sorted(votes)
     slices = [
-        dataclasses.replace(slice_, id=pseudonym(KEY, "sop", uid))
+        dataclasses.replace(slice_, sop_instance=pseudonym(KEY, "sop", uid))
         for uid, slice_ in zip(
             uids, make_slices(np.zeros((len(uids), 512, 512), np.int16), tmp_path, KEY, "1.2.3"), strict=True
         )
