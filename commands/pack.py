@@ -23,6 +23,20 @@ def command(
     store: opt.Store = Path("store"),
     out: Annotated[Path, typer.Option(metavar="DATASET", help="Folder to make, whole or absent.")] = Path("dataset"),
     split: Annotated[str, typer.Option(metavar="A,B,C", help="Parts of patients in train, val, test.")] = "80,10,10",
+    split_by: Annotated[
+        str,
+        typer.Option(
+            metavar="hash|date|site|FILE",
+            help="date: the latest patients are the test; site: whole institutions; FILE: patient or study, and split.",
+        ),
+    ] = "hash",
+    merge_ids: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV or JSON lines: ids of one person in each line.")
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="Secret behind the pseudonyms, for original ids in the files of --split-by, --merge-ids."),
+    ] = None,
     balance: Annotated[
         bool, typer.Option(help="As many yes as no per structure, and the right choice at every place alike.")
     ] = True,
@@ -46,24 +60,32 @@ def command(
 ) -> None:
     """Pack samples, slices, masks and their arrays into a data set folder, split by patient.
 
+    Left out and counted: doubles, surplus answers (balance), guessable questions (--drop-blind), and in val and test
+    what was paired with a slice that its sentence does not cite.
+
     The folder holds train.jsonl, val.jsonl, test.jsonl, store/, card.md and, written last, manifest.json.
 
     Example:  rrg pack samples.jsonl --store store --out dataset
     """
-    from rrg.pack import COMMAND, Existing, Options, pack, parse_split, summary
+    from rrg.keys import load_key
+    from rrg.pack import COMMAND, Existing, Options, pack, summary
+    from rrg.pack_split import parse_parts
     from rrg.pipe import talk
     from rrg.provenance import make_run
 
     if quiet:
         os.environ["RRG_QUIET"] = "1"
     options = Options(
-        split=parse_split(split),
+        split=parse_parts(split),
+        split_by=split_by,
+        merge_ids=merge_ids,
         balance=balance,
         drop_blind=drop_blind,
         pixels=pixels.value,
         partial=partial,
         seed=seed,
         made_up=made_up,
+        key=None if key_file is None else load_key(key_file, create=False),
     )
     existing = Existing.REPLACE if overwrite else Existing.KEEP_SAME if resume else Existing.REFUSE
     run = make_run(COMMAND, options.results(), seed=seed)

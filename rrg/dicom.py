@@ -62,6 +62,7 @@ class Header:
     frame_of_reference: str | None
     patient_id: str | None
     accession: str | None
+    institution: str | None
     study_date: str | None
     modality: str
     image_type: tuple[str, ...]
@@ -210,6 +211,7 @@ _TAGS = {
     "study_date": 0x00080020,
     "accession": 0x00080050,
     "modality": 0x00080060,
+    "institution": 0x00080080,
     "patient_id": 0x00100020,
     "contrast_agent": 0x00180010,
     "body_part": 0x00180015,
@@ -325,6 +327,7 @@ def _read_header(source: Source) -> Header:
         frame_of_reference=tags.text(t["frame_of_reference"]),
         patient_id=tags.whole_text(t["patient_id"]),
         accession=tags.whole_text(t["accession"]),
+        institution=tags.whole_text(t["institution"]),
         study_date=tags.text(t["study_date"]),
         modality=(tags.text(t["modality"]) or "").upper(),
         image_type=tuple(part.upper() for part in tags.texts(t["image_type"])),

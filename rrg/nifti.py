@@ -99,6 +99,7 @@ def read_header(source: Source) -> Header:
         frame_of_reference=None,
         patient_id=patient,
         accession=None,
+        institution=None,
         study_date=None,
         modality="OT",
         image_type=(),

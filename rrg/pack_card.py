@@ -27,22 +27,10 @@ def card(manifest: Mapping[str, Any], *, made_up: bool) -> str:
                 ),
             ],
         ),
-        "Split by a hash of the patient's pseudonym: no patient is in two splits, and new patients move nobody.",
+        _rule(manifest["run"]["options"].get("split_by", "hash")),
         *(_strata(manifest["strata"], field, title) for field, title in _FIELDS),
-        "## Text shared between splits",
-        "Sentences of reports (whole texts of a slice) that occur word for word in two splits. "
-        "Standard phrases do; a large share means that text scores are too good.",
-        _table(
-            ("splits", "shared texts", "different texts"),
-            [
-                (
-                    pair.replace("+", " and "),
-                    n,
-                    " and ".join(str(manifest["texts"][split]) for split in pair.split("+")),
-                )
-                for pair, n in manifest["shared_texts"].items()
-            ],
-        ),
+        "## Shared between splits",
+        _leaks(manifest["leaks"]),
         "## Balance",
         _balance(manifest["balance"]),
         "## Without the image",
@@ -73,6 +61,9 @@ _FIELDS = (
     ("lang", "languages"),
     ("modality", "modalities"),
     ("question_type", "types of questions"),
+    ("source", "sources"),
+    ("pairing", "pairing with a slice"),
+    ("label", "structures shown"),
 )
 
 
@@ -83,6 +74,32 @@ def _privacy(*, made_up: bool) -> str:
         "Pseudonymised, and still personal data: identifiers are keyed hashes, but names and dates in report texts "
         "are NOT masked, and images and reports of real patients can lead back to them. Keep it where the originals "
         "may be kept; do not pass it on without a legal ground."
+    )
+
+
+def _rule(rule: str) -> str:
+    told = {
+        "hash": "a hash of the patient's pseudonym: new patients move nobody",
+        "date": "the date of the patient's last study: the latest are the test",
+        "site": "a hash of the institution: whole institutions, and those that share a patient stay together",
+    }
+    return f"Split by {told.get(rule, 'a file that was given')}. No patient is in two splits."
+
+
+def _leaks(leaks: Mapping[str, Any]) -> str:
+    rows = [
+        (title, f"{row['a']} and {row['b']}", row["both"], f"{row['part']} of {row['of']} in {row['b']}")
+        for key, title in (
+            ("images", "images with the same pixels"),
+            ("sentences", "sentences of reports, word for word"),
+            ("sentences_but_for_numbers", "the same but for numbers, case and punctuation"),
+        )
+        for row in leaks[key]
+    ]
+    return (
+        f"Patients in two splits: {leaks['patients']}. Sentences are whole texts of a slice, before balance. Standard "
+        "phrases are shared; a large share means that scores of texts are too good. Shared images mean one patient "
+        "under two ids, or empty slices.\n\n" + _table(("what", "splits", "different", "how often"), rows)
     )
 
 

@@ -114,6 +114,8 @@ class Slice:
     """Keyed hash of Series Instance UID (and stack, where one series holds several)."""
     accession: str | None = None
     """Keyed hash of Accession Number."""
+    site: str | None = None
+    """Keyed hash of Institution Name."""
     sop_instance: str | None = None
     """Keyed hash of SOP Instance UID (and frame number): what segmentations and contours name; None without one."""
     index: int

@@ -115,6 +115,7 @@ class Described:
                 study=self.study,
                 series=self.found.id,
                 accession=_accession(self.key, header),
+                site=_site(self.key, header),
                 sop_instance=sop_instance_id(self.key, header.sop, header.frame),
                 index=place,
                 count=len(self.headers),
@@ -161,6 +162,12 @@ class Described:
 
 def _accession(key: bytes, header: Header) -> str | None:
     return pseudonym(key, "accession", header.accession) if header.accession else None
+
+
+def _site(key: bytes, header: Header) -> str | None:
+    """Spelling apart, one institution is one site."""
+    words = " ".join((header.institution or "").split()).casefold()
+    return pseudonym(key, "site", words) if words else None
 
 
 def _frame_of_reference(key: bytes, header: Header) -> str | None:

@@ -28,6 +28,7 @@ def header(number: int = 1, *, z: float = 0.0, **values: Any) -> Header:
         "frame_of_reference": "1.5",
         "patient_id": "P",
         "accession": None,
+        "institution": None,
         "study_date": None,
         "modality": "CT",
         "image_type": ("ORIGINAL", "PRIMARY", "AXIAL"),

@@ -1,5 +1,6 @@
 """Hand-made slices, masks and reports for the tests of synth-vqa, synth-ground and pack."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -48,7 +49,7 @@ def a_slice(study: str, index: int, patient: str = "p0", series: str | None = No
         "series_number": 3,
         "instance_number": index + 1,
         "pixels": f"series/{series}#{index}",
-        "sha256": "0" * 64,
+        "sha256": hashlib.sha256(f"{series}#{index}".encode()).hexdigest(),
         "rows": ROWS,
         "columns": COLUMNS,
         "dtype": "int16",

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from rrg.balance import YES_NO, Balance, Stratum, cap
 from rrg.codec import encode
-from rrg.pack import SPLITS, split_of, stratum_of
+from rrg.pack_choice import stratum_of
+from rrg.pack_split import SPLITS, split_of
 from rrg.pipe import check_closed
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import Mask, Record, Run, Sample, Slice
@@ -169,10 +170,11 @@ def test_the_card(packed: Path, rrg: Rrg, given_stream: bytes, store: Path, tmp_
     card = (packed / "card.md").read_text()
     assert "Pseudonymised, and still personal data" in card
     assert "made up" not in card
-    for word in ("grounded-report", "| de |", "| CT |", "## Balance", "shared texts", "not a medical device"):
+    for word in ("grounded-report", "| de |", "| CT |", "## Balance", "Shared between", "not a medical device"):
         assert word in card
-    shared = manifest_of(packed)["shared_texts"]
-    assert shared["train+test"] == 1, "the one sentence of all reports is in train and test"  # type: ignore[index]
+    shared = manifest_of(packed)["leaks"]["sentences"]  # type: ignore[index]
+    both = {(row["a"], row["b"]): row["both"] for row in shared}
+    assert both["train", "test"] == 1, "the one sentence of all reports is in train and test"
     rrg("pack", "--store", store, "--out", tmp_path / "d", "--phantom", stdin=given_stream)
     assert "made up" in (tmp_path / "d" / "card.md").read_text()
 

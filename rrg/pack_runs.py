@@ -1,0 +1,60 @@
+"""The runs of a stream that is packed: which there were, whether they were closed, and their lines."""
+
+from typing import Any
+
+from rrg.codec import decode, encode, schema_of
+from rrg.errors import RecordError, RrgError
+from rrg.pipe import check_closed
+from rrg.records import End, Record, Run
+from rrg.stream import Line
+
+
+def decoded(raw: bytes, kind: type[Any]) -> Any:
+    """A record of the input. Raises RrgError where it is none: a data set is whole or not at all."""
+    try:
+        return decode(raw, kind)
+    except RecordError as error:
+        raise RrgError(f"input record refused: {error.message}") from None
+
+
+class Runs:
+    """Runs of the stream, and one record of each run that records name."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Run] = {}
+        self.ends: dict[str, End] = {}
+        self._named: dict[str, Record] = {}
+
+    def bracket(self, line: Line) -> None:
+        """Take a run or end record."""
+        if schema_of(line.value) == "rrg.run/1":
+            run = decoded(line.raw, Run)
+            self.runs.setdefault(run.id, run)
+        else:
+            end = decoded(line.raw, End)
+            self.ends.setdefault(end.run, end)
+
+    def names(self, record: Record, run: str) -> None:
+        """Remember that a record was made by a run."""
+        if run:
+            self._named.setdefault(run, record)
+
+    def check(self, *, partial: bool) -> None:
+        """Refuse a truncated stream, or close what is open when `partial`."""
+        if not partial:
+            check_closed([*self.runs.values(), *self.ends.values(), *self._named.values()], "input")
+        for run in self._named:
+            self.runs.setdefault(run, Run(id=run, command="unknown", version="unknown", options={}))
+        for run in self.runs:
+            self.ends.setdefault(run, End(run=run, counts={}))
+
+    def opening(self) -> list[bytes]:
+        """Run lines, in an order that does not depend on the stream."""
+        return [encode(run) for run in self._sorted()]
+
+    def closing(self) -> list[bytes]:
+        """Their end lines."""
+        return [encode(self.ends[run.id]) for run in self._sorted()]
+
+    def _sorted(self) -> list[Run]:
+        return sorted(self.runs.values(), key=lambda run: (run.command, run.id))
