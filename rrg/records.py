@@ -142,9 +142,10 @@ class Slice:
     """Of the pixel bytes, little-endian, C order."""
     rows: int
     columns: int
-    dtype: Literal["int16", "uint16", "float32"]
-    unit: Literal["HU", "stored"]
-    """HU for CT, stored values (after rescale) for all else."""
+    dtype: Literal["int16", "uint16", "float32", "uint8"]
+    unit: Literal["HU", "stored", "rgb"]
+    """HU for CT, stored values (after rescale) for all else; ``rgb`` (uint8): a picture that is windowed already, grey
+    (rows, columns) or coloured (rows, columns, 3)."""
     modality: str
     """DICOM Modality."""
     body_part: str | None = None

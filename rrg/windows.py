@@ -167,6 +167,8 @@ def windowed(
 ) -> NDArray[np.uint8]:
     """(rows, columns) values -> (rows, columns, 3) uint8. CT by the preset's windows, all else by `scale`, grey.
 
+    ``rgb`` pixels, grey or coloured, are shown as they are.
+
     `scale` ``minmax`` is RadGrounder's scaling of MR, symmetric to [-1, 1] once models normalise the bytes
     ((x / 255 - 0.5) / 0.5), to half a grey level; ``percentile`` resists one hot pixel. A constant slice is black.
     `invert` turns grey values over after the window: for ``stored`` values of MONOCHROME1 (flag ``monochrome1``), where
@@ -175,7 +177,8 @@ def windowed(
     (not black in a channel whose window begins below -1000 HU, as in RadGrounder's red one: the published encoding).
     """
     if unit == "rgb":
-        return np.ascontiguousarray(pixels, dtype=np.uint8)
+        shown = pixels.astype(np.uint8, copy=False)
+        return np.ascontiguousarray(shown if shown.ndim == 3 else np.stack([shown] * 3, axis=-1))
     if unit == "HU":
         channels = _ct_channels(pixels, preset, padding)
     else:
