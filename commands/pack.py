@@ -26,8 +26,8 @@ def command(
     split_by: Annotated[
         str,
         typer.Option(
-            metavar="hash|date|site|FILE",
-            help="date: the latest patients are the test; site: whole institutions; FILE: patient or study, and split.",
+            metavar="hash|date|site|given|FILE",
+            help="date: the latest are the test; site: whole institutions; given: as samples say; FILE: who is where.",
         ),
     ] = "hash",
     merge_ids: Annotated[

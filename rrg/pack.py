@@ -15,8 +15,8 @@ from rrg.folders import building, publish
 from rrg.pack_card import card
 from rrg.pack_choice import Choice
 from rrg.pack_read import Gathered
-from rrg.pack_split import DATE, HASH, SITE, SPLITS, Parts, Split, merges, splits
-from rrg.pack_write import Written, judged, shared, take_arrays, write_splits
+from rrg.pack_split import HASH, RULES, SPLITS, Parts, Split, merges, splits
+from rrg.pack_write import Written, judged, shared, take_arrays, take_pictures, write_splits
 from rrg.provenance import sha256_file
 from rrg.records import Run
 from rrg.synth.blind import SOLVABLE
@@ -32,7 +32,7 @@ class Options:
     split: Parts = (80, 10, 10)
     """Parts of train, val, test."""
     split_by: str = HASH
-    """``hash``, ``date``, ``site`` or a file (`rrg.pack_split`)."""
+    """``hash``, ``date``, ``site``, ``given`` or a file (`rrg.pack_split`)."""
     merge_ids: Path | None = None
     """A file whose lines name ids of one person."""
     balance: bool = True
@@ -49,7 +49,7 @@ class Options:
     def results(self) -> dict[str, Any]:
         """The options for the run record: of files their content, of the key nothing."""
         told = {name: value for name, value in asdict(self).items() if name not in ("seed", "key", "merge_ids")}
-        if self.split_by not in (HASH, DATE, SITE):
+        if self.split_by not in RULES:
             told["split_by"] = _sha256(Path(self.split_by))
         if self.merge_ids is not None:
             told["merge_ids"] = _sha256(self.merge_ids)
@@ -64,7 +64,7 @@ def _sha256(path: Path) -> str:
 
 
 def _rules(path: Path) -> str:
-    return "" if path.suffix else f", or --split-by {HASH}, {DATE} or {SITE}"
+    return "" if path.suffix else f", or --split-by {', '.join(RULES[:-1])} or {RULES[-1]}"
 
 
 class Existing(enum.Enum):
@@ -137,7 +137,8 @@ def _build(
         written = write_splits(folder, run, gathered, studies, choice)
     spool.unlink()
     arrays = take_arrays(gathered.arrays, store, folder, out, options.pixels)
-    return _finish(folder, run, options, gathered, of_study, written, balance, arrays)
+    pictures = take_pictures(gathered.pictures, store.parent, folder)
+    return _finish(folder, run, options, gathered, of_study, written, balance, {"arrays": arrays, "pictures": pictures})
 
 
 def _count_merged(gathered: Gathered, merged: Mapping[str, str]) -> None:
@@ -155,7 +156,7 @@ def _finish(
     of_study: Sequence[Split],
     written: Written,
     balance: Balance | None,
-    arrays: Mapping[str, str],
+    held: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:
     """Write the card and, last, the manifest."""
     manifest: dict[str, Any] = {
@@ -183,7 +184,7 @@ def _finish(
             "sentences_but_for_numbers": shared(gathered.bare_sentences, of_study),
         },
         "blind": gathered.blind.told(options.drop_blind or SOLVABLE)._asdict(),
-        "arrays": dict(arrays),
+        **held,
     }
     (folder / "card.md").write_text(card(manifest, made_up=options.made_up), encoding="utf-8")
     names = ("train.jsonl", "val.jsonl", "test.jsonl", "card.md")
@@ -233,4 +234,4 @@ def summary(manifest: Mapping[str, Any]) -> Iterator[str]:
 
 def _why(options: Mapping[str, Any]) -> str:
     rule = options.get("split_by", HASH)
-    return f"patients are split by {'a hash' if rule == HASH else rule if rule in (DATE, SITE) else 'a file'}"
+    return f"patients are split by {'a hash' if rule == HASH else rule if rule in RULES else 'a file'}"

@@ -81,6 +81,7 @@ def _rule(rule: str) -> str:
     told = {
         "hash": "a hash of the patient's pseudonym: new patients move nobody",
         "date": "the date of the patient's last study: the latest are the test",
+        "given": "what the samples said that came in",
         "site": "a hash of the institution: whole institutions, and those that share a patient stay together",
     }
     return f"Split by {told.get(rule, 'a file that was given')}. No patient is in two splits."

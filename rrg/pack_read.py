@@ -57,6 +57,8 @@ class Gathered:
         self.visits: list[Visit] = []
         self.arrays: set[str] = set()
         self.label_maps: set[str] = set()
+        self.pictures: set[str] = set()
+        """Paths of picture files, inside the data set."""
         self.images, self.sentences, self.bare_sentences = Things(), Things(), Things()
         self.seen: Counter[str] = Counter()
         """What came in and what was left out."""
@@ -143,14 +145,15 @@ class Gathered:
     def _check_images(self, sample: Sample, slices: Mapping[str, Slice]) -> None:
         """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
         for image in sample.images:
+            if "#" not in image.ref:
+                self.pictures.add(image.ref)
+                continue
             known = slices.get(image.slice or "")
-            try:
-                array, _ = split_reference(image.ref)
-            except RecordError as error:
-                raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
+            self.arrays.add(_array(sample, image.ref))
             if known is not None and known.pixels != image.ref:
                 raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
-            self.arrays.add(array)
+        for mask in {region.mask for mention in sample.mentions for region in mention.regions if region.mask}:
+            self.arrays.add(_array(sample, mask))
 
     def _name_run(self, line: Line) -> None:
         run = line.value.get("run")
@@ -180,13 +183,17 @@ class Gathered:
         for mask in masks.values():
             self.arrays.add(split_reference(mask.array)[0])
             self.label_maps.add(mask.label_map)
+        samples = tuple(samples)
+        for picture in sorted({image.ref for sample in samples for image in sample.images if "#" not in image.ref}):
+            self.images.add(number_of(picture.encode()), number)
         for sample in samples:
             if sample.task in TEXT_TASKS and sample.answer:
                 self.sentences.add(number_of(sample.answer.encode()), number)
                 self.bare_sentences.add(number_of(bare(sample.answer).encode()), number)
         dates = {each.study_date or str(each.study_year or "") for each in slices.values()} - {""}
         sites = {each.site for each in slices.values() if each.site}
-        self.visits.append(Visit(study, patient, frozenset(dates), frozenset(sites)))
+        given = frozenset(sample.split for sample in samples if sample.split)
+        self.visits.append(Visit(study, patient, frozenset(dates), frozenset(sites), given))
 
     def _write(
         self, study: str, slices: Mapping[str, Slice], masks: Mapping[str, Mask], samples: Iterable[Sample]
@@ -208,6 +215,13 @@ class Gathered:
             if is_question(sample):
                 self.blind.add(sample)
         self._places[study] = _Place(len(self.visits) - 1, offset, self._spool.tell() - offset, questions)
+
+
+def _array(sample: Sample, ref: str) -> str:
+    try:
+        return split_reference(ref)[0]
+    except RecordError as error:
+        raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
 
 
 def pixels_number(sha256: str) -> int:

@@ -4,6 +4,7 @@
 ``hash``      of the keyed pseudonym: more patients never move one (the default)
 ``date``      patients in the order of their last study: the latest are the test
 ``site``      whole sites (Institution Name) by a hash; sites that share a patient stay together
+``given``     as the samples say that come in: a data set that was split before
 ``FILE``      a CSV file or JSON lines with ``patient`` or ``study``, and ``split``
 ============  ==========================================================================================
 """
@@ -24,7 +25,7 @@ from rrg.keys import ID_HEX, pseudonym
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Parts = tuple[int, int, int]
-HASH, DATE, SITE = "hash", "date", "site"
+HASH, DATE, SITE, GIVEN = RULES = "hash", "date", "site", "given"
 PSEUDONYM = re.compile(f"[0-9a-f]{{{ID_HEX}}}")
 JSON_LINES = (".jsonl", ".ndjson")
 _SHOWN = 3
@@ -41,6 +42,8 @@ class Visit:
     dates: frozenset[str] = frozenset()
     """Study dates or years as far as they are told; texts of one length sort as time does."""
     sites: frozenset[str] = frozenset()
+    given: frozenset[Split] = frozenset()
+    """Splits that its samples say they are in."""
 
 
 def parse_parts(text: str) -> Parts:
@@ -73,6 +76,8 @@ def splits(visits: Sequence[Visit], rule: str, parts: Parts, seed: int, key: byt
         return _by_date(visits, parts, seed)
     if rule == SITE:
         return _by_site(visits, parts, seed)
+    if rule == GIVEN:
+        return _as_given(visits)
     return _by_file(visits, Path(rule), key)
 
 
@@ -109,6 +114,22 @@ def _by_site(visits: Sequence[Visit], parts: Parts, seed: int) -> dict[str, Spli
         of_patient[visit.patient] |= visit.sites
     same = joined(of_patient.values())
     return {patient: split_of(same[min(sites)], parts, seed) for patient, sites in of_patient.items()}
+
+
+def _as_given(visits: Sequence[Visit]) -> dict[str, Split]:
+    told: dict[str, set[Split]] = defaultdict(set)
+    for visit in visits:
+        told[visit.patient] |= visit.given
+    if both := sum(len(each) > 1 for each in told.values()):
+        raise RrgError(
+            f"--split-by given: {both} of {len(told)} patients (or images) are in two splits, so tests would know what "
+            "training saw; give --split-by FILE, or hash to split anew"
+        )
+    if none := sum(not each for each in told.values()):
+        raise RrgError(
+            f"--split-by given: {none} of {len(told)} patients have no sample that tells its split; give FILE or hash"
+        )
+    return {patient: min(each) for patient, each in told.items()}
 
 
 def _by_file(visits: Sequence[Visit], path: Path, key: bytes | None) -> dict[str, Split]:

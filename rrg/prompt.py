@@ -96,7 +96,7 @@ def free_prompt(question: str, pictures: int = 1) -> str:
 
 def template_text(text: str, mentions: tuple[Mention, ...]) -> str:
     """Plain text of a text part: placeholders become their phrases, doubled braces single ones."""
-    return "".join(part if isinstance(part, str) else part.phrase for part in _split(text, mentions))
+    return "".join(part if isinstance(part, str) else part.phrase for part in split_template(text, mentions))
 
 
 def _joined(pieces: list[Piece]) -> Iterator[Piece]:
@@ -126,7 +126,7 @@ def _content(sample: Sample, parts: tuple[Part, ...], dialect: Dialect, images: 
             images.append(part.ref)
             out, data = out + break_tokens(data) + MEDIA, ""
             continue
-        for piece in _split(part.text or "", sample.mentions):
+        for piece in split_template(part.text or "", sample.mentions):
             if isinstance(piece, str):
                 data += piece
                 continue
@@ -139,7 +139,7 @@ def _content(sample: Sample, parts: tuple[Part, ...], dialect: Dialect, images: 
     return out + break_tokens(data)
 
 
-def _split(text: str, mentions: tuple[Mention, ...]) -> Iterator[str | Mention]:
+def split_template(text: str, mentions: tuple[Mention, ...]) -> Iterator[str | Mention]:
     """Literal text and mentions of a text part, in order. Raises RecordError(E_SPAN) for an unknown placeholder."""
     known = {mention.id: mention for mention in mentions}
     at = 0

@@ -156,7 +156,7 @@ def test_a_patient_with_studies_in_two_splits_is_refused(tmp_path: Path) -> None
 
 
 def test_a_word_that_is_no_rule(pack: Pack, studies: list[list[Record]]) -> None:
-    pack(studies, "--split-by", "random", code=2, line="--split-by hash, date or site")
+    pack(studies, "--split-by", "random", code=2, line="--split-by hash, date, site or given")
 
 
 def test_originals_need_the_key_and_are_never_told(rrg: Rrg, tmp_path: Path) -> None:
