@@ -86,3 +86,24 @@ def test_a_field_of_a_form_on_earlier_studies_ends_where_the_next_field_begins()
     assert [each.kind for each in parse(fields, "de").sections] == ["comparison", "body"]
     two = "Comparison:\nCT from 01/02/2020.\n\nMRI dated 03/04/2021.\n\nFindings:\nNo mass."
     assert [each.kind for each in parse(two, "en").sections] == ["comparison", "findings"]
+
+
+@pytest.mark.parametrize(
+    ("lang", "sentence", "sizes"),
+    [
+        ("de", "Rundherde von 5 und 7 mm im linken Oberlappen.", [[5], [7]]),
+        ("en", "Cysts of 4, 6 and 9 mm.", [[4], [6], [9]]),
+        ("de", "Herde mit 1,2 und 2,4 cm.", [[12], [24]]),
+        ("de", "Zyste in Segment 5 und 7 mm großer Herd.", [[7]]),
+        ("en", "Nodules on images 5 and 7 mm in size.", [[7]]),
+        ("de", "Herde von 5-6 und 7 x 9 mm.", [[7, 9]]),
+        ("en", "Fracture of L4/5 and 7 mm step.", [[7]]),
+    ],
+)
+def test_sizes_of_a_list_share_the_unit(lang: Lang, sentence: str, sizes: list[list[float]]) -> None:
+    assert [list(each.value_mm) for each in parse(sentence, lang).measurements] == sizes
+
+
+@pytest.mark.parametrize("sentence", ["Cysts on either side.", "Small effusions on each side."])
+def test_either_side_is_both(sentence: str) -> None:
+    assert [each.side for each in parse(sentence, "en").findings] == ["both"]

@@ -32,7 +32,7 @@ Not only cysts but also solid hepatic lesions.
 No change in size of the liver cyst.
     cyst@liver
 Still no hydronephrosis on either side.
-    -hydronephrosis
+    -hydronephrosis/both
 No definite infiltrate.
     -infiltrate
 Pneumonia is unlikely.

@@ -27,6 +27,10 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("de", "Zyste (Serie 3, Bild 12; VU: Serie 2, Bild 10).", [(3, [12], False), (2, [10], True)]),
         ("en", "Nodules (3/101, 3/115, and 3/120).", [(3, [101], False), (3, [115], False), (3, [120], False)]),
         ("en", "Mass (prior: series 12, image 81; now: series 9, image 78).", [(12, [81], True), (9, [78], False)]),
+        ("en", "Ground-glass nodule in the right lung (S3/45).", [(3, [45], False)]),
+        ("de", "Subpleuraler Herd (S 4:112).", [(4, [112], False)]),
+        ("en", "Mass has shrunk, formerly 3.8 cm (then series 1, image 5).", [(1, [5], True)]),
+        ("de", "Herd kleiner, damals 3,8 cm (dort Serie 1, Bild 5).", [(1, [5], True)]),
         ("de", "Lymphknoten paraaortal bis 14 mm KAD (IMA 12).", [(None, [12], False)]),
         (
             "de",
@@ -221,6 +225,12 @@ def test_references(lang: Lang, sentence: str, expected: Found) -> None:
         "Series 1 of 3.",
         "On images 2 weeks ago.",
         "50 mg 1-0-1.",
+        "The proliferation index was low (Ki-67 (20/30)).",
+        "Impaired renal function, eGFR (45/60).",
+        "Contrast was given as a dilution (1:20).",
+        "Kontrastmittel in Verdünnung (1:20).",
+        "Image 3 Tesla quality is limited.",
+        "Fracture of the sacrum (S1/2).",
     ],
 )
 def test_what_is_no_reference(sentence: str) -> None:

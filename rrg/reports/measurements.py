@@ -11,6 +11,7 @@ from rrg.reports.words import word_set
 _FIRST = r"\d(?<![\w.,/]\d)\d{0,3}(?:[.,]\d{1,2})?"
 """A number that no number goes on; it begins with its digit, so that the search looks at digits only."""
 _NUMBER = r"\d{1,4}(?:[.,]\d{1,2})?"
+_VALUE = re.compile(_NUMBER)
 _UNIT = r"(?:mm|cm|Millimetern?|Zentimetern?|Centimetern?|millimet(?:er|re)s?|centimet(?:er|re)s?)"
 _TIMES = r"\s*(?:x|X|×|\*|mal|by)\s*"
 _SIZE = re.compile(
@@ -53,6 +54,14 @@ _THICKNESS = re.compile(
     r"(?:[Ss]chicht(?:dicke|abstand|stärke)|[Ss]lice\s+(?:thickness|spacing)|[Kk]ollimation|[Cc]ollimation|Inkrement|"
     r"increment)\s*(?:von|of|:|=)?\s*\Z"
 )
+_LISTED = re.compile(rf"(?<![\w.,/:;+-])(?P<list>{_NUMBER}(?:\s*,\s+{_NUMBER})*),?\s*(?:und|and|bzw\.|sowie|&)\s+\Z")
+""" "5 und 7 mm", "4, 6 and 9 mm": what stands in front of the last number of a list has its unit."""
+_NUMBERED = re.compile(
+    r"\b(?:Seg\w*|Seri\w*|Ser?\.?|Bild\w*|Schicht\w*|im(?:age|g)s?\.?|slices?|frames?|[BHL]WK|Rippen?|ribs?|Wirbel\w*|"
+    r"vertebra\w*|Grad\w*|levels?|Höhe|Nr\.?|nos?\.?|Phase|Tag\w*|days?|um|am)\s*\Z",
+    re.IGNORECASE,
+)
+"""Words behind which a number counts: "Segment 5 und 7 mm" has one size."""
 _CM = 10.0
 LONGEST_MM = 2000.0
 """Longer than a patient: not a size of a finding."""
@@ -83,7 +92,20 @@ def measurements_of(text: str, start: int, end: int) -> Iterator[Size]:
             continue  # of the images, not of the patient
         mm = tuple(round(float(value.replace(",", ".")) * _factor(each), 4) for value, each in values)
         if all(0 < each <= LONGEST_MM for each in mm):
+            if not match["times"] and not match["high"]:
+                yield from _of_list(text, max(start, match.start() - 40), match.start(), unit)
             yield Size(match.span(), mm)
+
+
+def _of_list(text: str, start: int, end: int, unit: str) -> Iterator[Size]:
+    """The sizes of a list in front of its last one, which alone has a unit."""
+    listed = _LISTED.search(text, start, end)
+    if listed is None or _NUMBERED.search(text, start, listed.start()):
+        return
+    for number in _VALUE.finditer(text, *listed.span("list")):
+        mm = round(float(number[0].replace(",", ".")) * _factor(unit), 4)
+        if 0 < mm <= LONGEST_MM:
+            yield Size(number.span(), (mm,))
 
 
 def _factor(unit: str) -> float:

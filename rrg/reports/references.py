@@ -58,6 +58,10 @@ _NUMBER_IMAGE = re.compile(
     re.IGNORECASE,
 )
 """ "(3, im 45)"."""
+_SERIES_LETTER = re.compile(
+    rf"(?<=[(\[])\s*S\.?\s?(?P<series>\d{{1,4}})\s?[/:]\s?(?P<images>(?=\d\d){LIST})(?=\s*[)\],;])"
+)
+""" "(S3/45)"; "(S1/2)" is a level of the sacrum."""
 _SEEN_ON = re.compile(
     r"\b(?:seen|shown|marked|annotated|demonstrated|visuali[sz]ed|appreciated|see|siehe|vgl\.)\s+(?:best\s+)?(?:on\s+|auf\s+)?"
     rf"(?P<whole>(?P<series>\d{{1,3}})(?P<sep>[:/])(?P<images>\d{{1,4}}(?:{TO}\d{{1,4}})?))(?![\w/:]|[.,]\d|\s*(?:[ap]\.?m\b|Uhr))",
@@ -383,6 +387,7 @@ _RULES: tuple[tuple[str, _Kind, re.Pattern[str], _Reader], ...] = (
     ("compact", "series", _COMPACT, _written),
     ("compact-back", "image", _COMPACT_BACK, _written),
     ("number-image", "brackets", _NUMBER_IMAGE, _written),
+    ("series-letter", "brackets", _SERIES_LETTER, _written),
     ("image-bracket", "brackets", _IMAGE_BRACKET, _written),
     ("image", "image", _IMAGE_ONLY, _written),
     ("im", "image", _IM, _written),

@@ -24,7 +24,7 @@ _BARE = re.compile(
 )
 _NOT_A_REFERENCE = re.compile(
     r"\b(?:Segment\w*|Seg\.?|Rippen?|[Rr]ibs?|Wirbel\w*|[Vv]ertebra\w*|[Ss]egments?|[Nn]orm\w*|[Rr]ange|[Rr]eferenz\w*|HU|HE|Seiten?|[Pp]ages?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
-    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|[Pp]ain|[Vv]isi?on|[Vv]isus|acuity|Visusminderung|positive|positiv|befallen|involved|(?:[Gg]rade|[Ss]core|Gleason|[Pp]ain)\s\d{1,2}|APGAR|Apgar|GCS|VAS|NRS|Höhe|Level|level|\bL|\bC|\bTh|\bT)\s*\Z"
+    r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|[Pp]ain|[Vv]isi?on|[Vv]isus|acuity|Visusminderung|positive|positiv|befallen|involved|(?:[Gg]rade|[Ss]core|Gleason|[Pp]ain)\s\d{1,2}|APGAR|Apgar|GCS|VAS|NRS|Höhe|Level|level|Ki-?67|e?GFR|INR|PSA|CEA|CRP|EF|FEV1|MIB-?1|RR|BP|Blutdruck|[Pp]ressure|\w*[Vv]erdünn\w*|[Dd]ilut\w*|\bL|\bC|\bTh|\bT)\s*\Z"
 )
 _NO_NUMBERS_LEFT = re.compile(rf"(?:{_MM}|{_ARROW})\s*\Z", re.IGNORECASE)
 _BETWEEN = re.compile(rf"\s*(?:[;,]?\s*(?:and\b|und\b|&)|[;,])?\s*(?:(?:{SAID_BEFORE}|{_PLANE})\s+)?", re.IGNORECASE)

@@ -44,7 +44,7 @@ _GOES_ON = (
 """English words that a sentence goes on with behind a number of an image, and that no number counts."""
 _LOOSE = (
     r"(?=\s+(?!(?:mm|cm|ml|mg|kg|sec|min|ms|kv|hu|thick|small|large|tiny|other|further|additional|more|separate|simple|new|"
-    r"enlarged|calcified|hour|day|week|month|year|minute|second|phase|am|pm|of|in|x|uhr)\b|\w+s\b)(?:an?\b|[a-z]{2}))"
+    r"enlarged|calcified|hour|day|week|month|year|minute|second|phase|am|pm|of|in|x|uhr|tesla)\b|\w+s\b)(?:an?\b|[a-z]{2}))"
 )
 """Behind the only number of an English image word any word may stand, but what a number may count."""
 ENGLISH = ("image", "img", "slice", "frame")
@@ -90,10 +90,11 @@ _MONTHS = (
 _DAY = rf"(?:{_DATE}|(?:\d{{1,2}}\s+)?{_MONTHS}\.?\s+(?:\d{{1,2}},?\s+)?\d{{4}}|(?:19|20)\d\d\b)"
 _STUDY = r"(?:CTA?|MRI?|MRA|PET(?:[-/]CT)?|scan|study|exam(?:ination)?|angiogram)"
 _LABELLED_BEFORE = re.compile(
-    r"\b(?:prior|previous|previously|formerly|old|zuvor|alt|vorher|VU|Vorbefund|Voraufnahme|Voruntersuchung)\s*:\s*\Z",
+    r"(?:\b(?:prior|previous|previously|formerly|old|zuvor|alt|vorher|VU|Vorbefund|Voraufnahme|Voruntersuchung)\s*:|"
+    r"[(\[]\s*(?:then|at that time|dort|damals|seinerzeit|dazumal|previously|formerly|zuvor)[,:]?)\s*\Z",
     re.IGNORECASE,
 )
-"""A label of an earlier study right in front: "prior: series 12, image 81"."""
+"""A label of an earlier study right in front: "prior: series 12, image 81", "(then series 1, image 5)"."""
 DATED = re.compile(
     rf"\s*,?\s*(?:am|vom|from|of|on|dated)\s+(?:(?:{_DATE})|(?:the\s+)?(?:[a-z]+\s+)?{_STUDY}\s+"
     rf"(?:(?:of|from|dated|on|in|performed\s+on)\s+)?{_DAY})",
@@ -111,7 +112,8 @@ def dated_before(text: str, start: int, at: int) -> bool:
     first = max(start, at - 60)
     if _DIGIT.search(text, first, at) and _DATED_BEFORE.search(text, first, at):
         return True
-    return text[max(start, at - 2) : at].find(":") >= 0 and _LABELLED_BEFORE.search(text, first, at) is not None
+    near = text[max(start, at - 20) : at]
+    return (":" in near or "(" in near or "[" in near) and _LABELLED_BEFORE.search(text, first, at) is not None
 
 
 _DIGIT = re.compile(r"\d|\[DATE")

@@ -50,7 +50,7 @@ class SideWord(NamedTuple):
 
 
 _SIDES["de"].update({"li": "left", "re": "right", "lks": "left", "rts": "right"})
-_ENGLISH = frozenset((*_SIDES["en"], "r", "l", ">"))
+_ENGLISH = frozenset((*_SIDES["en"], "r", "l", ">", "either", "each"))
 
 
 def side_words(words: Words, lang: Lang) -> list[SideWord]:
@@ -71,6 +71,9 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
         if compares and (spread := _compared(words, i, table)) is not None:
             found.append(SideWord(i, spread))
             spoken = i + 3 if lang == "en" else -1
+            continue
+        if lang == "en" and key in ("either", "each") and words.keys[i + 1 : i + 2] == ["side"]:
+            found.append(SideWord(i, "both"))
             continue
         side = (
             table.get(key)
