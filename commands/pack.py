@@ -46,6 +46,16 @@ def command(
             min=0, max=1, help="Leave out questions that are answered as well as this without the image (their score)."
         ),
     ] = None,
+    drop_leaks: Annotated[
+        bool,
+        typer.Option(
+            "--drop-leaks", help="Leave out of val and test what shows an image or teaches a text of a split before."
+        ),
+    ] = False,
+    drop_copies: Annotated[
+        bool, typer.Option("--drop-copies/--keep-copies", help="Leave out what another sample says of the same pixels.")
+    ] = True,
+    licence: Annotated[str | None, typer.Option(metavar="TEXT", help="For the card.")] = None,
     pixels: Annotated[
         Pixels, typer.Option(help="Copy the arrays into the data set, or link to the store.")
     ] = Pixels.COPY,
@@ -81,6 +91,9 @@ def command(
         merge_ids=merge_ids,
         balance=balance,
         drop_blind=drop_blind,
+        drop_leaks=drop_leaks,
+        drop_copies=drop_copies,
+        licence=licence,
         pixels=pixels.value,
         partial=partial,
         seed=seed,

@@ -13,10 +13,11 @@ from rrg.codec import encode, schema_of
 from rrg.errors import RrgError, UsageError
 from rrg.folders import building, publish
 from rrg.pack_card import card
-from rrg.pack_choice import Choice
+from rrg.pack_choice import Choice, Rules
+from rrg.pack_leaks import ComparedTexts, Leaks
 from rrg.pack_read import Gathered
 from rrg.pack_split import HASH, RULES, SPLITS, Parts, Split, merges, splits
-from rrg.pack_write import Written, judged, shared, take_arrays, take_pictures, write_splits
+from rrg.pack_write import Written, judged, take_arrays, take_pictures, write_splits
 from rrg.provenance import sha256_file
 from rrg.records import Run
 from rrg.synth.blind import SOLVABLE
@@ -38,6 +39,12 @@ class Options:
     balance: bool = True
     drop_blind: float | None = None
     """Leave out questions that are answered as well as this without the image, 0..1."""
+    drop_leaks: bool = False
+    """Leave out of val and test what shows an image or teaches a text that a split before has."""
+    drop_copies: bool = True
+    """Leave out what another sample says of the same pixels."""
+    licence: str | None = None
+    """For the card."""
     pixels: Literal["copy", "link"] = "copy"
     partial: bool = False
     seed: int = 0
@@ -124,28 +131,59 @@ def _build(
         gathered.blind.settle()
         split_of_patient = splits(gathered.visits, options.split_by, options.split, options.seed, options.key)
         of_study = [split_of_patient[visit.patient] for visit in gathered.visits]
-        repeated = gathered.images.repeated()
+        texts = gathered.texts.compared(of_study)
         balance = Balance() if options.balance else None
-        counting = Choice(options.drop_blind, repeated, balance, options.seed)
+        rules = Rules(
+            options.drop_blind,
+            gathered.repeated.repeated() if options.drop_copies else frozenset(),
+            Leaks(gathered.images.known_before(of_study), texts.known_before),
+            options.drop_leaks,
+            balance,
+            options.seed,
+        )
         if balance is not None:
+            counting = Choice(rules)
             for study in judged(gathered, of_study, counting):
                 for sample in study.samples:
                     counting.weigh(sample, study.split)
             balance.settle()
-        choice = Choice(options.drop_blind, repeated, balance, options.seed)
+        choice = Choice(rules)
         studies = judged(gathered, of_study, choice, gathered.seen)
-        written = write_splits(folder, run, gathered, studies, choice)
+        solvable_from = SOLVABLE if options.drop_blind is None else options.drop_blind
+        written = Written(solvable_from)
+        write_splits(folder, run, gathered, studies, choice, written)
     spool.unlink()
     arrays = take_arrays(gathered.arrays, store, folder, out, options.pixels)
     pictures = take_pictures(gathered.pictures, store.parent, folder)
-    return _finish(folder, run, options, gathered, of_study, written, balance, {"arrays": arrays, "pictures": pictures})
+    told = {
+        "balance": [
+            {**row.stratum._asdict(), "before": row.before, "after": row.after}
+            for row in (balance.rows if balance is not None else ())
+        ],
+        "leaks": _leaks(gathered, of_study, texts, written),
+        "blind": gathered.blind.told(solvable_from)._asdict()
+        | {"left": {split: [written.solvable[split], written.questions[split]] for split in SPLITS}},
+        "arrays": arrays,
+        "pictures": pictures,
+    }
+    return _finish(folder, run, options, gathered, written, told)
 
 
 def _count_merged(gathered: Gathered, merged: Mapping[str, str]) -> None:
-    """How many persons of the stream had several ids is not known any more; how many ids had a line is."""
-    persons = {visit.patient for visit in gathered.visits}
-    gathered.seen["merged.persons"] = len(persons & set(merged.values()))
-    gathered.seen["merged.persons_not_here"] = len(set(merged.values()) - persons)
+    gathered.seen["merged.ids"] = len(gathered.merged_ids)
+    gathered.seen["merged.unknown_ids"] = len(merged.keys() - gathered.merged_ids)
+    gathered.seen["merged.persons"] = len({merged[each] for each in gathered.merged_ids})
+
+
+def _leaks(gathered: Gathered, of_study: Sequence[Split], texts: ComparedTexts, written: Written) -> dict[str, Any]:
+    """What came in that splits share; and of what was written, the samples whose image or text a split before has."""
+    return {
+        "patients": _shared_patients(written),
+        "images": [each._asdict() for each in gathered.images.shared(of_study)],
+        "texts": [each._asdict() for each in texts.same],
+        "texts_alike": [each._asdict() for each in texts.alike],
+        "samples": {split: written.leaked[split] for split in SPLITS},
+    }
 
 
 def _finish(
@@ -153,10 +191,8 @@ def _finish(
     run: Run,
     options: Options,
     gathered: Gathered,
-    of_study: Sequence[Split],
     written: Written,
-    balance: Balance | None,
-    held: Mapping[str, Mapping[str, str]],
+    told: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write the card and, last, the manifest."""
     manifest: dict[str, Any] = {
@@ -173,20 +209,9 @@ def _finish(
             for split in SPLITS
         },
         "funnel": dict(sorted(gathered.seen.items())),
-        "balance": [
-            {**row.stratum._asdict(), "before": row.before, "after": row.after}
-            for row in (balance.rows if balance is not None else ())
-        ],
-        "leaks": {
-            "patients": _shared_patients(written),
-            "images": shared(gathered.images, of_study),
-            "sentences": shared(gathered.sentences, of_study),
-            "sentences_but_for_numbers": shared(gathered.bare_sentences, of_study),
-        },
-        "blind": gathered.blind.told(options.drop_blind or SOLVABLE)._asdict(),
-        **held,
+        **told,
     }
-    (folder / "card.md").write_text(card(manifest, made_up=options.made_up), encoding="utf-8")
+    (folder / "card.md").write_text(card(manifest, made_up=options.made_up, licence=options.licence), encoding="utf-8")
     names = ("train.jsonl", "val.jsonl", "test.jsonl", "card.md")
     manifest["files"] = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in names
@@ -223,6 +248,17 @@ def summary(manifest: Mapping[str, Any]) -> Iterator[str]:
                 f"warning: {leak['both']} different images are in {leak['a']} and in {leak['b']}: the same pixels "
                 "under two patients; name them as one person with --merge-ids, if they are"
             )
+    leaked = manifest["leaks"]["samples"]
+    if any(leaked.values()):
+        yield (
+            f"{leaked['val']} samples of val and {leaked['test']} of test show an image or teach a text that a split "
+            "before has; --drop-leaks leaves them out"
+        )
+    if unknown := manifest["funnel"].get("merged.unknown_ids"):
+        yield (
+            f"{unknown} ids of --merge-ids belong to no patient here, {manifest['funnel']['merged.ids']} do; original "
+            "ids need --key-file"
+        )
     options = manifest["run"]["options"]
     for split, part in zip(SPLITS, options["split"], strict=True):
         if part and not patients[split] and sum(patients.values()):

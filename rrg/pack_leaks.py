@@ -5,16 +5,22 @@ import itertools
 import re
 from array import array
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.pack_near import HASHES, near, signature
 from rrg.pack_split import SPLITS, Split
+from rrg.records import Sample
 
-Ints = NDArray[np.uint64]
+TEXT_TASKS = ("report", "grounded-report", "impression")
+"""Tasks whose answers are sentences of reports: the same sentence in two splits is a leak of text."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _SPACE = re.compile(r"[\W_]+")
+_MARK = re.compile(r"(?![-\u2212<>]\d)(?:(?<!\d)[^\w\s]|[^\w\s](?!\d))|_")
+"""Marks but those between digits, and signs before them."""
 
 
 def number_of(content: bytes) -> int:
@@ -22,9 +28,19 @@ def number_of(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
+def plain(text: str) -> str:
+    """A text without what says nothing: case, spaces, and marks that are no part of a number."""
+    return " ".join(_MARK.sub(" ", text).casefold().split())
+
+
 def bare(text: str) -> str:
     """A text without what differs between near-copies: case, punctuation, the values of numbers."""
     return _SPACE.sub(" ", _NUMBER.sub("0", text)).strip().casefold()
+
+
+def text_of(sample: Sample) -> str | None:
+    """The sentences of a report that a sample teaches."""
+    return sample.answer if sample.task in TEXT_TASKS and sample.answer else None
 
 
 class Shared(NamedTuple):
@@ -33,9 +49,9 @@ class Shared(NamedTuple):
     a: Split
     b: Split
     both: int
-    """Different things that occur in both."""
+    """Different things of `b` that occur in `a`, too."""
     part: int
-    """Occurrences in `b` of what occurs in `a`, too."""
+    """Their occurrences in `b`."""
     of: int
     """All occurrences in `b`."""
 
@@ -60,16 +76,93 @@ class Things:
             found.append(Shared(a, b, len(both), int(np.isin(by_split[b], both).sum()), len(by_split[b])))
         return found
 
-    def different(self, splits: Sequence[Split]) -> dict[Split, int]:
-        """How many different things there are in each split."""
-        return {split: len(np.unique(things)) for split, things in self._by_split(splits).items()}
+    def known_before(self, splits: Sequence[Split]) -> dict[Split, frozenset[int]]:
+        """Things of each split that occur in a split before it, too: of val in train, of test in train or val."""
+        by_split = self._by_split(splits)
+        return {
+            split: frozenset(
+                np.intersect1d(by_split[split], np.concatenate([by_split[each] for each in SPLITS[:place]])).tolist()
+            )
+            if place
+            else frozenset()
+            for place, split in enumerate(SPLITS)
+        }
 
     def repeated(self) -> frozenset[int]:
         """Things that occur more than once."""
         values, counts = np.unique(np.asarray(self._things, np.uint64), return_counts=True)
-        return frozenset(int(value) for value in values[counts > 1])
+        return frozenset(values[counts > 1].tolist())
 
-    def _by_split(self, splits: Sequence[Split]) -> Mapping[Split, Ints]:
+    def _by_split(self, splits: Sequence[Split]) -> Mapping[Split, NDArray[np.uint64]]:
         things, studies = np.asarray(self._things, np.uint64), np.asarray(self._studies, np.intp)
         of = np.asarray([SPLITS.index(split) for split in splits], np.uint8)[studies]
         return {split: things[of == place] for place, split in enumerate(SPLITS)}
+
+
+class Texts:
+    """Texts that occur in studies; 8 bytes an occurrence, about 200 for each different text (`plain`)."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, int] = {}
+        self._signatures = bytearray()
+        self._occurrences, self._studies = array("I"), array("I")
+
+    def add(self, text: str, study: int) -> None:
+        """It occurs in the study of this number."""
+        key = number_of(plain(text).encode())
+        row = self._rows.setdefault(key, len(self._rows))
+        if row * HASHES == len(self._signatures):
+            self._signatures += signature(bare(text)).tobytes()
+        self._occurrences.append(row)
+        self._studies.append(study)
+
+    def compared(self, splits: Sequence[Split]) -> "ComparedTexts":
+        """For each two splits what they share; `splits` by the number of the study."""
+        signatures = np.frombuffer(self._signatures, np.uint8).reshape(-1, HASHES)
+        rows, studies = np.asarray(self._occurrences, np.intp), np.asarray(self._studies, np.intp)
+        of = np.asarray([SPLITS.index(split) for split in splits], np.uint8)[studies]
+        counts = {
+            split: np.bincount(rows[of == place], minlength=len(signatures)) for place, split in enumerate(SPLITS)
+        }
+        same: list[Shared] = []
+        alike: list[Shared] = []
+        leaked = {split: np.zeros(len(signatures), bool) for split in SPLITS}
+        for a, b in itertools.combinations(SPLITS, 2):
+            both = (counts[a] > 0) & (counts[b] > 0)
+            same.append(_shared(a, b, both, counts[b]))
+            others = np.flatnonzero((counts[b] > 0) & ~both)
+            both[others] = near(signatures[others], signatures[counts[a] > 0])
+            alike.append(_shared(a, b, both, counts[b]))
+            leaked[b] |= both
+        keys = np.fromiter(self._rows, np.uint64, len(self._rows))
+        return ComparedTexts(same, alike, {split: frozenset(keys[leaked[split]].tolist()) for split in SPLITS})
+
+
+class ComparedTexts(NamedTuple):
+    """Texts that splits share."""
+
+    same: list[Shared]
+    """Word for word, but for case and punctuation."""
+    alike: list[Shared]
+    """Those, and near-duplicates (`rrg.pack_near`), numbers aside."""
+    known_before: Mapping[Split, frozenset[int]]
+    """Hashes of texts of each split that are alike to one of a split before it."""
+
+
+def _shared(a: Split, b: Split, both: NDArray[np.bool_], counts: NDArray[np.intp]) -> Shared:
+    return Shared(a, b, int(both.sum()), int(counts[both].sum()), int(counts.sum()))
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What val and test know from the splits before them."""
+
+    images: Mapping[Split, frozenset[int]]
+    texts: Mapping[Split, frozenset[int]]
+
+    def has(self, sample: Sample, split: Split, images: Mapping[str, int]) -> bool:
+        """Does a sample show such an image or teach such a text? `images`: reference -> hash of its pixels."""
+        if any(images.get(image.ref) in self.images[split] for image in sample.images):
+            return True
+        text = text_of(sample)
+        return text is not None and number_of(plain(text).encode()) in self.texts[split]

@@ -9,7 +9,8 @@ from typing import IO, Any, NamedTuple
 
 from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError, RrgError
-from rrg.pack_leaks import Things, bare, number_of
+from rrg.pack_choice import said
+from rrg.pack_leaks import Texts, Things, number_of, text_of
 from rrg.pack_runs import Runs, decoded
 from rrg.pack_split import Visit
 from rrg.pipe import studies_of
@@ -18,8 +19,6 @@ from rrg.store import split_reference
 from rrg.stream import Line
 from rrg.synth.blind import Blind, is_question
 
-TEXT_TASKS = ("report", "grounded-report")
-"""Tasks whose answers are sentences of reports: the same sentence in two splits is a leak of text."""
 _SAMPLE = b'{"schema":"rrg.sample/1"'
 _SLICE = b'{"schema":"rrg.slice/1"'
 
@@ -57,9 +56,13 @@ class Gathered:
         self.visits: list[Visit] = []
         self.arrays: set[str] = set()
         self.label_maps: set[str] = set()
+        self.merged_ids: set[str] = set()
+        """Of the patients that are merged, those who are here, by the ids that they came with."""
         self.pictures: set[str] = set()
         """Paths of picture files, inside the data set."""
-        self.images, self.sentences, self.bare_sentences = Things(), Things(), Things()
+        self.images, self.texts = Things(), Texts()
+        self.repeated = Things()
+        """What samples say of their pixels."""
         self.seen: Counter[str] = Counter()
         """What came in and what was left out."""
 
@@ -140,6 +143,8 @@ class Gathered:
 
     def _of_person(self, record: Any) -> Any:
         merged = self._merged.get(record.patient, record.patient)
+        if record.patient in self._merged:
+            self.merged_ids.add(record.patient)
         return record if merged == record.patient else replace(record, patient=merged)
 
     def _check_images(self, sample: Sample, slices: Mapping[str, Slice]) -> None:
@@ -186,10 +191,11 @@ class Gathered:
         samples = tuple(samples)
         for picture in sorted({image.ref for sample in samples for image in sample.images if "#" not in image.ref}):
             self.images.add(number_of(picture.encode()), number)
+        images = {slice_.pixels: pixels_number(slice_.sha256) for slice_ in slices.values()}
         for sample in samples:
-            if sample.task in TEXT_TASKS and sample.answer:
-                self.sentences.add(number_of(sample.answer.encode()), number)
-                self.bare_sentences.add(number_of(bare(sample.answer).encode()), number)
+            self.repeated.add(said(sample, images).near, number)
+            if (text := text_of(sample)) is not None:
+                self.texts.add(text, number)
         dates = {each.study_date or str(each.study_year or "") for each in slices.values()} - {""}
         sites = {each.site for each in slices.values() if each.site}
         given = frozenset(sample.split for sample in samples if sample.split)

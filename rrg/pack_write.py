@@ -5,16 +5,15 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from rrg.codec import encode
 from rrg.errors import RrgError
 from rrg.pack_choice import Choice
-from rrg.pack_leaks import Things
 from rrg.pack_read import Gathered, Spooled, pixels_number
 from rrg.pack_split import SPLITS, Split
 from rrg.provenance import sha256_file, sha256_files
@@ -28,6 +27,8 @@ class Study(NamedTuple):
 
     split: Split
     spooled: Spooled
+    images: Mapping[str, int]
+    """Reference -> hash of the pixels."""
     samples: tuple[Sample, ...]
     """Those that nothing but the balance is against."""
 
@@ -47,20 +48,28 @@ def judged(
                 kept.append(sample)
             elif dropped is not None:
                 dropped[f"dropped.{why}"] += 1
-        yield Study(split, spooled, tuple(kept))
+        yield Study(split, spooled, images, tuple(kept))
 
 
 class Written:
     """What went into the files, by split."""
 
-    def __init__(self) -> None:
+    def __init__(self, solvable_from: float) -> None:
+        """`solvable_from`: from this score on a question is solvable without the image."""
+        self._solvable_from = solvable_from
         self.counts: dict[Split, Counter[str]] = {split: Counter() for split in SPLITS}
         self.strata: dict[Split, dict[str, Counter[str]]] = {split: defaultdict(Counter) for split in SPLITS}
         self.patients: dict[Split, set[str]] = {split: set() for split in SPLITS}
+        self.leaked: Counter[Split] = Counter()
+        """Samples whose image or text a split before has, too."""
+        self.questions: Counter[Split] = Counter()
+        self.solvable: Counter[Split] = Counter()
 
     def count(self, split: Split, sample: Sample) -> None:
         """Count a sample."""
         self.counts[split]["sample"] += 1
+        self.questions[split] += sample.blind is not None
+        self.solvable[split] += sample.blind is not None and sample.blind >= self._solvable_from
         strata = self.strata[split]
         strata["task"][sample.task] += 1
         strata["lang"][sample.lang] += 1
@@ -75,9 +84,10 @@ class Written:
             strata["label"][label] += 1
 
 
-def write_splits(folder: Path, run: Run, gathered: Gathered, studies: Iterable[Study], choice: Choice) -> Written:
+def write_splits(
+    folder: Path, run: Run, gathered: Gathered, studies: Iterable[Study], choice: Choice, written: Written
+) -> None:
     """Write train.jsonl, val.jsonl and test.jsonl, each a closed stream."""
-    written = Written()
     with ExitStack() as stack:
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
         for file in files.values():
@@ -87,7 +97,6 @@ def write_splits(folder: Path, run: Run, gathered: Gathered, studies: Iterable[S
         for split, file in files.items():
             end = End(run=run.id, counts=dict(sorted(written.counts[split].items())))
             file.writelines(line + b"\n" for line in (*gathered.runs.closing(), encode(end)))
-    return written
 
 
 def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Written, file: IO[bytes]) -> None:
@@ -103,6 +112,7 @@ def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Writ
             gathered.seen["dropped.balance"] += 1
             continue
         written.count(split, sample)
+        written.leaked[split] += choice.is_leak(sample, split, study.images)
         file.write(encode(replace(sample, split=split)) + b"\n")
 
 
@@ -145,8 +155,3 @@ def take_pictures(pictures: Iterable[str], root: Path, folder: Path) -> dict[str
             ) from None
         hashes[name] = sha256_file(target)
     return hashes
-
-
-def shared(things: Things, splits: Sequence[Split]) -> list[dict[str, Any]]:
-    """What each two splits share, for the manifest."""
-    return [each._asdict() for each in things.shared(splits)]

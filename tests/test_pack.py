@@ -168,11 +168,11 @@ def test_private_things_stay_where_they_are(packed: Path) -> None:
 
 def test_the_card(packed: Path, rrg: Rrg, given_stream: bytes, store: Path, tmp_path: Path) -> None:
     card = (packed / "card.md").read_text()
-    assert "Pseudonymised, and still personal data" in card
+    assert "Pseudonymised, still personal data" in card
     assert "made up" not in card
     for word in ("grounded-report", "| de |", "| CT |", "## Balance", "Shared between", "not a medical device"):
         assert word in card
-    shared = manifest_of(packed)["leaks"]["sentences"]  # type: ignore[index]
+    shared = manifest_of(packed)["leaks"]["texts"]  # type: ignore[index]
     both = {(row["a"], row["b"]): row["both"] for row in shared}
     assert both["train", "test"] == 1, "the one sentence of all reports is in train and test"
     rrg("pack", "--store", store, "--out", tmp_path / "d", "--phantom", stdin=given_stream)
