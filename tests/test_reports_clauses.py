@@ -27,6 +27,22 @@ Bei Mammakarzinom links derzeit keine hepatische, pulmonale oder ossäre Metasta
     carcinoma/left | -metastasis@liver..4
 Ein Pneumothorax liegt nicht vor, ein Erguss ebenso wenig.
     -pneumothorax | -effusion
+Keine Verhärtung tastbar, alte Narbe im Mittelbauch.
+    scar
+Kein Erguss abgrenzbar, beginnender Infarkt rechts.
+    -effusion | infarction/right
+Keine Fraktur, degenerative Veränderungen der LWS.
+    -fracture | degenerative change@vertebrae_L5..5
+Keine Zysten, suspekte Läsionen oder Metastasen.
+    -cyst | -lesion | -metastasis
+Keine Fraktur, traumatische Läsion.
+    -fracture | -lesion
+Einbruch in den Leberhilus.
+    nothing
+Einbruch der Grundplatte von BWK 8.
+    compression fracture@vertebrae+vertebrae_T8
+Pulmonalisstenose, parenterale Ernährung, Vorstellung im Tumor-Board.
+    stenosis
 Nierenkonkremente sind weder rechts noch links abgrenzbar.
     -calculus@kidney_right+kidney_left/both
 Eine Fraktur lässt sich nicht sicher nachweisen.

@@ -147,7 +147,7 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
         if begins == "history" and kind == "negation":
             return i
         if walls.soft[i] and (walls.soft[i] != 1 or listed):
-            if _new_statement(i, words, walls):
+            if _new_statement(i, words, walls) or (kind == "negation" and _closed(hit, i, words, walls)):
                 return i
         elif walls.soft[i] == 1:
             return i
@@ -157,6 +157,21 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
         if kind == "uncertain" and words.keys[i] == "mit" and following.startswith(_AROUND):
             return i  # "V. a. Appendizitis mit umgebender Imbibierung"
     return len(words.raw)
+
+
+def _closed(hit: Hit, comma: int, words: Words, walls: Walls) -> bool:
+    """What is denied ends at this comma: "keine Resistenzen tastbar, blande Narbe"; or what follows is in the strong
+    plural, which "keine" does not govern: "keine Fraktur, degenerative Veränderungen" ("keine degenerativen").
+    """
+    if walls.soft[comma] != 1:
+        return False
+    if walls.affirm[comma - 1] == 2:
+        return True
+    end = _segment_end(comma + 1, words, walls)
+    if end - comma < 3 or not words.keys[hit.first].startswith("kein") or end < len(words.raw) and walls.soft[end]:
+        return False
+    attribute, noun = words.raw[comma + 1], words.raw[comma + 2]
+    return attribute.islower() and attribute.endswith("e") and noun[:1].isupper() and noun.endswith("en")
 
 
 _UNINFLECTED = ("isch", "lich", "haft", "ell", "ig", "al", "iv")
