@@ -168,7 +168,7 @@ def _closed(hit: Hit, comma: int, words: Words, walls: Walls) -> bool:
     if walls.affirm[comma - 1] == 2:
         return True
     end = _segment_end(comma + 1, words, walls)
-    if end - comma < 3 or not words.keys[hit.first].startswith("kein") or end < len(words.raw) and walls.soft[end]:
+    if end - comma < 3 or not words.keys[hit.first].startswith("kein") or (end < len(words.raw) and walls.soft[end]):
         return False
     attribute, noun = words.raw[comma + 1], words.raw[comma + 2]
     return attribute.islower() and attribute.endswith("e") and noun[:1].isupper() and noun.endswith("en")
