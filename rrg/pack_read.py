@@ -193,7 +193,8 @@ class Gathered:
             self.images.add(number_of(picture.encode()), number)
         images = {slice_.pixels: pixels_number(slice_.sha256) for slice_ in slices.values()}
         for sample in samples:
-            self.repeated.add(said(sample, images).near, number)
+            if sample.images:
+                self.repeated.add(said(sample, images).near, number)
             if (text := text_of(sample)) is not None:
                 self.texts.add(text, number)
         dates = {each.study_date or str(each.study_year or "") for each in slices.values()} - {""}

@@ -238,6 +238,23 @@ def test_near_copies_are_packed_once(pack: Pack) -> None:
     assert len(packed_samples(every)["train"]) == sum(isinstance(r, Sample) for r in records)
 
 
+def test_questions_without_an_image_are_no_copies(pack: Pack) -> None:
+    """Two texts of two persons may say the same."""
+    bare = [
+        [
+            replace(r, images=(), turns=tuple(replace(t, content=t.content[-1:]) for t in r.turns), mentions=())
+            if isinstance(r, Sample)
+            else r
+            for r in study_of(number, OWN[0])
+            if not isinstance(r, Sample) or r.task == "report"
+        ]
+        for number in range(3)
+    ]
+    assert len(packed_samples(pack(bare, "--no-balance"))["train"]) == sum(
+        isinstance(r, Sample) for study in bare for r in study
+    )
+
+
 def test_which_copy_stays_does_not_depend_on_the_order(rrg: Rrg, pack: Pack, tmp_path: Path) -> None:
     studies = [study_of(n, OWN[n % 2]) for n in (0, 1, 8, 9)]
     same = {r.index: r.sha256 for r in studies[0] if isinstance(r, Slice)}
