@@ -1,4 +1,4 @@
-"""rrg export: a run to a merged model, or to GGUF for a CPU."""
+"""rrg export: a run to a merged model or to GGUF for a CPU; a data set to the format of another program."""
 
 import os
 from pathlib import Path
@@ -6,23 +6,43 @@ from typing import Annotated, Literal
 
 import typer
 
+from rrg.windows import Preset
+
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Run folder of rrg train.")],
+    source: Annotated[Path, typer.Argument(metavar="RUN|DATASET", help="Run folder of rrg train, or data set.")],
     out: Annotated[Path, typer.Option(help="Folder to make, whole or not at all.")],
-    to: Annotated[Literal["gguf", "merged"], typer.Option(help="gguf: llama.cpp files; merged: safetensors.")] = "gguf",
+    to: Annotated[
+        Literal["gguf", "merged", "llava", "ms-swift", "radgrounder", "coco"],
+        typer.Option(help="Of a run - gguf: llama.cpp files; merged: safetensors. Of a data set: the others."),
+    ] = "gguf",
     precision: Annotated[Literal["f16", "f32"], typer.Option(help="Of the matrices in GGUF files.")] = "f16",
     dataset: Annotated[
         Path | None, typer.Option(help="Data set whose test split the self-test asks; default: random pictures.")
     ] = None,
+    preset: Annotated[Preset, typer.Option(help="CT windows of a data set's pictures.")] = "radgrounder",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
 ) -> None:
-    """Export a run to GGUF files for a CPU, or to a merged model, after a self-test against torch.
+    """Export a run to GGUF files or a merged model, after a self-test; or a data set to LLaVA, ms-swift, COCO, ...
+
+    A data set keeps its splits; its pictures become PNG files, README.md tells the form of the boxes, and what the
+    format can not say is counted. rrg pack --from reads it back.
 
     Example:  rrg export run --to gguf --out gguf
     """
+    from rrg.errors import UsageError
+
     if quiet:
         os.environ["RRG_QUIET"] = "1"
-    from rrg.export import export
+    if to in ("gguf", "merged"):
+        from rrg.export import export
 
-    export(run, to, out, precision=precision, dataset=dataset)
+        if (source / "train.jsonl").is_file():
+            raise UsageError(f"{source} is a data set; --to {to} takes a run folder of rrg train")
+        export(source, to, out, precision=precision, dataset=dataset)  # type: ignore[arg-type]
+        return
+    from rrg.export_data import export_data
+
+    if dataset is not None:
+        raise UsageError("--dataset is for the self-test of a run; give the data set in place of the run")
+    export_data(source, to, out, preset=preset)  # type: ignore[arg-type]

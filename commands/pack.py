@@ -18,6 +18,17 @@ class Pixels(enum.StrEnum):
     LINK = "link"
 
 
+class Foreign(enum.StrEnum):
+    """Formats of other programs that a data set may come in (`rrg.datasets_kinds.KINDS`)."""
+
+    SLAKE = "slake"
+    VQA_RAD = "vqa-rad"
+    RADGROUNDER = "radgrounder"
+    LLAVA = "llava"
+    MS_SWIFT = "ms-swift"
+    COCO = "coco"
+
+
 def command(
     inputs: opt.Inputs = None,
     store: opt.Store = Path("store"),
@@ -65,6 +76,19 @@ def command(
         bool, typer.Option("--resume", help="A data set of this name with the same content is fine.")
     ] = False,
     made_up: Annotated[bool, typer.Option("--phantom", help="The studies are made up: say so in the card.")] = False,
+    foreign: Annotated[
+        Foreign | None,
+        typer.Option("--from", help="The one input is a data set of this format (folder or file), not a stream."),
+    ] = None,
+    split_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --from: image (or patient, or id) and its split.")
+    ] = None,
+    strict_counts: Annotated[
+        bool, typer.Option("--strict-counts", help="With --from: other numbers than the published ones are an error.")
+    ] = False,
+    text_only: Annotated[
+        bool, typer.Option("--text-only", help="With --from: questions and answers without their pictures.")
+    ] = False,
     seed: opt.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
 ) -> None:
@@ -101,6 +125,11 @@ def command(
         key=None if key_file is None else load_key(key_file, create=False),
     )
     existing = Existing.REPLACE if overwrite else Existing.KEEP_SAME if resume else Existing.REFUSE
+    if foreign is not None:
+        from rrg.pack_from import Choices, import_foreign
+
+        choices = Choices(split_file, strict_counts=strict_counts, text_only=text_only)
+        raise typer.Exit(import_foreign(foreign.value, inputs or [], out, options, choices, existing))
     run = make_run(COMMAND, options.results(), seed=seed)
     manifest = pack(tuple(inputs or ()), store, out, run, options, existing)
     for line in summary(manifest):

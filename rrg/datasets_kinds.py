@@ -1,7 +1,7 @@
 """The foreign formats by name, and splits from a file of the user."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,7 +15,7 @@ from rrg.pack_split import Split
 
 Kind = Literal["slake", "vqa-rad", "radgrounder", "llava", "ms-swift", "coco"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_READERS = {
+_READERS: Mapping[str, Callable[[Path], Foreign]] = {
     "slake": slake.read,
     "vqa-rad": vqa_rad.read,
     "coco": coco.read,

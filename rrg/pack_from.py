@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from rrg.codec import encode
 from rrg.datasets import Foreign, Item, Picture, Said, class_ids, inside
-from rrg.errors import RecordError, RrgError, UsageError
+from rrg.datasets_kinds import read_foreign
+from rrg.errors import RECORDS_FAILED, RecordError, RrgError, UsageError
 from rrg.folders import building, publish
 from rrg.geometry import component_boxes, union_box
 from rrg.infer_pixels import read_picture
-from rrg.pack import COMMAND, SCHEMA, Existing, Options, pack
+from rrg.pack import COMMAND, SCHEMA, Existing, Options, pack, summary
 from rrg.pack_split import PSEUDONYM, SPLITS, Split, joined, split_of
 from rrg.pipe import talk
 from rrg.provenance import make_run, sha256_file
@@ -34,13 +35,14 @@ LANGUAGES = ("de", "en")
 class Choices:
     """What is wanted of a foreign data set."""
 
+    split_file: Path | None = None
     strict_counts: bool = False
     """Other numbers than the published ones are an error."""
     text_only: bool = False
     """Questions and answers without their pictures."""
 
 
-class _NeedsPicture(RecordError):
+class _NeedsPictureError(RecordError):
     """An item about boxes, of a data set that is to come in without its pictures."""
 
 
@@ -51,6 +53,22 @@ class Group(NamedTuple):
     split: Split
     pictures: tuple[str, ...]
     items: tuple[Item, ...]
+
+
+def import_foreign(
+    kind: str, inputs: Sequence[Path], out: Path, options: Options, choices: Choices, existing: Existing
+) -> int:
+    """`pack --from`: read, pack, say what came of it. The exit code."""
+    if len(inputs) != 1:
+        raise UsageError(f"--from {kind} takes one input, the folder or file of the data set; {len(inputs)} were given")
+    foreign = read_foreign(kind, inputs[0], choices.split_file)
+    manifest, rejected = pack_from(foreign, out, options, choices, existing)
+    counts = manifest["source"]["counts"]
+    gone = [f"{number} {why}" for why, number in counts.items() if why.startswith(("left_out.", "error."))]
+    talk(COMMAND, f"{foreign.title}: {counts.get('sample', 0)} samples came in{''.join(f', {each}' for each in gone)}")
+    for line in summary(manifest):
+        talk(COMMAND, line)
+    return RECORDS_FAILED if rejected else 0
 
 
 def pack_from(
@@ -78,7 +96,7 @@ def pack_from(
                 "--text-only for questions and answers without them"
             )
         asked = replace(
-            options, split_by=str(split_file), balance=False, pixels="copy",
+            options, split_by=str(split_file), balance=False, drop_copies=False, licence=foreign.licence, pixels="copy",
             split=tuple(int(any(g.split == s for g in groups)) for s in SPLITS),  # type: ignore[arg-type]
         )  # fmt: skip
         packing = make_run(COMMAND, asked.results(), seed=options.seed)
@@ -195,7 +213,7 @@ def _records(
     def size(name: str) -> tuple[int, int]:
         if name in slices:
             return slices[name].rows, slices[name].columns
-        raise broken.get(name) or _NeedsPicture("E_BOX", "boxes need the picture")
+        raise broken.get(name) or _NeedsPictureError("E_BOX", "boxes need the picture")
 
     for item in group.items:
         try:
@@ -203,7 +221,7 @@ def _records(
                 raise RecordError("E_NO_IMAGE", f"its picture is rejected ({broken[gone].code})")
             said = item.say(size)
             yield _sample(foreign, group, item, said, slices, masks, text_only=choices.text_only)
-        except _NeedsPicture:
+        except _NeedsPictureError:
             yield None
         except RecordError as error:
             yield _error(foreign, error, "item", item.id, item.where)

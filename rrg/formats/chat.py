@@ -96,8 +96,23 @@ def _mention(sample: Sample, mention: Mention, turn: Turn, dialect: Dialect) -> 
     return dialect.write(sample, mention) if there and (turn.role == "assistant" or not phrase) else phrase
 
 
+def tagged(sample: Sample) -> Iterator[Mention]:
+    """The mentions that are written with their boxes, in text order."""
+    for turn in sample.turns:
+        for part in turn.content:
+            for piece in split_template(part.text or "", sample.mentions):
+                if isinstance(piece, str) or not any(region.boxes for region in piece.regions):
+                    continue
+                if turn.role == "assistant" or not piece.phrase:
+                    yield piece
+
+
 def fields_of(sample: Sample) -> dict[str, Any]:
-    """Fields beside the conversation that other programs pass over, so that a sample can be read back."""
+    """Fields beside the conversation that other programs pass over, so that a sample can be read back.
+
+    ``regions`` has, for each phrase with boxes in text order, its labels and how many boxes each has; ``absent`` what
+    was asked for and is not there.
+    """
     silent = [not turn.loss for turn in sample.turns if turn.role == "assistant"]
     told: dict[str, Any] = {
         "patient": sample.patient,
@@ -109,6 +124,18 @@ def fields_of(sample: Sample) -> dict[str, Any]:
         "modality": sample.images[0].modality if sample.images else None,
         "context": dict(sorted(sample.context.items())) or None,
         "facets": dict(sorted(sample.facets.items())) or None,
+        "regions": [
+            [[region.label, len(region.boxes)] for region in mention.regions if region.boxes]
+            for mention in tagged(sample)
+        ]
+        or None,
+        "absent": [
+            [mention.phrase, region.label]
+            for mention in sample.mentions
+            for region in mention.regions
+            if not region.boxes
+        ]
+        or None,
         "no_loss": [number for number, each in enumerate(silent) if each] or None,
     }
     return {name: value for name, value in told.items() if value is not None}
@@ -129,7 +156,7 @@ def said_of(
     marked = sum(len(_IMAGE.findall(text)) for _, text in turns)
     if marked not in (0, len(images)):
         raise RecordError("E_FORMAT", f"{marked} marks <image> for {len(images)} pictures")
-    silent = row.get("no_loss") or ()
+    silent, told = row.get("no_loss") or (), iter(row.get("regions") or ())
     for role, text in turns:
         parts: list[Part] = []
         if not marked and not made:
@@ -139,7 +166,7 @@ def said_of(
                 parts.append(Part(type="image", ref=f"i{shown}"))
                 shown += 1
             if piece:
-                parts.append(Part(type="text", text=_template(piece, mentions, images, sizes, find, lang)))
+                parts.append(Part(type="text", text=_template(piece, mentions, images, sizes, find, lang, told)))
         if role == "assistant":
             made.append(Turn(role="assistant", content=tuple(parts), loss=answers not in silent))
             answers += 1
@@ -147,6 +174,9 @@ def said_of(
             made.append(Turn(role=cast(Any, role), content=tuple(parts)))
     if not answers:
         raise RecordError("E_NO_ANSWER", "no turn of the assistant")
+    for phrase, label in row.get("absent") or ():
+        region = Region(label=str(label), class_id=_number(str(label)), boxes=(), origin="manual")
+        mentions.append(Mention(id=f"m{len(mentions)}", phrase=str(phrase), regions=(region,)))
     kind = str(row.get("answer_type") or "").strip().lower()
     return Said(
         turns=tuple(made),
@@ -165,22 +195,43 @@ Find = Callable[[str, Sequence[str], Sizes], Iterator[Tagged]]
 """(text, names of pictures, their sizes) -> what is marked in it, in order."""
 
 
-def _template(text: str, mentions: list[Mention], images: Sequence[str], sizes: Sizes, find: Find, lang: Lang) -> str:
+def _template(
+    text: str,
+    mentions: list[Mention],
+    images: Sequence[str],
+    sizes: Sizes,
+    find: Find,
+    lang: Lang,
+    told: Iterator[Any],
+) -> str:
     out, at = "", 0
-    for tagged in find(text, images, sizes):
+    for found in find(text, images, sizes):
         name = f"m{len(mentions)}"
-        by_image: dict[int, list[Box]] = {}
-        for box, image in tagged.boxes:
-            by_image.setdefault(image, []).append(box)
-        label, class_id = label_and_id(tagged.phrase, tagged.class_id, lang)
-        regions = tuple(
-            Region(label=label, class_id=class_id, image=f"i{image}", boxes=tuple(boxes), origin="manual")
-            for image, boxes in by_image.items()
-        )
-        mentions.append(Mention(id=name, phrase=tagged.phrase, regions=regions))
-        out += escape(text[at : tagged.start]) + f"{{{name}}}"
-        at = tagged.end
+        mentions.append(Mention(id=name, phrase=found.phrase, regions=tuple(_regions(found, lang, next(told, None)))))
+        out += escape(text[at : found.start]) + f"{{{name}}}"
+        at = found.end
     return out + escape(text[at:])
+
+
+def _regions(found: Tagged, lang: Lang, told: Any) -> Iterator[Region]:
+    """The regions of a phrase: as the row tells their labels, else one for each picture, named after the phrase."""
+    listed = [(str(label), int(number)) for label, number in told or ()]
+    if listed and sum(number for _, number in listed) != len(found.boxes):
+        raise RecordError("E_BOX", f"{len(found.boxes)} boxes of a phrase, the row tells of another number")
+    label, class_id = label_and_id(found.phrase, found.class_id, lang)
+    at = 0
+    for name, number in listed or [(label, len(found.boxes))]:
+        by_image: dict[int, list[Box]] = {}
+        for box, image in found.boxes[at : at + number]:
+            by_image.setdefault(image, []).append(box)
+        at += number
+        own = _number(name) if listed else class_id
+        for image, boxes in by_image.items():
+            yield Region(label=name, class_id=own, image=f"i{image}", boxes=tuple(boxes), origin="manual")
+
+
+def _number(label: str) -> int | None:
+    return LABELS[label].class_id if label in LABELS else None
 
 
 def _answer(turns: Sequence[Turn], mentions: Sequence[Mention]) -> str:

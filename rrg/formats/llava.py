@@ -12,7 +12,6 @@ from rrg.datasets import Said, Sizes
 from rrg.errors import RecordError
 from rrg.formats import chat
 from rrg.formats.chat import Dialect, Placed, Tagged
-from rrg.prompt import split_template
 from rrg.records import Box, Mention, Sample
 
 STEP = 0.001
@@ -52,20 +51,9 @@ def row_of(sample: Sample, files: Mapping[tuple[str, str | None], str]) -> dict[
     if names:
         row["image"] = names[0] if len(names) == 1 else names
     row["conversations"] = [{"from": NAMES[role], "value": text} for role, text in texts.turns]
-    if phrases := list(_phrases(sample)):
+    if phrases := [mention.phrase for mention in chat.tagged(sample)]:
         row["phrases"] = phrases
     return row | chat.fields_of(sample)
-
-
-def _phrases(sample: Sample) -> Iterator[str]:
-    """Phrases that boxes follow, in text order."""
-    for turn in sample.turns:
-        for part in turn.content:
-            for piece in split_template(part.text or "", sample.mentions):
-                if isinstance(piece, str) or not any(region.boxes for region in piece.regions):
-                    continue
-                if turn.role == "assistant" or not piece.phrase:
-                    yield piece.phrase
 
 
 def images_of(row: Mapping[str, Any]) -> tuple[str, ...]:

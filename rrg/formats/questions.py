@@ -10,6 +10,9 @@ from rrg.formats.fields import CLOSED_TYPES, OPEN_TYPES, scalar_text
 from rrg.records import Box, Lang, Mention, Part, Region, Turn
 from rrg.synth.templates import ask, escape
 
+_SLACK = 1e-6
+"""Pixels that a sum of two decimal numbers may lie outside of the picture."""
+
 
 def turns(asked: str, answered: str) -> tuple[Turn, ...]:
     """A question on the picture ``i0`` and its answer, both as texts of parts."""
@@ -67,6 +70,6 @@ def box_of(values: Any, rows: int, columns: int) -> Box:
     x, y, width, height = map(float, values)
     if not (width > 0 and height > 0):
         raise RecordError("E_BOX", "a box is empty; expected x, y, width, height")
-    if not (x >= 0 and y >= 0 and x + width <= columns and y + height <= rows):
+    if not (x >= -_SLACK and y >= -_SLACK and x + width <= columns + _SLACK and y + height <= rows + _SLACK):
         raise RecordError("E_FRAME", f"a box is not inside of its picture of {columns} x {rows} pixels")
-    return Box(x0=x, y0=y, x1=x + width, y1=y + height)
+    return Box(x0=max(x, 0.0), y0=max(y, 0.0), x1=min(x + width, columns), y1=min(y + height, rows))
