@@ -43,6 +43,12 @@ Einbruch der Grundplatte von BWK 8.
     compression fracture@vertebrae+vertebrae_T8
 Pulmonalisstenose, parenterale Ernährung, Vorstellung im Tumor-Board.
     stenosis
+Das Verhalten nach Kontrastmittel ist unspezifisch.
+    nothing
+Verhalt präsakral, 3 cm.
+    abscess=30
+Zustand nach Katheter-Entfernung, weiter Eiweißrestriktion.
+    nothing
 Nierenkonkremente sind weder rechts noch links abgrenzbar.
     -calculus@kidney_right+kidney_left/both
 Eine Fraktur lässt sich nicht sicher nachweisen.
