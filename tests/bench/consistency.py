@@ -2,7 +2,8 @@
 
 Phantom studies are made once with clean reports; then, for each pair of rates, the same studies with errors planted in
 their reports, parsed and grounded anew as real processes. ``planted`` is what the truth file holds, not what was asked
-for. Writes ``bench-out/consistency.json``. Ends with 1 when an estimate is further than a percentage point from that.
+for: of sides, the share where a slice can tell, so that the error is the estimator's and not of the draw. Writes
+``bench-out/consistency.json``. Ends with 1 when an estimate is further than a percentage point from that.
 """
 
 import json
@@ -38,10 +39,20 @@ def phantom(out: str, slice_: float, side: float, cwd: Path) -> None:
     rrg("phantom", "--out", out, *size, "--noise", f"slice={slice_},side={side}", cwd=cwd)
 
 
-def truth(folder: Path) -> tuple[float, float]:
-    """(share of wrong slices, of wrong sides) among what the reports of one language cite and tell of one side."""
+def shown(folder: Path) -> dict[str, set[str]]:
+    """SOP Instance UID -> classes on the slice."""
+    lines = map(json.loads, (folder / "truth.jsonl").read_text().splitlines())
+    return {line["sop_uid"]: {each["label"] for each in line["classes"] or ()} for line in lines}
+
+
+def truth(folder: Path) -> tuple[float, float, float]:
+    """(share of wrong slices among what reports cite; of wrong sides among what they tell of one side; of wrong sides
+    where that can be told: the slice is the right one and shows one side alone), of the reports of one language.
+    """
     slices: list[bool] = []
     sides: list[bool] = []
+    telling: list[bool] = []
+    classes = shown(folder)
     for line in (folder / "report_truth.jsonl").read_text().splitlines():
         report = json.loads(line)
         for fact in (fact for sentence in report["sentences"] for fact in sentence["facts"]):
@@ -49,14 +60,21 @@ def truth(folder: Path) -> tuple[float, float]:
                 continue
             for reference in fact["references"]:
                 slices += ["meant" in reference] * len(reference["sop_uids"])
-            if fact["references"] and len(fact["classes"]) == 1 and other_side(fact["classes"][0]):
-                sides.append("meant_classes" in fact)
-    return sum(slices) / len(slices), sum(sides) / len(sides)
+            if not fact["references"] or len(fact["classes"]) != 1:
+                continue
+            if (twin := other_side(said := fact["classes"][0])) is None:
+                continue
+            sides.append("meant_classes" in fact)
+            for reference in (each for each in fact["references"] if "meant" not in each):
+                alone = [len({said, twin} & classes[uid]) == 1 for uid in reference["sop_uids"]]
+                telling += ["meant_classes" in fact] * sum(alone)
+    return sum(slices) / len(slices), sum(sides) / len(sides), sum(telling) / max(1, len(telling))
 
 
 def main() -> int:
     """Measure, print, write."""
-    rows = [["source", "asked", "planted slices", "estimated", "planted sides", "estimated", "pairs", "telling"]]
+    head = "source|asked|planted slices|estimated|planted sides|where it can be told|estimated|pairs|telling"
+    rows = [head.split("|")]
     claims: dict[str, Claim] = {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -71,10 +89,10 @@ def main() -> int:
             tasks = ("--tasks", "report", "--slices", "referenced")
             rrg("synth-ground", "reports.jsonl", *tasks, "--out", "samples.jsonl", cwd=work)
             counts = json.loads((work / "samples.jsonl").read_text().splitlines()[-1])["counts"]
-            slices, sides = truth(work / "noisy")
+            slices, everywhere, sides = truth(work / "noisy")
             for source, tally in tallies(counts).items():
                 found = tally.slices(), tally.sides()
-                told = (f"{slices:.4f}", str(found[0]), f"{sides:.4f}", str(found[1]))
+                told = (f"{slices:.4f}", str(found[0]), f"{everywhere:.4f}", f"{sides:.4f}", str(found[1]))
                 rows.append([source, name, *told, str(tally.pairs), str(found[1].n)])
                 for what, planted, estimate in (("slices", slices, found[0]), ("sides", sides, found[1])):
                     claims[f"{what} {name} {source}"] = _claim(planted, estimate)
