@@ -76,13 +76,13 @@ def write_coco(
     for annotation in _of_regions(samples, known, numbers, there):
         annotations.append({"id": len(annotations) + 1, **annotation})
         counts["box_without_mask"] += 1
-    captions = list(_captions(samples, known, numbers, counts))
+    captions = list(_captions(samples, known, counts))
     counts["image"], counts["sample"] = len(images), len(captions)
     categories = [{"id": number, "name": label} for label, number in sorted(numbers.items(), key=lambda each: each[1])]
     (folder / FOLDER).mkdir(exist_ok=True)
     for name, more in (
         ("instances", {"annotations": annotations, "categories": categories}),
-        ("captions", {"annotations": captions, "categories": categories}),
+        ("captions", {"annotations": captions}),  # with categories pycocotools would ask for one of each
     ):
         document = {"info": {"description": f"{split} split"}, "licenses": [], "images": images, **more}
         path = folder / FOLDER / f"{name}_{split}.json"
@@ -131,12 +131,10 @@ def _of_regions(
                 yield {"image_id": image, "category_id": number, "bbox": xywh(box), "area": area, "iscrowd": 0}
 
 
-def _captions(
-    samples: list[Sample], known: Mapping[str, int], numbers: Mapping[str, int], counts: Counter[str]
-) -> Iterator[dict[str, Any]]:
+def _captions(samples: list[Sample], known: Mapping[str, int], counts: Counter[str]) -> Iterator[dict[str, Any]]:
     for sample in samples:
         try:
-            caption = _caption(sample, known, numbers)
+            caption = _caption(sample, known)
         except RecordError as error:
             counts[f"left_out.{error.message}"] += 1
             continue
@@ -145,7 +143,7 @@ def _captions(
         counts["captions"] += 1
 
 
-def _caption(sample: Sample, known: Mapping[str, int], numbers: Mapping[str, int]) -> dict[str, Any]:
+def _caption(sample: Sample, known: Mapping[str, int]) -> dict[str, Any]:
     """A text on a whole slice, its phrases with their boxes. RecordError for all that is none."""
     if sample.task not in TEXT_TASKS or [turn.role for turn in sample.turns] != ["user", "assistant"]:
         raise RecordError("E_FORMAT", f"{sample.task}: no text on a whole picture")
@@ -158,7 +156,7 @@ def _caption(sample: Sample, known: Mapping[str, int], numbers: Mapping[str, int
             start = len(text)
             text += piece if isinstance(piece, str) else piece.phrase
             if not isinstance(piece, str) and any(region.boxes for region in piece.regions):
-                regions = [_region(region, numbers) for region in piece.regions if region.boxes]
+                regions = [_region(region) for region in piece.regions if region.boxes]
                 phrases.append({"span": [start, len(text)], "regions": regions})
     asked = "".join(
         piece if isinstance(piece, str) else piece.phrase
@@ -169,9 +167,9 @@ def _caption(sample: Sample, known: Mapping[str, int], numbers: Mapping[str, int
     return told | ({"phrases": phrases} if phrases else {})
 
 
-def _region(region: Region, numbers: Mapping[str, int]) -> dict[str, Any]:
+def _region(region: Region) -> dict[str, Any]:
     own = {"class_id": region.class_id} if region.label in LABELS and region.class_id is not None else {}
-    return {"category_id": numbers[region.label], "bboxes": [xywh(box) for box in region.boxes], **own}
+    return {"category": region.label, "bboxes": [xywh(box) for box in region.boxes], **own}
 
 
 def xywh(box: Box) -> list[float]:

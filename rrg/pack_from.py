@@ -96,7 +96,8 @@ def pack_from(
                 "--text-only for questions and answers without them"
             )
         asked = replace(
-            options, split_by=str(split_file), balance=False, drop_copies=False, licence=foreign.licence, pixels="copy",
+            options, split_by=str(split_file), balance=False, drop_copies=False, pixels="copy",
+            licence=options.licence or foreign.licence,
             split=tuple(int(any(g.split == s for g in groups)) for s in SPLITS),  # type: ignore[arg-type]
         )  # fmt: skip
         packing = make_run(COMMAND, asked.results(), seed=options.seed)
@@ -198,7 +199,10 @@ def _records(
     for name in () if choices.text_only else group.pictures:
         try:
             picture = foreign.pictures[name]
-            pixels = grey_or_colour(read_picture(inside(foreign.root, name)))
+            file = inside(foreign.root, name)
+            if not file.is_file():
+                raise RecordError("E_IO", "its file is not there; get the pictures of the data set")
+            pixels = grey_or_colour(read_picture(file))
             slices[name] = _slice(foreign.kind, group, picture, pixels, store)
             if picture.masks is not None:
                 found = picture.masks(*pixels.shape[:2])

@@ -5,6 +5,7 @@ categories become "where is" samples, its captions texts. Regions that stand for
 Captions of an export of ours have ``phrases`` with their boxes, so that grounded reports come back.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -96,7 +97,7 @@ def _add(foreign: Foreign, file: Path, document: Mapping[str, Any], found: dict[
         if picture is None:
             foreign.left_out["annotation_without_image"] += 1
         elif "caption" in annotation:
-            _add_caption(foreign, annotation, categories, picture, split, file, where)
+            _add_caption(foreign, annotation, picture, split, file, where)
         elif annotation.get("iscrowd"):
             foreign.left_out["crowd"] += 1
         elif (category := categories.get(annotation.get("category_id"))) is None:
@@ -120,18 +121,17 @@ def _picture_name(root: Path, file: Path, image: Mapping[str, Any]) -> str:
 def _add_caption(
     foreign: Foreign,
     annotation: Mapping[str, Any],
-    categories: Mapping[Any, str],
     picture: str,
     split: Split | None,
     file: Path,
     where: str,
 ) -> None:
     id_ = annotation.get("rrg_id") or f"{file.name}#{annotation.get('id')}"
-    say = partial(_caption, picture, annotation, categories)
+    say = partial(_caption, picture, annotation)
     foreign.items.append(Item(str(id_), split, (picture,), say, where))
 
 
-def _caption(picture: str, annotation: Mapping[str, Any], categories: Mapping[Any, str], sizes: Sizes) -> Said:
+def _caption(picture: str, annotation: Mapping[str, Any], sizes: Sizes) -> Said:
     """A caption; its phrases become mentions."""
     text = annotation["caption"]
     if not isinstance(text, str) or not text.strip():
@@ -145,7 +145,7 @@ def _caption(picture: str, annotation: Mapping[str, Any], categories: Mapping[An
             raise RecordError("E_SPAN", "spans of phrases overlap, or lie outside of the caption")
         regions = tuple(
             Region(
-                label=label_of(categories[each["category_id"]]),
+                label=label_of(str(each["category"])),
                 class_id=each.get("class_id"),
                 boxes=tuple(box_of(box, rows, columns) for box in each["bboxes"]),
                 origin="manual",
@@ -194,7 +194,9 @@ def decoded(segmentation: Any, rows: int, columns: int) -> NDArray[np.bool_]:
                 raise RecordError("E_GRID", f"a mask of {segmentation['size']}, its picture has {[rows, columns]}")
             whole = isinstance(segmentation["counts"], list)
             code = coco_mask.frPyObjects(segmentation, rows, columns) if whole else segmentation
-        return np.asarray(coco_mask.decode(code)).astype(bool)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 with NumPy 2
+            return np.array(coco_mask.decode(code), dtype=bool)
     except RecordError:
         raise
     except Exception as error:  # pycocotools raises Exception itself for types that it does not know

@@ -16,7 +16,7 @@ from rrg.formats.chat import Dialect, Placed, Tagged
 from rrg.records import Box, Mention, Sample
 
 REF, BBOX = "<ref-object>", "<bbox>"
-_MARKS = re.compile(rf"(?P<ref>{REF})?(?P<boxes>(?:\s*,?\s*{BBOX})+)|{REF}")
+_MARKS = re.compile(rf"(?:(?P<ref>{REF})[ ,]*)?(?P<boxes>{BBOX}(?:[ ,]*{BBOX})*)|{REF}")
 _ROLES = ("system", "user", "assistant", "tool")
 
 
