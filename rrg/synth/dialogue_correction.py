@@ -3,7 +3,6 @@
 Images of a slice, sentences about it; the error is one that the slice shows to be one (rrg.synth.dialogue_errors).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -13,25 +12,35 @@ from rrg.anatomy import LABELS
 from rrg.records import Lang
 from rrg.synth import templates
 from rrg.synth.dialogue_chat import Chat, Exchange, Spoken, facts_on, line, no_what, spoken_on, what
-from rrg.synth.dialogue_errors import KINDS, Wrong, inject
+from rrg.synth.dialogue_errors import KINDS, Kind, Wrong, inject
 from rrg.synth.dialogue_templates import saying
 from rrg.synth.facts import NEVER_ASKED, Seen, Study, pick
 from rrg.synth.report_facts import LESION_LABELS, NAMES, Fact
 
+RARE: tuple[Kind, ...] = ("side", "remove")
+"""Few slices have room for these errors; as often as they occur in a study, or once, the others are put in."""
+
 
 def corrections(study: Study, lang: Lang, rng: Generator) -> Iterator[Chat]:
-    """One correction for each slice that has room for one; the kinds of errors in balance over the study."""
-    used: Counter[str] = Counter()
+    """Corrections on different slices of a study, the kinds of errors as even as its reports allow.
+
+    A denial to turn around and a finding to add are found everywhere; left alone they would be nearly all of it.
+    """
+    room: dict[Kind, list[tuple[Seen, Spoken, Wrong]]] = {kind: [] for kind in KINDS}
     for seen in study.seen:
-        spoken = spoken_on(study, seen, lang)
-        if spoken is None:
+        if (spoken := spoken_on(study, seen, lang)) is None:
             continue
         places = _places(seen, spoken)
-        for kind in sorted(pick(rng, KINDS, len(KINDS)), key=lambda each: used[each]):
+        for kind in KINDS:
             if (wrong := inject(spoken.sentences, lang, kind, rng, places)) is not None:
-                used[kind] += 1
+                room[kind].append((seen, spoken, wrong))
+    taken: set[str] = set()
+    for _ in range(max(1, *(len(room[kind]) for kind in RARE))):
+        for kind in sorted(KINDS, key=lambda each: len(room[each])):
+            free = [each for each in room[kind] if each[0].slice.id not in taken]
+            for seen, spoken, wrong in pick(rng, free, 1):
+                taken.add(seen.slice.id)
                 yield _chat(study, seen, spoken, wrong, lang, rng)
-                break
 
 
 def _places(seen: Seen, spoken: Spoken) -> list[str]:
