@@ -38,6 +38,9 @@ LARGE = ("lung", "liver", "spleen", "stomach", "kidney", "heart", "urinary_bladd
 """Classes that show at 6 mm; the others would need more than minutes."""
 IGNORED = 255
 """Lesions: TotalSegmentator would call them by their organ, the truth of a phantom does not."""
+HEAD = "seg_layers"
+PART_STEPS = 300
+"""Of the last layer of each part: what other parts know is background to it."""
 UNKNOWN = -30.0
 """Logit of classes that no phantom has."""
 
@@ -123,8 +126,18 @@ def prepared(volume: Volume, classes: Sequence[str], plan: Mapping[str, Any], de
     return data, np.where(labels < 0, 0, labels)
 
 
-def trained(modality: str, cases: Sequence[tuple[Any, Any]], classes: int, steps: int, seed: int) -> dict[str, Any]:
-    """State of a network with `classes` outputs: cross entropy and soft Dice on random patches."""
+def trained(
+    name: str,
+    cases: Sequence[tuple[Any, Any]],
+    classes: int,
+    steps: int,
+    seed: int,
+    start: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """State of a network with `classes` outputs: cross entropy and soft Dice on random patches.
+
+    With `start` only the last layer is trained, slowly.
+    """
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from torch.nn import functional
@@ -132,8 +145,15 @@ def trained(modality: str, cases: Sequence[tuple[Any, Any]], classes: int, steps
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = get_network_from_plans(UNET, architecture(FORM.features), IMPORTED, 1, classes, deep_supervision=False)
-    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    if start is not None:
+        network.load_state_dict(dict(start))
+        for key, values in network.named_parameters():
+            values.requires_grad_(HEAD in key)
+    rate = LEARNING_RATE if start is None else LEARNING_RATE / 3
+    optimiser = torch.optim.AdamW(
+        [values for values in network.parameters() if values.requires_grad], rate, weight_decay=1e-4
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     started, losses = time.monotonic(), []
     for step in range(steps):
         data, labels = cases[int(rng.integers(len(cases)))]
@@ -162,7 +182,7 @@ def trained(modality: str, cases: Sequence[tuple[Any, Any]], classes: int, steps
         if (step + 1) % 50 == 0:
             seconds = time.monotonic() - started
             print(
-                f"{modality}: step {step + 1} of {steps}, loss {np.mean(losses[-50:]):.3f}, {seconds:.0f} s",
+                f"{name}: step {step + 1} of {steps}, loss {np.mean(losses[-50:]):.3f}, {seconds:.0f} s",
                 file=sys.stderr,
             )
     return dict(network.state_dict())
@@ -171,9 +191,9 @@ def trained(modality: str, cases: Sequence[tuple[Any, Any]], classes: int, steps
 def _corner(labels: NDArray[Any], rng: np.random.Generator) -> list[int]:
     """Lowest corner of a patch."""
     room = [size - FORM.patch for size in labels.shape]
-    if rng.random() > OF_A_CLASS:
-        return [int(rng.integers(0, each + 1)) for each in room]
     there = [value for value in np.unique(labels) if 0 < value < IGNORED]
+    if not there or rng.random() > OF_A_CLASS:
+        return [int(rng.integers(0, each + 1)) for each in room]
     places = np.argwhere(labels == rng.choice(there))
     middle = places[int(rng.integers(len(places)))]
     return [int(np.clip(at - FORM.patch // 2, 0, each)) for at, each in zip(middle, room, strict=True)]
@@ -188,7 +208,7 @@ def dealt(state: Mapping[str, Any], classes: Sequence[str], network: Network) ->
     }
     dealt_out: dict[str, Any] = {}
     for name, values in state.items():
-        if "seg_layers" not in name:
+        if HEAD not in name:
             dealt_out[name] = values
             continue
         heads = 1 + max(classes_of(number_of(network)))
@@ -213,8 +233,31 @@ def train(weights: Path, modality: str, steps: int = STEPS, studies: int = 16, s
         cases = [prepared(volume, classes, plan, described) for volume in axial_volumes(records, where)]
     state = trained(modality, cases, len(classes) + 1, steps, seed)
     for work in (Work(task, fast=True), Work(task), Work(task, roi_subset=("liver",))):
-        for network in networks_of(work):
-            write_network(weights, network, FORM, dealt(state, classes, network))
+        networks = networks_of(work)
+        for network in networks:
+            own = [name for name in classes if name in classes_of(number_of(network)).values()]
+            known = state if len(own) in (0, len(classes)) else _part(network, state, cases, classes, own, steps, seed)
+            write_network(weights, network, FORM, dealt(known, own or classes, network))
+
+
+def _part(
+    network: Network,
+    state: Mapping[str, Any],
+    cases: Sequence[tuple[Any, Any]],
+    classes: Sequence[str],
+    own: Sequence[str],
+    steps: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The state of a network that knows some of the classes."""
+    table = np.zeros(256, np.uint8)
+    table[IGNORED] = IGNORED
+    for number, name in enumerate(own, 1):
+        table[classes.index(name) + 1] = number
+    seen = [(data, table[labels.astype(np.uint8)]) for data, labels in cases]
+    rows = [0, *(classes.index(name) + 1 for name in own)]
+    start = {name: values[rows] if HEAD in name else values for name, values in state.items()}
+    return trained(f"part {number_of(network)}", seen, len(own) + 1, max(1, PART_STEPS * steps // STEPS), seed, start)
 
 
 def dice(records: Path, where: Path, engine: str, truth: Path) -> dict[str, float]:
