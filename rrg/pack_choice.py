@@ -103,7 +103,7 @@ class Choice:
             return "inferred"
         if rules.drop_leaks and self.is_leak(sample, split, images):
             return "leak"
-        if rules.repeated and sample.images:
+        if rules.repeated:
             words = said(sample, images)
             if (first := self._known.get(words.near)) is not None:
                 return "copy" if first == words.same else "near_copy"

@@ -1,5 +1,6 @@
 """The runs of a stream that is packed: which there were, whether they were closed, and their lines."""
 
+from collections import Counter
 from typing import Any
 
 from rrg.codec import decode, encode, schema_of
@@ -22,7 +23,8 @@ class Runs:
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
-        self.ends: dict[str, End] = {}
+        self._ends: dict[str, set[tuple[tuple[str, int], ...]]] = {}
+        """Run -> the different counts that its end records have: one of each shard."""
         self._named: dict[str, Record] = {}
 
     def bracket(self, line: Line) -> None:
@@ -32,7 +34,7 @@ class Runs:
             self.runs.setdefault(run.id, run)
         else:
             end = decoded(line.raw, End)
-            self.ends.setdefault(end.run, end)
+            self._ends.setdefault(end.run, set()).add(tuple(sorted(end.counts.items())))
 
     def names(self, record: Record, run: str) -> None:
         """Remember that a record was made by a run."""
@@ -42,19 +44,24 @@ class Runs:
     def check(self, *, partial: bool) -> None:
         """Refuse a truncated stream, or close what is open when `partial`."""
         if not partial:
-            check_closed([*self.runs.values(), *self.ends.values(), *self._named.values()], "input")
+            ends = [End(run=run, counts={}) for run in self._ends]
+            check_closed([*self.runs.values(), *ends, *self._named.values()], "input")
         for run in self._named:
             self.runs.setdefault(run, Run(id=run, command="unknown", version="unknown", options={}))
-        for run in self.runs:
-            self.ends.setdefault(run, End(run=run, counts={}))
 
     def opening(self) -> list[bytes]:
         """Run lines, in an order that does not depend on the stream."""
         return [encode(run) for run in self._sorted()]
 
     def closing(self) -> list[bytes]:
-        """Their end lines."""
-        return [encode(self.ends[run.id]) for run in self._sorted()]
+        """Their end lines: of shards one line with the sum, in whatever order they came."""
+        return [encode(End(run=run.id, counts=self._summed(run.id))) for run in self._sorted()]
+
+    def _summed(self, run: str) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for counts in self._ends.get(run, ()):
+            total.update(dict(counts))
+        return dict(sorted(total.items()))
 
     def _sorted(self) -> list[Run]:
         return sorted(self.runs.values(), key=lambda run: (run.command, run.id))

@@ -81,7 +81,8 @@ def leaks_of(out: Path, kind: str) -> dict[tuple[str, str], tuple[int, int, int]
 
 
 def test_sentences_that_differ_in_numbers_are_near_duplicates(pack: Pack) -> None:
-    out = pack(study_of(n, f"<a liver>Leber</a> mit Herd von {n + 11} mm") for n in range(PATIENTS))
+    studies = [study_of(n, f"<a liver>Leber</a> mit Herd von {n + 11} mm") for n in range(PATIENTS)]
+    out = pack(studies)
     assert {row[0] for row in leaks_of(out, "texts").values()} == {0}
     alike = leaks_of(out, "texts_alike")
     texts = {
@@ -90,6 +91,9 @@ def test_sentences_that_differ_in_numbers_are_near_duplicates(pack: Pack) -> Non
     for (_, b), (both, part, of) in alike.items():
         assert (both, part, of) == (len(texts[b]), texts[b].total(), texts[b].total())
     assert alike["train", "test"][0] == 4
+    clean = packed_samples(pack(studies, "--drop-leaks"))
+    assert all(clean.values()), "questions stay"
+    assert [split for split in SPLITS if any(text_of(each) for each in clean[split])] == ["train"]
 
 
 def test_sentences_of_other_words_are_no_leak(pack: Pack) -> None:
@@ -279,6 +283,28 @@ def test_which_copy_stays_does_not_depend_on_the_order(rrg: Rrg, pack: Pack, tmp
     for number, files in enumerate((halves, halves[::-1])):
         rrg(*common, *files, "--out", tmp_path / f"merged{number}")
         assert tree(tmp_path / f"merged{number}") == tree(out)
+
+
+def test_shards_make_what_one_run_makes(rrg: Rrg, pack: Pack, tmp_path: Path) -> None:
+    """Each shard ends with its own counts; together they are those of the whole, in whatever order the files come."""
+    studies = [study_of(n, OWN[n % 4]) for n in range(9)]
+    inputs = stream([r for study in studies for r in study if not isinstance(r, Sample)])
+    write_arrays(tmp_path / "store", [r for study in studies for r in study])
+
+    def asked(*options: object) -> bytes:
+        return rrg("synth-ground", *options, stdin=rrg("synth-vqa", *options, stdin=inputs).stdout).stdout
+
+    (tmp_path / "whole.jsonl").write_bytes(asked())
+    shards = [tmp_path / f"{number}.jsonl" for number in (1, 2, 3)]
+    for number, shard in enumerate(shards, 1):
+        shard.write_bytes(asked("--shard", f"{number}/3"))
+    orders = [[tmp_path / "whole.jsonl"], shards, shards[::-1], [shards[1], shards[2], shards[0]]]
+    trees = []
+    for number, files in enumerate(orders):
+        out = tmp_path / f"out{number}"
+        rrg("pack", *files, "--store", tmp_path / "store", "--split", "1,1,1", "--out", out)
+        trees.append(tree(out))
+    assert trees[0] == trees[1] == trees[2] == trees[3]
 
 
 def test_places_of_the_right_choice_are_even() -> None:

@@ -90,7 +90,8 @@ def test_the_latest_patients_are_the_test(pack: Pack, studies: list[list[Record]
 def test_a_patient_counts_by_the_last_study() -> None:
     visits = [Visit(f"s{n}", f"p{n}", frozenset({f"20{n:02}"})) for n in range(10)]
     back = Visit("late", "p0", frozenset({"2030"}))
-    assert splits([*visits, back], "date", (80, 10, 10), 0, None)["p0"] == "test"
+    for order in ([*visits, back], [back, *visits]):
+        assert splits(order, "date", (80, 10, 10), 0, None)["p0"] == "test"
 
 
 def test_shifted_dates_can_not_split(pack: Pack, studies: list[list[Record]]) -> None:
