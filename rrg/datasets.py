@@ -138,9 +138,13 @@ def safe_name(name: object) -> str:
 
 
 def inside(root: Path, name: str) -> Path:
-    """The file of a name, also behind links. RecordError(E_PATH) when it is not inside of `root`."""
+    """The file of a name. RecordError(E_PATH) when it is not inside of `root`, or of the folder that its first part is.
+
+    A folder of pictures may be a link; a link further in must not lead out of that folder.
+    """
     path = (root / name).resolve()
-    if not path.is_relative_to(root.resolve()):
+    first = (root / PurePosixPath(name).parts[0]).resolve()
+    if not path.is_relative_to(first if first.is_dir() else root.resolve()):
         raise RecordError("E_PATH", "the name of an image leads out of the data set; it must lie inside")
     return path
 

@@ -188,6 +188,8 @@ def decoded(segmentation: Any, rows: int, columns: int) -> NDArray[np.bool_]:
         if isinstance(segmentation, list):
             if not segmentation:
                 return np.zeros((rows, columns), bool)
+            if not all(isinstance(each, list) and len(each) >= 6 and len(each) % 2 == 0 for each in segmentation):
+                raise RecordError("E_MALFORMED", "a polygon is not a list of x, y of three points or more")
             code = coco_mask.merge(coco_mask.frPyObjects(segmentation, rows, columns))
         else:
             if [int(side) for side in segmentation["size"]] != [rows, columns]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rrg.anatomy import LABELS, en_phrase
+from rrg.anatomy import LABELS
 from rrg.datasets import Said, label_of
 from rrg.errors import RecordError
 from rrg.formats.fields import CLOSED_TYPES, OPEN_TYPES, scalar_text
 from rrg.records import Box, Lang, Mention, Part, Region, Turn
-from rrg.synth.templates import ask, escape
+from rrg.synth.templates import ask, escape, name
 
 _SLACK = 1e-6
 """Pixels that a sum of two decimal numbers may lie outside of the picture."""
@@ -40,7 +40,7 @@ def where_is(structure: str, boxes: Sequence[Box]) -> Said:
     """Where is it? As `synth-ground` asks for what it knows; other names are asked for as they are."""
     label = label_of(structure)
     known = LABELS.get(label)
-    phrase = en_phrase(label) if known else structure.lower().replace("_", " ")
+    phrase = name(label, "en") if known else structure.lower().replace("_", " ")
     region = Region(label=label, class_id=known.class_id if known else None, boxes=tuple(boxes), origin="manual")
     return Said(
         turns=turns(ask("detect", "en", phrase=label if known else escape(phrase)), "{m0}"),
