@@ -28,6 +28,9 @@ def found(text: str, lang: Lang = "de") -> Found:
         ("en", "Nodules (3/101, 3/115, and 3/120).", [(3, [101], False), (3, [115], False), (3, [120], False)]),
         ("en", "Mass (prior: series 12, image 81; now: series 9, image 78).", [(12, [81], True), (9, [78], False)]),
         ("en", "Ground-glass nodule in the right lung (S3/45).", [(3, [45], False)]),
+        ("en", "Nodules in both lungs (4:123/88/45).", [(4, [123, 88, 45], False)]),
+        ("de", "Vergrößerte Lymphknoten (3/45) mediastinal.", [(3, [45], False)]),
+        ("en", "Enlarged nodes (3/45).", [(3, [45], False)]),
         ("de", "Subpleuraler Herd (S 4:112).", [(4, [112], False)]),
         ("en", "Mass has shrunk, formerly 3.8 cm (then series 1, image 5).", [(1, [5], True)]),
         ("de", "Herd kleiner, damals 3,8 cm (dort Serie 1, Bild 5).", [(1, [5], True)]),
@@ -231,6 +234,9 @@ def test_references(lang: Lang, sentence: str, expected: Found) -> None:
         "Kontrastmittel in Verdünnung (1:20).",
         "Image 3 Tesla quality is limited.",
         "Fracture of the sacrum (S1/2).",
+        "Nodes (3/45).",
+        "Axillary nodes (3/45) were negative.",
+        "Entfernte Lymphknoten (3/45) befallen.",
     ],
 )
 def test_what_is_no_reference(sentence: str) -> None:

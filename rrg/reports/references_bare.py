@@ -18,7 +18,8 @@ _INTRO = re.compile(
 )
 _BARE = re.compile(
     rf"(?P<series>\d{{1,4}})(?P<sep>\s*[:;]\s*|/|\.|,\s+|-)"
-    rf"(?P<images>\d{{1,4}}(?!\d)(?:(?:{TO}|{SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d|[.,]\d|\s?(?:mm|cm|x)\b)|{OPEN})*)\*?"
+    rf"(?P<images>(?<=\d:)\d{{1,4}}(?:/\d{{1,4}}){{2,9}}(?![\d/])|"
+    rf"\d{{1,4}}(?!\d)(?:(?:{TO}|{SEP})\d{{1,4}}(?!\d|\s?[:/]\s?\d|[.,]\d|\s?(?:mm|cm|x)\b)|{OPEN})*)\*?"
     rf"(?=\s*(?:;|\Z|,\s*(?:{_MM}|{_ARROW})\s*\Z|(?:,?\s*(?:\band\b|\bund\b|&)|,)\s*(?:(?:{SAID_BEFORE}|{_PLANE})\s+)?\d{{1,3}}\s?[:/]))",
     re.IGNORECASE,
 )
@@ -26,6 +27,13 @@ _NOT_A_REFERENCE = re.compile(
     r"\b(?:Segment\w*|Seg\.?|Rippen?|[Rr]ibs?|Wirbel\w*|[Vv]ertebra\w*|[Ss]egments?|[Nn]orm\w*|[Rr]ange|[Rr]eferenz\w*|HU|HE|Seiten?|[Pp]ages?|Grad\w*|Grade|Score|Stadium|Stage|[BLH]WK|\w*RADS|Gleason|Kraftgrad\w*|Kraft|Janda|Verhältnis|"
     r"ratio|um|at|Uhr|TNM|Bosniak|Ratio|c?p?y?N[0-3]\w?|Skala|scale|[Pp]ain|[Vv]isi?on|[Vv]isus|acuity|Visusminderung|positive|positiv|befallen|involved|(?:[Gg]rade|[Ss]core|Gleason|[Pp]ain)\s\d{1,2}|APGAR|Apgar|GCS|VAS|NRS|Höhe|Level|level|Ki-?67|e?GFR|INR|PSA|CEA|CRP|EF|FEV1|MIB-?1|RR|BP|Blutdruck|[Pp]ressure|\w*[Vv]erdünn\w*|[Dd]ilut\w*|\bL|\bC|\bTh|\bT)\s*\Z"
 )
+_NODES = re.compile(r"\b(?:[Nn]odes|Lymphknoten|LN|LK)\s*\Z")
+_NODES_ALONE = re.compile(r"\s*(?:[Ll]ymph\s)?(?:[Nn]odes|Lymphknoten|LN|LK)\s*\Z")
+_COUNTED = re.compile(
+    r"\s*(?:(?:were|are|waren|sind)\s+)?(?:negative?|positive?|involved|metasta\w+|tumou?r-?\s?frei|free|befallen)\b",
+    re.IGNORECASE,
+)
+_NOTHING = re.compile(r"\s*[.,;]?\s*\Z")
 _NO_NUMBERS_LEFT = re.compile(rf"(?:{_MM}|{_ARROW})\s*\Z", re.IGNORECASE)
 _BETWEEN = re.compile(rf"\s*(?:[;,]?\s*(?:and\b|und\b|&)|[;,])?\s*(?:(?:{SAID_BEFORE}|{_PLANE})\s+)?", re.IGNORECASE)
 _DATE_WORD = re.compile(
@@ -48,10 +56,22 @@ def bare(text: str, start: int, end: int) -> Iterator[Found]:
             continue
         if _DATE_WORD.search(before) and any(_dates(text[slice(*part.span)]) for part in parts):
             continue
+        if _counts_nodes(text, start, end, bracket):
+            continue
         if DATED.match(text, bracket.end(), end):
             parts = [part._replace(dated=True) for part in parts]
         sure = any(part.rule not in (DOUBT, DECIMAL) for part in parts)
         yield from (part._replace(rule="") if sure else part for part in parts)
+
+
+def _counts_nodes(text: str, start: int, end: int, bracket: re.Match[str]) -> bool:
+    """Nodes of those removed: "Nodes (3/45) negative", "Lymphknoten (3/45) befallen", "Nodes (3/45)." alone."""
+    if not _NODES.search(text, max(start, bracket.start() - 15), bracket.start()):
+        return False
+    if _COUNTED.match(text, bracket.end(), end):
+        return True
+    alone = _NODES_ALONE.match(text, start, bracket.start()) is not None
+    return alone and _NOTHING.match(text, bracket.end(), end) is not None
 
 
 _WRITTEN = re.compile(r"(\d{1,2})(/|-)(\d{2})")
