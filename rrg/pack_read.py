@@ -220,7 +220,8 @@ class Gathered:
         for sample in sorted(samples, key=position):
             self._spool.write(encode(sample) + b"\n")
             if is_question(sample):
-                self.blind.add(sample)
+                anew = sample.blind is not None and 0 < sample.blind < 1  # of an earlier packing; a model says 0 or 1
+                self.blind.add(replace(sample, blind=None) if anew else sample)
         self._places[study] = _Place(len(self.visits) - 1, offset, self._spool.tell() - offset, questions)
 
 

@@ -256,6 +256,23 @@ def test_a_split_can_be_packed_again(rrg: Rrg, packed: Path, tmp_path: Path) -> 
     assert {r.id for r in again if isinstance(r, Sample)} == before
 
 
+def test_packed_again_the_scores_without_the_image_are_the_same(
+    rrg: Rrg, given_stream: bytes, store: Path, tmp_path: Path
+) -> None:
+    """The scores of the first packing are no answers of a model."""
+    first, again = tmp_path / "first", tmp_path / "again"
+    rrg("pack", "--no-balance", "--store", store, "--out", first, stdin=given_stream)
+    files = [first / f"{split}.jsonl" for split in SPLITS]
+    rrg("pack", *files, "--no-balance", "--store", first / "store", "--out", again)
+    for split in SPLITS:
+        scores = [
+            {r.id: r.blind for r in read(folder / f"{split}.jsonl") if isinstance(r, Sample)}
+            for folder in (first, again)
+        ]
+        assert scores[0] == scores[1]
+    assert len({*scores[0].values()}) > 5
+
+
 # What must be refused
 
 
