@@ -3,8 +3,9 @@ wrong.
 
 A pair is a sentence, a structure that it names (current, not denied, looked for on that slice) and a slice that it
 cites. A wrong slice may show the structure by chance: on average as often as the other slices of its series do, so that
-share is counted for each pair, which is what any number of random shuffles would come to. A wrong side is told only by
-slices that show one side of a pair alone; pairs whose slice shows neither or both sides tell nothing of it.
+share is counted for each pair, which is what any number of random shuffles would come to. The other slices are those
+that are left without the meant ones: as many as the sentence cites, each of which shows the structure. A wrong side is
+told only by slices that show one side of a pair alone; pairs whose slice shows neither or both tell nothing of it.
 
 Everything is a sum of whole numbers (shares in millionths), so that studies, shards and resumed runs add up.
 """
@@ -47,7 +48,7 @@ def _shown(masks: Sequence[Mask]) -> _Shown:
 
 
 class _Chance(NamedTuple):
-    """Shares of the other slices of a series, for a structure that its own slice shows."""
+    """Shares of the other slices of a series, for a structure that its own slices show."""
 
     neither: float
     said: float
@@ -67,7 +68,10 @@ def agreement(study: Study) -> Counter[str]:
             shown[slice_.id] = _shown(masks)
             series.setdefault(slice_.series, []).append(shown[slice_.id])
     named = {report.id: _named(report, said) for report, said in _sentences(study).values()}
-    chances: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Chance | None] = {}
+    cited_there = Counter(
+        (report.id, sentence, series_of[key]) for key, said in study.said.items() for report, sentence in said
+    )
+    chances: dict[tuple[str, tuple[str, ...], tuple[str, ...], int], _Chance | None] = {}
     for slice_id, said in study.said.items():
         engine = "+".join(dict.fromkeys(mask.engine for mask in study.masks.get(slice_id, ())))
         for report, sentence in said:
@@ -78,7 +82,8 @@ def agreement(study: Study) -> Counter[str]:
                     continue
                 twins = _twins(labels)
                 other = shown[slice_id].state(twins) if twins else None
-                key = series_of[slice_id], labels, twins if other is not None else ()
+                own = cited_there[report.id, sentence, series_of[slice_id]]
+                key = series_of[slice_id], labels, twins if other is not None else (), own
                 if key not in chances:
                     chances[key] = _chance(*key[1:], series[key[0]])
                 if (chance := chances[key]) is None:
@@ -135,13 +140,16 @@ def _twins(labels: Sequence[str]) -> tuple[str, ...]:
     return twins if len(twins) == len(labels) and set(twins).isdisjoint(labels) else ()
 
 
-def _chance(labels: tuple[str, ...], twins: tuple[str, ...], slices: Sequence[_Shown]) -> _Chance | None:
-    """Shares among the slices of the series but one that shows the structure; None when there is no other slice."""
+def _chance(labels: tuple[str, ...], twins: tuple[str, ...], own: int, slices: Sequence[_Shown]) -> _Chance | None:
+    """Shares among the slices of the series but `own` ones that show the structure; None when there is no other slice.
+
+    Which ones these are is not known where a slice is wrong: those with one side and those with both count alike.
+    """
     states = [(each.state(labels), each.state(twins) if twins else False) for each in slices]
     known = Counter((bool(said), bool(other)) for said, other in states if said is not None and other is not None)
-    if (others := known.total() - 1) < 1:
+    if (others := known.total() - own) < 1:
         return None
-    alone = known[True, False]
-    if alone and alone >= known[True, True]:
-        alone -= 1
-    return _Chance(known[False, False] / others, alone / others, known[False, True] / others)
+    shown = known[True, False] + known[True, True]
+    left = max(shown - own, 0) / shown if shown else 0.0
+    shares = (known[False, False], known[True, False] * left, known[False, True])
+    return _Chance(*(min(share / others, 1.0) for share in shares))

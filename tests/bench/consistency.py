@@ -3,7 +3,11 @@
 Phantom studies are made once with clean reports; then, for each pair of rates, the same studies with errors planted in
 their reports, parsed and grounded anew as real processes. ``planted`` is what the truth file holds, not what was asked
 for: of sides, the share where a slice can tell, so that the error is the estimator's and not of the draw. Writes
-``bench-out/consistency.json``. Ends with 1 when an estimate is further than a percentage point from that.
+``bench-out/consistency.json``. Ends with 1 when an estimate is further than a percentage point from
+that. The notes tell the standard error, and whether the interval holds what was planted.
+
+So many studies, because few pairs tell of sides: simulated draws of 20 % and 10 % on phantoms put the deviation of the
+estimated from the planted share of wrong sides at 0.7 percentage points for 2,000 studies, at half a point for 4,000.
 """
 
 import json
@@ -18,10 +22,12 @@ from rrg.anatomy import other_side
 from rrg.metrics.agreement import Estimate, tallies
 from tests.bench import Claim, table, write
 
-STUDIES, SLICES, SIZE = 2000, 12, 40
-RATES = ((0.0, 0.0), (0.02, 0.01), (0.05, 0.03), (0.1, 0.05), (0.2, 0.1))
+STUDIES, SLICES, SIZE = 4000, 12, 40
+RATES = ((0.0, 0.0), (0.05, 0.03), (0.1, 0.05), (0.2, 0.1))
 """Asked for: (wrong slices, wrong sides)."""
 POINT = 0.01
+EDGE = 0.0005
+"""Counting of references and of pairs differs by less: what no pair shows is planted too."""
 
 
 def rrg(*arguments: object, cwd: Path) -> None:
@@ -104,7 +110,11 @@ def main() -> int:
 
 def _claim(planted: float, found: Estimate) -> Claim:
     off = abs((found.value if found.value is not None else 1.0) - planted)
-    note = f"{STUDIES} phantom studies, n {found.n}, planted {planted:.4f}"
+    low, high = found.low or 0.0, 1.0 if found.high is None else found.high
+    error = (high - low) / (2 * 1.96)
+    inside = "within" if low - EDGE <= planted <= high + EDGE else "OUTSIDE"
+    note = f"{STUDIES} phantom studies, n {found.n}, planted {planted:.4f}, {inside} [{low:.4f}, {high:.4f}]"
+    note += f", standard error {error:.4f}"
     return Claim(ratio=off, goal=POINT, runs=1, unit="difference", peer="truth", lower_is_better=True, note=note)
 
 
