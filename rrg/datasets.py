@@ -29,6 +29,9 @@ Masks = Callable[[int, int], Mapping[str, NDArray[np.bool_]]]
 FREE_IDS = tuple(number for number in range(1, 256) if number not in BY_ID)
 """Class numbers of masks for labels that `rrg.anatomy` does not have."""
 
+ALIASES = {"bladder": "urinary_bladder"}
+"""Names that other data sets have for labels of ours (SLAKE)."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -151,7 +154,7 @@ def inside(root: Path, name: str) -> Path:
 
 def label_of(name: str) -> str:
     """A name of a structure in the form of our labels: ``Left Kidney`` -> ``kidney_left``, ``Mass`` -> ``mass``."""
-    if (known := label_name(name)) is not None:
+    if (known := label_name(ALIASES.get(name.strip().lower(), name))) is not None:
         return known
     words = "".join(sign if sign.isalnum() else " " for sign in name.lower()).split()
     for side in ("left", "right"):

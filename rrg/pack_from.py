@@ -18,6 +18,7 @@ from rrg.errors import RECORDS_FAILED, RecordError, RrgError, UsageError
 from rrg.folders import building, publish
 from rrg.geometry import component_boxes, union_box
 from rrg.infer_pixels import read_picture
+from rrg.keys import pseudonym
 from rrg.pack import COMMAND, SCHEMA, Existing, Options, pack, summary
 from rrg.pack_split import PSEUDONYM, SPLITS, Split, joined, split_of
 from rrg.pipe import talk
@@ -139,13 +140,13 @@ def grouped(foreign: Foreign, options: Options) -> tuple[list[Group], int]:
     alone: dict[tuple[str, Split], set[str]] = defaultdict(set)
     for item in foreign.items:
         patient = same[foreign.pictures[item.images[0]].patient] if item.images else f"{item.split}/{item.id}"
-        key = _hash(foreign.kind, patient) if not PSEUDONYM.fullmatch(patient) else patient
+        key = _patient(foreign.kind, patient, options.key)
         split = item.split or split_of(key, options.split, options.seed)
         items[key, split].append(item)
         alone[key, split].update(item.images)
     for name, told in foreign.alone.items():
         patient = same[foreign.pictures[name].patient]
-        key = _hash(foreign.kind, patient) if not PSEUDONYM.fullmatch(patient) else patient
+        key = _patient(foreign.kind, patient, options.key)
         alone[key, told or split_of(key, options.split, options.seed)].add(name)
     in_splits = Counter(key for key, _ in alone)
     groups = [
@@ -153,6 +154,13 @@ def grouped(foreign: Foreign, options: Options) -> tuple[list[Group], int]:
         for (key, split), names in sorted(alone.items())
     ]
     return groups, sum(number > 1 for number in in_splits.values())
+
+
+def _patient(kind: str, patient: str, key: bytes | None) -> str:
+    """The pseudonym of a patient or case: it itself when it is one, keyed when there is a key."""
+    if PSEUDONYM.fullmatch(patient):
+        return patient
+    return _hash(kind, patient) if key is None else pseudonym(key, "patient", patient)
 
 
 def _hash(*parts: str) -> str:

@@ -441,3 +441,21 @@ def test_real_slake_texts(data: Path, tmp_path: Path) -> None:
         "left_out.language_zh": len(rows) - len(english),
         "sample": len(english) - empty,
     }
+
+
+def test_ids_of_patients_are_hashed_and_with_a_key_keyed(tmp_path: Path, rrg: Rrg, key_file: Path) -> None:
+    root = tmp_path / "llava"
+    rows = []
+    for number, who in enumerate(("Meier^Anna", "Meier^Anna", "0123456789abcdef0123")):
+        picture(root / f"p{number}.png")
+        rows.append({"image": f"p{number}.png", "patient": who, "conversations": turns("<image>?", "a")})
+    talk(root, rows, "all.jsonl")
+    seen = []
+    for name, more in (("plain", ()), ("keyed", ("--key-file", key_file))):
+        rrg("pack", "--from", "llava", root, "--out", tmp_path / name, *more)
+        found = [each for split in ("train", "val", "test") for each in samples(tmp_path / name, split)]
+        seen.append({each.patient for each in found})
+        assert len({each.study for each in found}) == 2
+        assert "Meier" not in "".join(path.read_text() for path in (tmp_path / name).glob("*.*"))
+    assert len(seen[0]) == len(seen[1]) == 2
+    assert seen[0] & seen[1] == {"0123456789abcdef0123"}

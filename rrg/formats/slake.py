@@ -5,6 +5,7 @@ or of one ``detection_boxes.json`` for all) become "where is" samples. ``mask.tx
 ``1:Liver`` a line; without it masks are left out.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -110,8 +111,12 @@ def _add_boxes(foreign: Foreign, name: str, split: Split, boxes: Mapping[str, An
         listed = boxes.get(folder.name, [])
     else:
         file = foreign.root / folder / "detection.json"
+        before = foreign.files.pop(file.name, "")
         listed = foreign.document(file) if file.is_file() else []
-        foreign.files.pop(file.name, None)  # hundreds of one name: the run is told apart by the questions
+        if own := foreign.files.get(file.name, ""):  # hundreds of one name: one hash over all, in order
+            foreign.files[file.name] = hashlib.sha256(f"{before}{own}".encode()).hexdigest()
+        elif before:
+            foreign.files[file.name] = before
     by_name: dict[str, list[Any]] = {}
     for entry in listed if isinstance(listed, list) else []:
         for structure, box in entry.items() if isinstance(entry, dict) else ():
