@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rrg.boxes import LOC64, OPEN, Dialect, encode_phrase
+from rrg.boxes import LOC64, Dialect, encode_phrase
+from rrg.boxes_grammars import OPEN
 from rrg.errors import RecordError
 from rrg.records import Mention, Part, Sample
 
@@ -30,10 +31,10 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 """The same form as a Jinja template, for programs that read the exported files."""
+MARKS = (OPEN, "<p bbox", "</p>", "<seg>", "</seg>", "<ref>", "</ref>", "<box>", "</box>")
+"""What opens and closes phrases and boxes in the dialects of `rrg.boxes`."""
 _TOKEN = re.compile(
-    "<(?="
-    + "|".join(re.escape(token[1:]) for token in (*CONTROL, MEDIA, "<__image__>", OPEN, "<seg>", "</seg>"))
-    + r"|(?:loc|seg)\d+>)"
+    "<(?=" + "|".join(re.escape(token[1:]) for token in (*CONTROL, MEDIA, "<__image__>", *MARKS)) + r"|(?:loc|seg)\d+>)"
 )
 _PLACE = re.compile(r"\{\{|\}\}|\{(\w+)\}|[{}]")
 
@@ -135,7 +136,10 @@ def _content(sample: Sample, parts: tuple[Part, ...], dialect: Dialect, images: 
                 data += piece.phrase
                 continue
             phrase = break_tokens(piece.phrase)
-            out, data = out + break_tokens(data) + encode_phrase(phrase, boxes, *sizes[first], dialect), ""
+            classes = {region.class_id for region in piece.regions}
+            class_id = classes.pop() if len(classes) == 1 else None
+            shown = encode_phrase(phrase, boxes, *sizes[first], dialect, class_id=class_id)
+            out, data = out + break_tokens(data) + shown, ""
     return out + break_tokens(data)
 
 
