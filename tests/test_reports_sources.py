@@ -460,3 +460,35 @@ def test_files_are_told_by_content(tmp_path: Path) -> None:
     (tmp_path / "export").write_text(json.dumps(report(conclusion="Leber")))
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
     assert len(texts(where_of(tmp_path))) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"%PDF-1.4\n1 0 obj", "a PDF"),
+        (b"PK\x03\x04\x14\x00", "a ZIP archive or an Office file"),
+        (bytes(range(256)) * 8, "binary data"),
+    ],
+)
+def test_a_file_that_is_no_text_is_an_error_that_says_what_it_is(tmp_path: Path, data: bytes, named: str) -> None:
+    (tmp_path / "A0.txt").write_bytes(data)
+    (tmp_path / "A1.txt").write_bytes("Leber groß.\x0cMilz\x1b[0m groß.".encode("utf-16"))
+    where = where_of(tmp_path)
+    assert texts(where)[0] == "E_REPORT"
+    with pytest.raises(RecordError, match=f"report file is {named}; expected text"):
+        read_whole(0, where)
+    assert read_whole(1, where)[0].startswith("Leber groß.")
+
+
+def test_json_that_is_cut_off_is_told_from_json_without_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"text": "Leber", ')
+    (tmp_path / "b.json").write_text('{"note": "Leber"}')
+    problems = [entry.problem or "" for entry in index(where_of(tmp_path)).entries]
+    assert ["no JSON" in problem for problem in problems] == [True, False]
+    assert "expected an object with 'text'" in problems[1]
+
+
+def test_a_line_break_of_html_is_a_line_and_a_paragraph_a_paragraph() -> None:
+    assert clean("<p>Großer Herd im rechten<br/>Oberlappen.</p><p>Milz<br>groß.</p>") == (
+        "Großer Herd im rechten\nOberlappen.\n\nMilz\ngroß."
+    )

@@ -20,7 +20,7 @@ from rrg.reports.named import Named, Standing
 from rrg.reports.sources_columns import Columns, columns_of
 from rrg.reports.sources_keys import Loose, keys_of, link_table, number_of
 from rrg.reports.sources_tables import json_names, json_text, table_names, table_text
-from rrg.reports.text import clean, decode
+from rrg.reports.text import clean, decode, no_text
 from rrg.reports.versions import Version, choose
 
 TEXT_FILES = frozenset((".txt", ".text", ".md", ".rtf", ".html", ".htm"))
@@ -226,6 +226,8 @@ def read(entry: Entry, where: Where) -> tuple[str, str]:
     except OSError as error:
         raise RecordError("E_REPORT", f"report file can not be read: {error.strerror}; check its rights") from None
     if entry.kind == "text":
+        if (other := no_text(data)) is not None:
+            raise RecordError("E_REPORT", f"report file is {other}; expected text, RTF or HTML: export it as text")
         return decode(data), _sha256(data)
     if entry.kind == "hl7":
         return hl7.text(data, entry.part), _sha256(data)

@@ -169,6 +169,10 @@ def _object(
         for named in fhir.names(item, around, otherwise, path.stem):
             yield named._replace(offset=offset, size=size)
         return
+    if item is None:
+        problem = f"{place} of a JSON file is cut off or no JSON; expected an object: export it again"
+        yield Named(otherwise, offset, size, problem=problem)
+        return
     fields = cast(dict[str, Any], item) if isinstance(item, dict) else {}
     texts = [column for field, column in columns.pairs if field == "text"] or [c for _, c in columns.sections()]
     if not any(isinstance(fields.get(column), str) for column in texts):

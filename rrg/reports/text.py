@@ -9,7 +9,7 @@ from rrg.reports.rtf import rtf_text
 from rrg.reports.words import word_set
 
 _BLOCKS = word_set(
-    """address article aside blockquote body br dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr html
+    """address article aside blockquote body dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr html
     label legend li main nav ol option p pre section select table tbody td textarea tfoot th thead tr ul"""
 )
 _HIDDEN = frozenset(("script", "style", "head", "template"))
@@ -50,6 +50,28 @@ def encoding_of(data: bytes) -> str:
         is_dos = _DOS_LETTERS.search(data) and not _WINDOWS_LETTERS.search(data)
         return "cp850" if is_dos else "cp1252"
     return "utf-8"
+
+
+_OTHER_FILES = {
+    b"%PDF-": "a PDF",
+    b"PK\x03\x04": "a ZIP archive or an Office file",
+    b"\xd0\xcf\x11\xe0": "an Office file",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"\x89PNG": "a PNG image",
+    b"\x1f\x8b": "a gzip file",
+}
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x7f]")
+_MOST_CONTROLS = 0.05
+"""Share of control characters above which bytes are no text; terminals and printers leave a few."""
+
+
+def no_text(data: bytes) -> str | None:
+    """What `data` is when it is not the text of a report, else None."""
+    for mark, what in _OTHER_FILES.items():
+        if data.startswith(mark):
+            return what
+    head = decode(data[:4096])
+    return "binary data" if len(_CONTROLS.findall(head)) > _MOST_CONTROLS * len(head) else None
 
 
 def decode(data: bytes, encoding: str | None = None) -> str:
@@ -125,13 +147,15 @@ class _Text(HTMLParser):
         if tag in _HIDDEN:
             self._hidden += 1
         elif tag in _BLOCKS:
+            self.parts.append("\n\n")
+        elif tag == "br":
             self.parts.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
         elif tag in _BLOCKS:
-            self.parts.append("\n")
+            self.parts.append("\n\n")
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
@@ -143,4 +167,4 @@ def _from_html(text: str) -> str:
     parser.feed(text)
     parser.close()
     lines = (line.strip() for line in "".join(parser.parts).split("\n"))
-    return re.sub(r"\n{2,}", "\n\n", "\n\n".join(lines))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
