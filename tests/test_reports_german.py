@@ -265,3 +265,14 @@ def test_the_sentence_says_this(sentence: str, expected: str) -> None:
 
 def test_there_are_enough_sentences() -> None:
     assert len(rows(SENTENCES)) >= 60
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name"),
+    [
+        ("Mediastinal zeigt sich keine Adenopathie.", "lymphadenopathy"),
+        ("Blutung ohne Massenverschiebung.", "mass effect"),
+    ],
+)
+def test_other_words_for_enlarged_nodes_and_mass_effect(sentence: str, name: str) -> None:
+    assert [each.state for each in parse(sentence, "de").findings if each.name == name] == ["absent"]
