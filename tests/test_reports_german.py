@@ -2,6 +2,7 @@
 
 import pytest
 
+from rrg.reports.parse import parse
 from tests.reports_facts import facts, rows
 
 SENTENCES = """
