@@ -10,6 +10,8 @@ from rrg.records import Lang, Report, Sample, Slice
 from rrg.reports.parse import parse
 from rrg.synth import dialogue_templates
 from rrg.synth.dialogue import TASKS
+from rrg.synth.dialogue_correction import RARE
+from rrg.synth.dialogue_errors import KINDS
 from rrg.synth.dialogue_plain import LAY
 from rrg.synth.report_facts import NAMES
 from tests.conftest import Rrg
@@ -77,11 +79,24 @@ def test_turns_alternate_and_the_last_answer_is_learnt(samples: list[Sample]) ->
         assert len(pictures) == 1
 
 
-def test_what_is_corrected_is_the_report_and_one_fact_was_wrong(
-    samples: list[Sample], reports: dict[str, Report]
-) -> None:
+@pytest.fixture(scope="module")
+def cohort(rrg: Rrg, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The corrections of 24 phantom studies."""
+    folder = tmp_path_factory.mktemp("cohort")
+    rrg("phantom", "--out", folder / "ph", "--studies", 24, "--slices", 12, "--size", 48, "--workers", 2)
+    slices = rrg("extract-slices", folder / "ph/dicom", "--store", folder / "store").stdout
+    reports = rrg("parse-reports", "--reports", folder / "ph/reports", stdin=slices).stdout
+    masks = ("--engine", "masks", "--masks", folder / "ph/masks", "--labels", folder / "ph/labels.json")
+    joined = rrg("segment", *masks, "--store", folder / "store", stdin=reports).stdout
+    arguments = ("--findings", "0", "--metadata", "0", "--dialogues", "correction")
+    return rrg("synth-vqa", *arguments, "--dialogues-per-study", "99", stdin=joined).stdout
+
+
+def test_what_is_corrected_is_the_report_and_one_fact_was_wrong(cohort: bytes) -> None:
+    records = read(cohort)
+    reports = {each.id: each for each in records if isinstance(each, Report)}
     kinds: Counter[str] = Counter()
-    for each in (each for each in samples if each.task == "correction"):
+    for each in (each for each in records if isinstance(each, Sample)):
         _, wrong, _, right = said(each)
         assert not each.turns[1].loss
         report = next(reports[key] for key in each.from_ if key in reports)
@@ -91,7 +106,11 @@ def test_what_is_corrected_is_the_report_and_one_fact_was_wrong(
         kind = each.facets["error"]
         assert changed == {"add": (0, 1), "remove": (1, 0)}.get(kind, (1, 1)), (kind, right, wrong)
         kinds[kind] += 1
-    assert len(kinds) >= 3, kinds
+    assert set(kinds) == set(KINDS)
+    rare = sum(kinds[kind] for kind in RARE) / len(RARE)
+    for kind in set(KINDS) - set(RARE):  # which the reports would allow nearly everywhere
+        assert 0.5 * rare <= kinds[kind] <= 1.6 * rare, kinds
+    assert max(kinds.values()) <= 0.45 * kinds.total(), kinds
 
 
 def facts(text: str, lang: Lang) -> list[str]:

@@ -3,6 +3,7 @@
 Images of a slice, sentences about it; the error is one that the slice shows to be one (rrg.synth.dialogue_errors).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,16 +16,20 @@ from rrg.synth.dialogue_chat import Chat, Exchange, Spoken, facts_on, line, no_w
 from rrg.synth.dialogue_errors import KINDS, Kind, Wrong, inject
 from rrg.synth.dialogue_templates import saying
 from rrg.synth.facts import NEVER_ASKED, Seen, Study, pick
+from rrg.synth.negatives import rounded
 from rrg.synth.report_facts import LESION_LABELS, NAMES, Fact
 
-RARE: tuple[Kind, ...] = ("side", "remove")
-"""Few slices have room for these errors; as often as they occur in a study, or once, the others are put in."""
+RARE: tuple[Kind, ...] = ("remove", "side", "size")
+"""Few slices have room for these errors. The others are put in as often, in the mean, as one of these."""
+AT_LEAST = 0.05
+"""Errors of each other kind in a study, in the mean, where there is room for no rare one."""
 
 
 def corrections(study: Study, lang: Lang, rng: Generator) -> Iterator[Chat]:
-    """Corrections on different slices of a study, the kinds of errors as even as its reports allow.
+    """Corrections on different slices of a study, so that over many studies all kinds of errors are about as frequent.
 
-    A denial to turn around and a finding to add are found everywhere; left alone they would be nearly all of it.
+    The kind comes first, then the slice. A denial to turn around and a finding to add are found nearly everywhere; left
+    alone they would be nearly all of it.
     """
     room: dict[Kind, list[tuple[Seen, Spoken, Wrong]]] = {kind: [] for kind in KINDS}
     for seen in study.seen:
@@ -35,12 +40,22 @@ def corrections(study: Study, lang: Lang, rng: Generator) -> Iterator[Chat]:
             if (wrong := inject(spoken.sentences, lang, kind, rng, places)) is not None:
                 room[kind].append((seen, spoken, wrong))
     taken: set[str] = set()
-    for _ in range(max(1, *(len(room[kind]) for kind in RARE))):
-        for kind in sorted(KINDS, key=lambda each: len(room[each])):
-            free = [each for each in room[kind] if each[0].slice.id not in taken]
-            for seen, spoken, wrong in pick(rng, free, 1):
-                taken.add(seen.slice.id)
-                yield _chat(study, seen, spoken, wrong, lang, rng)
+    given = Counter[Kind]()
+
+    def made(kind: Kind, most: int) -> Iterator[Chat]:
+        free = [each for each in room[kind] if each[0].slice.id not in taken]
+        for seen, spoken, wrong in pick(rng, free, most):
+            given[kind] += 1
+            taken.add(seen.slice.id)
+            yield _chat(study, seen, spoken, wrong, lang, rng)
+
+    for _ in study.seen:  # they share slices: the kind that was given least takes the next one
+        for kind in sorted(pick(rng, RARE, len(RARE)), key=lambda each: given[each]):
+            yield from made(kind, 1)
+    mean = sum(given[kind] for kind in RARE) / len(RARE)
+    for kind in KINDS:
+        if kind not in RARE:
+            yield from made(kind, rounded(mean or AT_LEAST, rng))
 
 
 def _places(seen: Seen, spoken: Spoken) -> list[str]:
