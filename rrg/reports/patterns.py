@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rrg.errors import RrgError
-from rrg.reports.references import WINDOW
+from rrg.reports.references_added import WINDOW
 from rrg.reports.references_words import LIST
 
 LONGEST_WRITTEN = 300

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from rrg.records import Span
+from rrg.reports.references_added import ADDED, skip_space, windowed
 from rrg.reports.references_bare import LAST_YEAR, PACS_SERIES, bare
 from rrg.reports.references_words import (
     CLEAR_IMAGE,
@@ -147,7 +148,7 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
         return []
     anchors = _anchors(text, start, end)
     paired = _PAIR_OF_NUMBERS.search(text, start, end) is not None
-    if not (any(anchors) or paired or _ADDED):
+    if not (any(anchors) or paired or ADDED):
         return []
     found: list[Found] = []
     taken: list[Span] = []
@@ -159,8 +160,8 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
                 taken.append(one.span)
                 found.append(one._replace(rule=one.rule or rule))
 
-    for rule, pattern in _ADDED:
-        take(rule, _windowed(pattern, text, start, end))
+    for rule, pattern in ADDED:
+        take(rule, windowed(pattern, text, start, end))
     for rule, kind, pattern, read in _RULES if any(anchors) else ():
         places = sorted((*anchors.series, *anchors.image)) if kind == "both" else getattr(anchors, kind)
         if taken:
@@ -234,7 +235,7 @@ def _read(match: re.Match[str], text: str, start: int, end: int) -> Found | None
     dated = bool(parts.get("when") or DATED.match(text, match.end(), end))
     dated = dated or _EARLIER_SERIES.search(match[0]) is not None
     dated = dated or dated_before(text, start, match.start())
-    return Found((_skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
+    return Found((skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
 
 
 _EARLIER_SERIES = re.compile(
@@ -250,12 +251,6 @@ _LENGTH = re.compile(r"\s*(?:-|–|/|bis|to)\s*\d{1,3}(?:[.,]\d)?\s*(?:mm|cm)\b|
 def _skip_signs(text: str, at: int) -> int:
     """Past the comma or conjunction in front of the numbers of a further reference."""
     while not text[at].isdigit():
-        at += 1
-    return at
-
-
-def _skip_space(text: str, at: int) -> int:
-    while text[at].isspace():
         at += 1
     return at
 
@@ -394,30 +389,3 @@ _RULES: tuple[tuple[str, _Kind, re.Pattern[str], _Reader], ...] = (
     ("series-list", "series", _SERIES_LIST, _series_list),
 )
 """Rule, where its pattern begins, the pattern, and what reads a match: the surest first."""
-WINDOW = 160
-"""Characters that an added pattern sees at once: what a reference needs, and what bounds its time."""
-_ADDED: list[tuple[str, re.Pattern[str]]] = []
-
-
-def add_patterns(patterns: Sequence[str]) -> None:
-    """A clinic's own patterns, checked by `rrg.reports.patterns`; they take the place of earlier ones and go first."""
-    _ADDED[:] = [(f"added-{number}", re.compile(pattern, re.IGNORECASE)) for number, pattern in enumerate(patterns, 1)]
-
-
-def _windowed(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[Found]:
-    at = start
-    while at < end:
-        stop = min(at + WINDOW, end)
-        match = pattern.search(text, at, stop)
-        if match is None or match.end() == match.start():
-            at = stop if stop == end else at + WINDOW // 2
-        elif match.end() == stop < end and match.start() > at:
-            at = match.start()  # it may go on behind the window
-        else:
-            images, open_end = numbers(match["images"] or "")
-            series = match.groupdict().get("series") or ""
-            if images and (series.isdecimal() or not series):
-                dated = bool(DATED.match(text, match.end(), end))
-                first = _skip_space(text, match.start())
-                yield Found((first, match.end()), int(series) if series else None, images, open_end, dated, "")
-            at = match.end()
