@@ -69,6 +69,15 @@ def command(
     timeout: Annotated[
         float, typer.Option(min=1, help="Engine totalsegmentator: seconds for one volume; then E_MODEL, and the next.")
     ] = 3600.0,
+    memory_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="GB",
+            help="Engine totalsegmentator: what its process may take, per worker; a volume that wants more gets "
+            "E_MEMORY. [what the machine has]",
+        ),
+    ] = None,
     share: Annotated[
         bool,
         typer.Option(help="Reformats, and other kernels of one acquisition, take the mask of its thinnest volume."),
@@ -118,6 +127,7 @@ def command(
         roi_subset=tuple(filter(None, map(str.strip, roi_subset.split(",")))) if roi_subset is not None else None,
         device=device,
         timeout_s=timeout,
+        memory_gb=memory_limit,
         min_slices=min_slices,
         min_fov_mm=min_fov_mm,
         share=share,

@@ -47,6 +47,8 @@ class Settings:
     device: totalsegmentator.Device = "auto"
     timeout_s: float | None = None
     """Of one volume in engine totalsegmentator."""
+    memory_gb: float | None = None
+    """What TotalSegmentator's process may take; no label depends on it."""
     min_slices: int | None = None
     min_fov_mm: float | None = None
     share: bool = True
@@ -157,6 +159,7 @@ def _from_totalsegmentator(slices: Sequence[Slice], settings: Settings) -> Label
         settings.weights,
         device=settings.device,
         timeout_s=settings.timeout_s,
+        memory_gb=settings.memory_gb,
     )
     labels = tasks.labels_of(task)
     wanted = [value for value, given in tasks.class_names(task).items() if given in (work.roi_subset or (given,))]

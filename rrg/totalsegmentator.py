@@ -27,14 +27,16 @@ from numpy.typing import NDArray
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.geometry import Array
 from rrg.masks_grid import LPS_FROM_RAS
+from rrg.totalsegmentator_child import OUT_OF_MEMORY
+from rrg.totalsegmentator_memory import GB, check_memory
 from rrg.totalsegmentator_tasks import TASK_OF, Work, check_names, check_subset, check_task, networks_of, subset_of
 from rrg.totalsegmentator_weights import defects, weights_hash
 
 Device = Literal["auto", "cpu", "gpu"]
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 _START = (
-    "import sys; parent, handle, weights, *sys.path = sys.argv[1:]; "
-    "from rrg.totalsegmentator_child import serve; serve(int(parent), int(handle), weights)"
+    "import sys; parent, handle, weights, memory, *sys.path = sys.argv[1:]; "
+    "from rrg.totalsegmentator_child import serve; serve(int(parent), int(handle), weights, int(memory))"
 )
 PREFIX = "rrg-totalsegmentator-"
 START_SECONDS = 600.0
@@ -108,6 +110,7 @@ class _Child(NamedTuple):
     process: "subprocess.Popen[bytes]"
     connection: Connection
     weights: Path
+    memory_gb: float | None = None
     has_gpu: bool = False
 
 
@@ -116,19 +119,30 @@ _child: _Child | None = None
 
 
 def predict(
-    volume: NDArray[Any], affine: Array, work: Work, weights: Path, *, device: Device, timeout_s: float | None
+    volume: NDArray[Any],
+    affine: Array,
+    work: Work,
+    weights: Path,
+    *,
+    device: Device,
+    timeout_s: float | None,
+    memory_gb: float | None = None,
 ) -> NDArray[np.uint8]:
     """TotalSegmentator's values for `volume`, (slices, rows, columns), on the same grid.
 
     `affine` maps (slice, row, column) to (x, y, z) in mm, LPS. RecordError E_MODEL when TotalSegmentator fails, dies or
-    takes longer than `timeout_s` (imports not counted); E_MEMORY when memory runs out. RrgError when no process starts.
+    takes longer than `timeout_s` (imports not counted); E_MEMORY when memory runs out, or its process wants more than
+    `memory_gb`. RrgError when no process starts.
     """
     global _child
     weights = weights.resolve()
-    if _child is not None and (_child.weights != weights or _child.process.poll() is not None):
+    check_memory(volume, affine, work, weights, limit_gb=memory_gb)
+    if _child is not None and (
+        (_child.weights, _child.memory_gb) != (weights, memory_gb) or _child.process.poll() is not None
+    ):
         _stop()
     if _child is None:
-        _child = _start(weights)
+        _child = _start(weights, memory_gb)
     try:
         with _home() as home:
             try:
@@ -157,6 +171,8 @@ class _DiedError(Exception):
             return RecordError(
                 "E_MEMORY", "TotalSegmentator was killed, as a rule for memory; give --fast, or more memory"
             )
+        if self.exit_code == OUT_OF_MEMORY:
+            return RecordError("E_MEMORY", "TotalSegmentator ran out of memory; give --fast, or more memory")
         how = signal.Signals(-self.exit_code).name if self.exit_code < 0 else f"exit code {self.exit_code}"
         return RecordError("E_MODEL", f"TotalSegmentator's process died ({how}); leave the series out, or report it")
 
@@ -198,13 +214,16 @@ def _ask(
         raise _DiedError(child.process.wait(), timeout_s) from None
 
 
-def _start(weights: Path) -> _Child:
+def _start(weights: Path, memory_gb: float | None) -> _Child:
     ours, theirs = socket.socketpair()
     # What is blocked now stays blocked until the child ignores it: a Ctrl-C during its start is not its death.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", _START, str(os.getpid()), str(theirs.fileno()), str(weights), *sys.path],
+            [
+                *(sys.executable, "-c", _START, str(os.getpid()), str(theirs.fileno()), str(weights)),
+                *(str(int((memory_gb or 0) * GB)), *sys.path),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -215,7 +234,7 @@ def _start(weights: Path) -> _Child:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
-    child = _Child(process, Connection(ours.detach()), weights)
+    child = _Child(process, Connection(ours.detach()), weights, memory_gb)
     try:
         if not child.connection.poll(START_SECONDS):
             raise EOFError

@@ -3,10 +3,13 @@
 The one file that imports TotalSegmentator's code (its tables are read by `rrg.totalsegmentator_tasks`).
 """
 
+import errno
 import json
 import os
 import re
+import resource
 import tempfile
+import threading
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,15 +20,20 @@ from numpy.typing import NDArray
 
 from rrg.parallel import start_worker
 
+OUT_OF_MEMORY = 12
+"""Exit code of a process that can not go on for want of memory."""
 
-def serve(parent: int, handle: int, weights: str) -> None:
+
+def serve(parent: int, handle: int, weights: str, memory_bytes: int = 0) -> None:
     """Answer until the other end of the socket `handle` is closed. `parent` is the process id of who started this one.
+    `memory_bytes` is what it may take; 0: what there is.
 
     The first message tells whether there is a GPU; then comes one answer for each volume. A request is a JSON head
     (`rrg.totalsegmentator.predict`) and the pixels; an answer ``{"ok": true}`` and the values, or
     ``{"ok": false, "code": ..., "message": ...}``.
     """
     start_worker()
+    threading.excepthook = _lost_thread
     if os.getppid() != parent:  # it died before it could take us along
         return
     connection = Connection(handle)
@@ -33,6 +41,8 @@ def serve(parent: int, handle: int, weights: str) -> None:
     for name in ("TOTALSEG_WEIGHTS_PATH", "nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         os.environ[name] = weights  # read when nnU-Net is imported
     api = _load()
+    if memory_bytes:  # not before: a limit that is too small fails volumes, not the start
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     _tell(connection, {"gpu": _gpu()})
     while True:
         try:
@@ -42,10 +52,11 @@ def serve(parent: int, handle: int, weights: str) -> None:
             return
         try:
             values = _segment(api, request, pixels)
-        except MemoryError:
-            _tell(connection, {"ok": False, "code": "E_MEMORY", "message": "ran out of memory"})
         except (Exception, SystemExit) as error:
-            _tell(connection, {"ok": False, "code": "E_MODEL", "message": _where(error)})
+            if _for_memory(error):
+                _tell(connection, {"ok": False, "code": "E_MEMORY", "message": "ran out of memory"})
+            else:
+                _tell(connection, {"ok": False, "code": "E_MODEL", "message": _where(error)})
         else:
             _tell(connection, {"ok": True})
             connection.send_bytes(values.data.cast("B"))
@@ -54,6 +65,24 @@ def serve(parent: int, handle: int, weights: str) -> None:
 
 def _tell(connection: Connection, what: dict[str, Any]) -> None:
     connection.send_bytes(json.dumps(what).encode())
+
+
+def _for_memory(error: BaseException | None) -> bool:
+    """Memory ran out in `error`, or in what came before it: cleaning up fails for the same reason.
+
+    PyTorch tells of memory on the CPU in the text of a RuntimeError, of that on a GPU by a type.
+    """
+    if error is None:
+        return False
+    told = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    of_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    found = isinstance(error, MemoryError) or of_system or (isinstance(error, RuntimeError) and told)
+    return found or _for_memory(error.__cause__ or error.__context__)
+
+
+def _lost_thread(args: threading.ExceptHookArgs) -> None:
+    """nnU-Net waits for its threads for ever, also for one that has failed: end the process instead."""
+    os._exit(OUT_OF_MEMORY if _for_memory(args.exc_value) or "new thread" in str(args.exc_value) else 1)
 
 
 def _where(error: BaseException) -> str:

@@ -140,6 +140,32 @@ def networks_of(work: Work) -> tuple[Network, ...]:
 
     Says for our checks what ``totalsegmentator.python_api`` does; a test holds the two together.
     """
+    config = _config(work)
+    return tuple(dict.fromkeys([*_rough_pass(work, config), *own_networks(work)]))
+
+
+def own_networks(work: Work) -> tuple[Network, ...]:
+    """The same without the rough first pass."""
+    config = _config(work)
+    ids = config["task_id"]
+    numbers = list(ids) if isinstance(ids, list) else [ids]
+    if isinstance(ids, list) and work.roi_subset is not None:
+        numbers = [number for number in numbers if _part_has(work.task, number, work.roi_subset)]
+    own = [_network(n, config["trainer"], config["plans"], config["model"], config["folds"]) for n in numbers]
+    if work.task == "vertebrae_pp_refined":
+        own.append(_network(305, "nnUNetTrainer_DASegOrd0"))
+    return tuple(dict.fromkeys(own))
+
+
+def own_grid_mm(work: Work) -> float | None:
+    """Spacing in mm of the grid to which TotalSegmentator brings a whole volume; None where it crops or keeps it."""
+    config = _config(work)
+    spacing = config["resample"]
+    whole = isinstance(spacing, int | float) and not config["crop"] and work.roi_subset is None
+    return float(spacing) if whole else None
+
+
+def _config(work: Work) -> dict[str, Any]:
     from totalsegmentator.map_tasks_config import DEFAULT_CONFIG, TASK_CONFIGS
 
     raw: dict[str, Any] = TASK_CONFIGS[work.task]
@@ -148,14 +174,7 @@ def networks_of(work: Work) -> tuple[Network, ...]:
         config |= modes["fast" if work.fast and "fast" in modes else "default"]
     elif work.fast and raw.get("disallow_fast"):
         raise UsageError(f"--task {work.task}: there is no fast form of it; leave --fast out")
-    ids = config["task_id"]
-    numbers = list(ids) if isinstance(ids, list) else [ids]
-    if isinstance(ids, list) and work.roi_subset is not None:
-        numbers = [number for number in numbers if _part_has(work.task, number, work.roi_subset)]
-    own = [_network(n, config["trainer"], config["plans"], config["model"], config["folds"]) for n in numbers]
-    if work.task == "vertebrae_pp_refined":
-        own.append(_network(305, "nnUNetTrainer_DASegOrd0"))
-    return tuple(dict.fromkeys([*_rough_pass(work, config), *own]))
+    return config
 
 
 def _rough_pass(work: Work, config: dict[str, Any]) -> tuple[Network, ...]:
