@@ -101,6 +101,10 @@ class Pictures:
             self._made.append(look(image, values, self._preset, self._side)[0])
         return self._number[key]
 
+    def picture(self, number: int) -> NDArray[np.uint8]:
+        """(side, side, 3)."""
+        return self._made[number]
+
     def stacked(self) -> NDArray[np.uint8]:
         """(n, side, side, 3), by number."""
         return np.stack(self._made)

@@ -47,9 +47,12 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 def check_exportable(config: Any) -> None:
     """Raise RrgError(E_CONVERT) for a model that llama.cpp would run differently from torch."""
+    if config.model_type != "llava":
+        raise RrgError(
+            f"can not be exported to GGUF: family {config.model_type}; expected llava; use --to merged", "E_CONVERT"
+        )
     tower, text = config.vision_config, config.text_config
     wrong = [
-        (config.model_type != "llava", f"family {config.model_type}", "llava"),
         (
             tower.model_type != "siglip_vision_model",
             f"tower {tower.model_type} (a class token would shift all patches)",

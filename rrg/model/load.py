@@ -23,6 +23,11 @@ def load(path: Path, threads: int | None = None) -> Model:
 
         return GgufModel(path, threads)
     if (path / MODEL / "config.json").is_file():
+        settings = read_settings(path)
+        if settings.family != "tiny":
+            from rrg.model.family import FamilyModel
+
+            return FamilyModel(path / MODEL, settings, model_hash(path))
         return TorchModel(path, threads)
     found = "no such folder" if not path.is_dir() else "neither llm-*.gguf nor model/config.json inside"
     raise RrgError(f"--model {path}: {found}; give a folder of rrg train or rrg export", "E_MODEL")
