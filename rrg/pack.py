@@ -91,11 +91,7 @@ def pack(
     Memory is bounded by one study and some bytes per sample. `out` appears whole, under its name, at the very end.
     Raises RrgError for a truncated stream, for missing arrays, and for an `out` that must not be replaced.
     """
-    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if there and existing is Existing.REFUSE:
-        raise UsageError(f"{out} is there already; choose another --out, or give --overwrite or --resume")
-    if there and not _is_dataset(out):
-        raise UsageError(f"{out} is not a data set of rrg, so it is not replaced; choose another --out")
+    there = is_there(out, existing)
     with building(out) as temporary:
         manifest = _build(temporary, inputs, store, out, run, options)
         if there and existing is Existing.KEEP_SAME:
@@ -104,6 +100,16 @@ def pack(
         else:
             publish(temporary, out)
     return manifest
+
+
+def is_there(out: Path, existing: Existing) -> bool:
+    """True for a data set that may be replaced, or compared; UsageError where something is there that must stay."""
+    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if there and existing is Existing.REFUSE:
+        raise UsageError(f"{out} is there already; choose another --out, or give --overwrite or --resume")
+    if there and not _is_dataset(out):
+        raise UsageError(f"{out} is not a data set of rrg, so it is not replaced; choose another --out")
+    return there
 
 
 def _is_dataset(folder: Path) -> bool:

@@ -19,13 +19,12 @@ from rrg.folders import building, publish
 from rrg.geometry import component_boxes, union_box
 from rrg.infer_pixels import read_picture
 from rrg.keys import pseudonym
-from rrg.pack import COMMAND, SCHEMA, Existing, Options, pack, summary
+from rrg.pack import COMMAND, SCHEMA, Existing, Options, is_there, pack, summary
 from rrg.pack_split import PSEUDONYM, SPLITS, Split, joined, split_of
 from rrg.pipe import talk
 from rrg.provenance import make_run, sha256_file
 from rrg.records import End, Error, ImageRef, Mask, MaskLabel, Run, Sample, Slice
 from rrg.store import reference, write_array
-from rrg.train_data import check_dataset
 
 ENGINE = "manual"
 """Engine of the mask records: whoever annotated the data set."""
@@ -79,11 +78,7 @@ def pack_from(
 
     Memory: the rows of the data set, and one picture. `out` appears whole, under its name, at the very end.
     """
-    there = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if there and existing is Existing.REFUSE:
-        raise UsageError(f"{out} is there already; choose another --out, or give --overwrite or --resume")
-    if there:
-        check_dataset(out)
+    there = is_there(out, existing)
     _check_counts(foreign, strict=choices.strict_counts)
     with building(out) as temporary:
         groups, leaks = grouped(foreign, options)
