@@ -17,6 +17,7 @@ COMMANDS = {
     "synth-ground": "Grounded reports and phrases: mentioned and present on the slice.",
     "pack": "Samples to a data set folder, split by patient.",
     "train": "Train or fine-tune a grounded model on a data set.",
+    "check": "Are boxes where a model is told they are? Draws samples and an anchor.",
     "export": "A run to a merged model or GGUF; a data set to LLaVA, ms-swift, COCO, ...",
     "infer": "Reports, answers and boxes for a study, an image, a data set or a stream.",
     "view": "A page of slices, the boxes of their masks, and sentences; no model needed.",

@@ -21,7 +21,7 @@ LAYERS = [
     "boxes prompt synth",
     "phantom pack balance formats datasets",
     "model optimise",
-    "train export infer metrics outputs study passport score recipes",
+    "train export check infer metrics outputs study passport score recipes",
     "cli",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
