@@ -49,6 +49,16 @@ Verhalt präsakral, 3 cm.
     abscess=30
 Zustand nach Katheter-Entfernung, weiter Eiweißrestriktion.
     nothing
+Rundherd 7 mm rechter Oberlappen und Zyste li. Niere 12 mm.
+    nodule@lung_upper_lobe_right/right=7 | cyst@kidney_left/left=12
+Linksbasal flächige Atelektasen.
+    atelectasis/left
+Rundherd, aktuell 5 mm (4:138), am 14.01.2025 8 mm.
+    nodule=5 | #4/138
+Herd (VU v. 09.09.2021, Serie 201 Bild 45), aktuell 12 mm.
+    lesion=12 | <#201/45
+Am 07.08.2024 in Serie 5, Bild 66 noch kein Herd.
+    -lesion | <#5/66
 Nierenkonkremente sind weder rechts noch links abgrenzbar.
     -calculus@kidney_right+kidney_left/both
 Eine Fraktur lässt sich nicht sicher nachweisen.
@@ -129,3 +139,8 @@ def test_sizes_of_a_list_share_the_unit(lang: Lang, sentence: str, sizes: list[l
 @pytest.mark.parametrize("sentence", ["Cysts on either side.", "Small effusions on each side."])
 def test_either_side_is_both(sentence: str) -> None:
     assert [each.side for each in parse(sentence, "en").findings] == ["both"]
+
+
+def test_what_is_denied_is_not_counted() -> None:
+    (fracture,) = parse("In 2 Ebenen keine Fraktur.", "de").findings
+    assert (fracture.state, fracture.count, fracture.multiple) == ("absent", None, False)

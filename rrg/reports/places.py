@@ -353,6 +353,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
                 or (listed and all(key in _JOINERS for key in between))
                 or (between == ["from"] and bool(mention.levels))
                 or not between
+                or all(key in _APPOSED or key[0].isdigit() for key in between)
                 or bracket
                 or _numbered(between)
             )
@@ -372,6 +373,11 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     return found
 
 
+_APPOSED = word_set(
+    """links rechts linker rechter linke rechte linken rechten linkes rechtes li re lks rts left right lt rt
+    beidseits bds mm cm x bis ca"""
+) | {".", "×"}
+"""Words of a side and a size: "Rundherd 7 mm rechter Oberlappen" lies in that lobe."""
 _SIZING = frozenset(("mm", "cm", "x", "×", "bis", "ca", "up", "."))
 _FINE = word_set(
     """intact normal unremarkable clear is are frei intakt unauffaellig regelrecht regelhaft normwertig zart schlank

@@ -96,13 +96,14 @@ _LABELLED_BEFORE = re.compile(
 )
 """A label of an earlier study right in front: "prior: series 12, image 81", "(then series 1, image 5)"."""
 DATED = re.compile(
-    rf"\s*,?\s*(?:am|vom|from|of|on|dated)\s+(?:(?:{_DATE})|(?:the\s+)?(?:[a-z]+\s+)?{_STUDY}\s+"
-    rf"(?:(?:of|from|dated|on|in|performed\s+on)\s+)?{_DAY})",
+    rf"\s*,?\s*(?:am|vom|from|of|on|dated)\s+(?>(?:{_DATE})|(?:the\s+)?(?:[a-z]+\s+)?{_STUDY}\s+"
+    rf"(?:(?:of|from|dated|on|in|performed\s+on)\s+)?{_DAY})(?!(?<=[\d\]])\.?\s*(?:noch\s+|still\s+)?\d+(?:[.,]\d+)?\s*(?:mm|cm)\b)",
     re.IGNORECASE,
 )
 _DATED_BEFORE = re.compile(
     rf"(?<!aktuellen )(?<!heutigen )(?<!current )\b(?:dated|(?:{_STUDY}|MRT|VU|Voruntersuchung|Voraufnahme)\s+"
-    rf"(?:of|from|on|dated|vom|am))\s+{_DAY}\s*[,:(]?\s*(?:(?:on|auf|in)\s+)?\Z",
+    rf"(?:of|from|on|dated|vom|am|v\.))\s+{_DAY}\s*[,:(]?\s*(?:(?:on|auf|in)\s+)?\Z|"
+    rf"\b(?:am|on)\s+(?:{_DATE})\s*,?\s*(?:on|auf|in)\s+\Z",
     re.IGNORECASE,
 )
 

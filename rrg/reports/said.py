@@ -102,11 +102,12 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         prior = None  # "der im Vor-CT beschriebene Herd ist nicht mehr nachweisbar" speaks of today
     gone_since = told.change == "resolved" and prior is None
     other = _first(context.other, one.first, one.last)
+    absent = bool(negated or (one.rule == "denied" and not told.question) or gone_since)
     return Finding(
         span=one.span,
         sentence=told.sentence,
         name=one.name,
-        state="absent" if negated or (one.rule == "denied" and not told.question) or gone_since else "present",
+        state="absent" if absent else "present",
         certainty="uncertain"
         if (uncertain and not _settled(negated)) or told.question or one.rule == "suspected"
         else "certain",
@@ -114,8 +115,8 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         side=told.side,
         change=told.change,
         experiencer="other" if other else "patient",
-        count=told.many.number,
-        multiple=told.many.multiple,
+        count=None if absent else told.many.number,  # "in 2 Ebenen keine Fraktur"
+        multiple=told.many.multiple and not absent,
         anatomy=told.links,
         measurements=tuple(told.measured),
         rules=tuple(rule for rule in (one.rule, negated, uncertain, history, prior, other) if rule),

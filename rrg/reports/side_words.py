@@ -95,7 +95,7 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
     return found if lang == "en" or not (compares or ">" in words.keys) else _both(words, found)
 
 
-_LONGEST_PLAIN = 10
+_LONGEST_PLAIN = 9
 """Letters; longer German words may hold a side: "mediolinkslateral"."""
 _HOLDS = re.compile(
     r"(?:medio|para|post|postero|antero|ventro|dorso|latero)*(links|rechts)(?:lateral|seit|beton|para|foram|basal|apik|"
