@@ -92,6 +92,10 @@ def command(
         from rrg.train_family import Options as FamilyOptions
         from rrg.train_family import train_family
 
+        if mix or resume or precision == "bf16":
+            raise UsageError(
+                "--mix, --resume and --precision bf16 are for --model tiny; leave them out with a model folder"
+            )
         kept = read_settings(base).dialect if base is not None else None
         chosen = FamilyOptions(
             stages=tuple(word.strip() for word in (stages or "sft").split(",")),
