@@ -106,6 +106,13 @@ def test_a_name_is_found_again_in_the_same_text() -> None:
     assert masked.text == "Patientin [NAME], geb. [DATE].\nHeute war [NAME] wach; [NAME] Milz ist groß."
 
 
+def test_a_surname_built_like_a_word_goes_everywhere() -> None:
+    text = "Patient: Quastenfloss, Zebulon\nHerr Quastenfloss hat Husten.\nQuastenfloss kommt wieder."
+    assert "Quastenfloss" not in mask(text).text
+    assert mask("Patient: Husten, Fieber seit 3 Tagen.").text == "Patient: Husten, Fieber seit 3 Tagen."
+    assert mask("Patientin: Leberzirrhose, Aszites.").text == "Patientin: Leberzirrhose, Aszites."
+
+
 def test_people_sign_at_the_end() -> None:
     text = (
         "Kein Erguss.\n\nMit freundlichen Grüßen\n\n"

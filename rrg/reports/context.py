@@ -6,6 +6,7 @@ Inform 2001 and 2009; rules and word lists are our own, for German and English a
 
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rrg.records import Lang
 from rrg.reports.lexicon import Trigger, lexicon, phrases
@@ -40,6 +41,34 @@ class Context:
     """One past the last word of each comparison with an earlier study."""
     bygone: bool = False
     """It speaks of relatives as they were: "verstorben", "Familienanamnese"."""
+    reaches: bool = False
+    """Some word of the sentence reaches over others; else all of them stand under nothing."""
+
+    def over(self, first: int, last: int) -> "Over":
+        """What the words [first, last) stand under."""
+        if not self.reaches:
+            return _NOTHING
+        if last - first == 1:
+            return Over(
+                self.negated[first], self.uncertain[first], self.history[first],
+                self.prior[first], self.absent[first], self.other[first],
+            )  # fmt: skip
+        columns = (self.negated, self.uncertain, self.history, self.prior, self.absent, self.other)
+        return Over(*(next(filter(None, column[first:last]), None) for column in columns))
+
+
+class Over(NamedTuple):
+    """The first trigger form of each kind that some words stand under, or None."""
+
+    negated: str | None
+    uncertain: str | None
+    history: str | None
+    prior: str | None
+    absent: str | None
+    other: str | None
+
+
+_NOTHING = Over(None, None, None, None, None, None)
 
 
 def _blank(n: int) -> Context:
@@ -61,6 +90,7 @@ def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
     walls = walls_of(words, hits, atoms)
     if walls is None:
         return made
+    made.reaches = True
     priors = [hit for hit in hits if hit.trigger.kind == "prior"]
     for hit in [*priors, *(hit for hit in hits if hit.trigger.kind != "prior")] if priors else hits:
         kind = hit.trigger.kind

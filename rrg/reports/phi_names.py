@@ -124,7 +124,11 @@ def _labelled(walker: Walker) -> Iterator[Spot]:
             loose = i < len(walker.tokens.words) and not is_word(walker.tokens.words[i])
             yield from _listed(walker, i, "name.label", strict=not loose and "ame" not in match.group())
     for match in _WEAK_LABEL.finditer(walker.text):
-        yield from _listed(walker, walker.index(match.end()), "name.label", strict=True)
+        i = walker.index(match.end())
+        end, count = walker.name(i, strict=False)
+        parts = [word for word in walker.tokens.words[i:end] if word != ","]
+        pair = count > 1 and len(parts) == end - i - 1 and not any(map(is_word, parts))  # "Patient: Moos, Kim"
+        yield from _listed(walker, i, "name.label", strict=not pair)
 
 
 def _patients(walker: Walker) -> Iterator[Spot]:
@@ -254,7 +258,7 @@ def _again(walker: Walker, found: list[Spot]) -> Iterator[Spot]:
     names: set[str] = set()
     for spot in found:
         for word in re.findall(r"[^\W\d_]+", walker.text[spot.start : spot.end]):
-            if len(word) >= _SHORTEST_AGAIN and word[0].isupper() and not seems_word(word):
+            if len(word) >= _SHORTEST_AGAIN and word[0].isupper() and not is_word(word):
                 names.add(fold(word))
     if not names:
         return

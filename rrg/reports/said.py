@@ -10,13 +10,6 @@ from rrg.reports.context import UNSEEN, Context
 from rrg.reports.findings import Stated
 from rrg.reports.mentions import Mention
 
-
-def _first(column: list[str | None], first: int, last: int) -> str | None:
-    if last - first == 1:
-        return column[first]
-    return next(filter(None, column[first:last]), None)
-
-
 _GONE_BY_NOW = ("resol", "cleared", "regredient", "nicht mehr", "no longer", "bildet", "bildung")
 """Marks of the rules that say: it was there once."""
 _WHY: dict[str, Literal["resected", "not_imaged"]] = {"resected": "resected", "not_imaged": "not_imaged"}
@@ -24,16 +17,12 @@ _WHY: dict[str, Literal["resected", "not_imaged"]] = {"resected": "resected", "n
 
 def anatomy_of(mention: Mention, sentence: int, context: Context, *, alone: bool) -> Anatomy:
     """`alone`: the sentence names no finding, so that "nicht abgrenzbar" speaks of the structure itself."""
-    first, last = mention.first, mention.last
     rules = [mention.rule]
-    history = _first(context.history, first, last)
-    negated = _first(context.negated, first, last)
+    negated, _, history, prior, away, _ = context.over(mention.first, mention.last)
     unseen = alone and negated is not None and negated.startswith(UNSEEN)
     if negated is not None and (unseen or any(mark in negated for mark in _GONE_BY_NOW)):
         negated = None  # what was there is gone: the place is not denied
-    prior = _first(context.prior, first, last)
     cut = mention.gone and negated is None
-    away = _first(context.absent, first, last)
     rules += [rule for rule in (negated, prior, away) if rule is not None]
     lost = away is not None and away.startswith("absent") and not any(word in away for word in _NOT_TAKEN)
     why = "resected" if cut or lost else _WHY.get((away or "").partition(":")[0])
@@ -87,21 +76,15 @@ class Told(NamedTuple):
 
 def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     """The record of a finding."""
-    negated = _first(context.negated, one.first, one.last)
+    negated, uncertain, history, prior, lacking, other = context.over(one.first, one.last)
     if told.question and negated is not None and "Ausschluss" in negated:
         negated = None  # "Ausschluss Blutung?"
-    lacking = _first(context.absent, one.first, one.last)
     if negated is None and lacking is not None and lacking.startswith("absent"):
         negated = lacking  # "fehlende Diffusionsstörung", "absent enhancement"
-    uncertain = _first(context.uncertain, one.first, one.last)
-    history = _first(context.history, one.first, one.last)
-    prior = _first(context.prior, one.first, one.last)
-    told_of = context.other and _first(context.other, one.first, one.last)
-    history = history or (told_of if told_of and context.bygone else None)
+    history = history or (other if context.bygone else None)
     if (told.change == "resolved" and negated is not None) or told.change in ("unchanged", "larger", "smaller"):
         prior = None  # "der im Vor-CT beschriebene Herd ist nicht mehr nachweisbar" speaks of today
     gone_since = told.change == "resolved" and prior is None
-    other = _first(context.other, one.first, one.last)
     absent = bool(negated or (one.rule == "denied" and not told.question) or gone_since)
     return Finding(
         span=one.span,
