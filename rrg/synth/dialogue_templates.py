@@ -15,13 +15,13 @@ SAYINGS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
     },
     "report-with-findings": {
         "en": (
-            "Predicted findings: {list}.\nWrite the findings of this image as text.",
-            "A classifier gives these findings: {list}.\nDescribe this image.",
+            "Known findings: {list}.\nWrite the findings of this image as text.",
+            "These findings are given: {list}.\nDescribe this image.",
             "Findings so far: {list}.\nTurn them into a short report of this image.",
         ),
         "de": (
-            "Vorhergesagte Befunde: {list}.\nSchreibe den Befund zu diesem Bild als Text.",
-            "Ein Klassifikator nennt diese Befunde: {list}.\nBeschreibe dieses Bild.",
+            "Bekannte Befunde: {list}.\nSchreibe den Befund zu diesem Bild als Text.",
+            "Diese Befunde sind gegeben: {list}.\nBeschreibe dieses Bild.",
             "Bisherige Befunde: {list}.\nMach daraus einen kurzen Bericht zu diesem Bild.",
         ),
     },
