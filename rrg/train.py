@@ -20,7 +20,7 @@ from rrg.optimise import Optimiser, split_matrices
 from rrg.prompt import IMAGE, PAD, render
 from rrg.provenance import make_run, sha256_file, sha256_files
 from rrg.records import Run, Sample
-from rrg.train_data import Part, Pictures, check_dataset, dense_arrays, image_of, read_part, structures
+from rrg.train_data import Part, Pictures, check_dataset, check_pictures, dense_arrays, image_of, read_part, structures
 from rrg.train_log import Log, StageFolder, card, say, write_manifest
 from rrg.train_text import Question, answer_loss, batches, collate, kinds_of, pack_questions, questions_of
 from rrg.train_tower import Dense, cached_features, channel_statistics, fold, train_tower, unfold
@@ -104,6 +104,7 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
         held_out = read_part(dataset, "val", options.languages)
         if not part.samples:
             raise UsageError(f"{dataset}: no samples in {', '.join(options.languages)} to train on")
+        check_pictures(dataset, part.samples)
 
         form, tokenizer, model = model_of(part, options, base)
         pictures = Pictures(dataset, form.preset, form.side)

@@ -78,6 +78,12 @@ def read_part(folder: Path, split: Literal["train", "val", "test"], languages: t
     return Part(slices, tuple(masks), tuple(samples))
 
 
+def check_pictures(folder: Path, samples: Iterable[Sample]) -> None:
+    """Raise UsageError when no sample shows anything: a model that looks can not be trained on words alone."""
+    if not any(sample.images for sample in samples):
+        raise UsageError(f"{folder}: none of its samples has a picture; pack the data set without --text-only")
+
+
 class Pictures:
     """uint8 pictures by pixel reference (and window, where an image has its own), each made once."""
 

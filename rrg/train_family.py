@@ -29,7 +29,7 @@ from rrg.optimise import warm_cosine
 from rrg.prompt import render
 from rrg.provenance import make_run, sha256_file, sha256_files
 from rrg.records import Sample
-from rrg.train_data import Pictures, check_dataset, read_part
+from rrg.train_data import Pictures, check_dataset, check_pictures, read_part
 from rrg.train_log import Log, card, say, write_manifest
 from rrg.windows import Preset
 
@@ -88,6 +88,7 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options) -> None
     torch.manual_seed(options.seed)
     loaded = load_family(base, options.dialect)
     learn, check = (read_part(dataset, split, options.languages).samples for split in ("train", "val"))
+    check_pictures(dataset, learn)
     pictures = Pictures(dataset, options.preset, loaded.side)
     first = check_samples(learn, loaded, pictures, options.context)
     say(f"model of {sum(p.numel() for p in loaded.model.parameters()):,} parameters, pictures of {loaded.side} pixels")

@@ -16,9 +16,9 @@ from rrg.model.load import TorchModel
 from rrg.model.tokenizer import train_tokenizer
 from rrg.optimise import Muon, Optimiser, orthogonal, warm_cosine
 from rrg.prompt import IMAGE, user_prompt
-from rrg.records import Sample
+from rrg.records import ImageRef, Sample
 from rrg.train import Options, train
-from rrg.train_data import Pictures, dense_arrays, read_part, shrunk, structures
+from rrg.train_data import Pictures, check_pictures, dense_arrays, read_part, shrunk, structures
 from rrg.train_log import Log
 from rrg.train_text import Question, answer_loss, batches, collate, kinds_of, pack_questions, questions_of
 from rrg.train_tower import (
@@ -492,3 +492,11 @@ def test_the_model_learns_to_see_and_needs_the_right_image(tmp_path: Path) -> No
     assert seen[1] >= 0.6
     assert blind[0] <= 0.7
     assert blind[1] <= 0.35
+
+
+def test_a_data_set_of_words_alone_is_refused(tmp_path: Path) -> None:
+    bare = Sample(id="a", patient="p", study="s", images=(), turns=(), lang="en", task="vqa")
+    with pytest.raises(UsageError, match="none of its samples has a picture"):
+        check_pictures(tmp_path, [bare])
+    image = ImageRef(id="i0", ref="series/x#0", rows=4, columns=4)
+    check_pictures(tmp_path, [bare, dataclasses.replace(bare, images=(image,))])
