@@ -380,6 +380,8 @@ class _Writer:
         self._studies: dict[str, int] = {}
         self._objects: list[tuple[int, int, int | None, str]] = []
         self._seen: list[tuple[int]] = []
+        self._half: tuple[int, bytes] | None = None
+        """Folder and name of the file that is being put."""
         self._folders: dict[bytes, tuple[int, dict[bytes, _Known]]] = {}
 
     def known(self, source: Source) -> _Known | None:
@@ -411,10 +413,12 @@ class _Writer:
         if (was := files.get(name)) is not None:
             if (was.size, was.mtime_ns) == (size, mtime_ns):
                 return  # the same file a second time
+            self._half = folder, name
             self._database.execute("DELETE FROM object WHERE file = ?", (was.file,))
             self._database.execute("UPDATE file SET size = ?, mtime_ns = ? WHERE id = ?", (size, mtime_ns, was.file))
             file = was.file
         else:
+            self._half = folder, name
             cursor = self._database.execute(
                 "INSERT INTO file(folder, name, size, mtime_ns) VALUES (?, ?, ?, ?)", (folder, name, size, mtime_ns)
             )
@@ -427,6 +431,7 @@ class _Writer:
                 self._objects.append((file, number, None, _json(body)))
             else:
                 self._objects.append((file, number, self._common(each), _own(source, each)))
+        self._half = None
         self.see(file)
 
     def _common(self, header: Header) -> int:
@@ -453,8 +458,14 @@ class _Writer:
         return int(row)
 
     def flush(self) -> None:
-        """Write what waits."""
-        self._database.executemany("INSERT INTO object VALUES (?, ?, ?, ?)", self._objects)
+        """Write what waits. A file whose `put` a signal cut short is forgotten: it is read again the next time."""
+        if self._half is not None:
+            cut = self._database.execute("SELECT id FROM file WHERE folder = ? AND name = ?", self._half).fetchall()
+            self._objects = [each for each in self._objects if (each[0],) not in cut]
+            self._database.executemany("DELETE FROM object WHERE file = ?", cut)
+            self._database.executemany("DELETE FROM file WHERE id = ?", cut)
+            self._half = None
+        self._database.executemany("INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)", self._objects)
         self._database.executemany("INSERT OR IGNORE INTO seen VALUES (?)", self._seen)
         self._objects.clear()
         self._seen.clear()

@@ -263,7 +263,7 @@ class _Runs:
                 self.peak = max(self.peak, held if held > _peak_of(os.getpid()) else 0)
                 break
             family |= _below(process.pid)
-            self.peak = max([self.peak, *map(_peak_of, (process.pid, *family))])
+            self.peak = max([self.peak, *map(_peak_below, (process.pid, *family))])
             if time.monotonic() > end and not hang:
                 hang = True
                 process.kill()
@@ -308,6 +308,11 @@ def _below(pid: int) -> set[int]:
             for child in map(int, (task / "children").read_text().split()):
                 found |= {child} | _below(child)
     return found
+
+
+def _peak_below(pid: int) -> int:
+    """As `_peak_of`; 0 for a process that has not begun its own program yet: it still holds ours."""
+    return 0 if _command_line(pid) == _command_line(os.getpid()) else _peak_of(pid)
 
 
 def _peak_of(pid: int) -> int:

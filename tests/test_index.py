@@ -312,3 +312,26 @@ def test_options_that_contradict_each_other(rrg: Rrg, tmp_path: Path, arguments:
     done = rrg("extract-slices", *arguments, cwd=tmp_path, code=2)
     assert message in done.stderr.decode()
     assert done.stdout == b""
+
+
+def test_a_file_that_a_signal_cut_short_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal acts between any two steps: what it interrupts must not be known without its header."""
+
+    class Signal(BaseException):
+        pass
+
+    series(tmp_path / "in")
+    calls = iter(range(100))
+    whole = index._Writer._common
+
+    def cut(self: index._Writer, header: Header) -> int:
+        if next(calls) == 2:
+            raise Signal
+        return whole(self, header)
+
+    monkeypatch.setattr(index._Writer, "_common", cut)
+    with pytest.raises(Signal):
+        index.update(tmp_path / "index", [tmp_path / "in"])
+    monkeypatch.undo()
+    assert index.update(tmp_path / "index", [tmp_path / "in"]) == (2, 2, 0)
+    assert len(headers_known(tmp_path / "index")) == 4
