@@ -116,6 +116,10 @@ def command(
         )
         train_family(dataset, out, Path(model) if base is None else base / MODEL, chosen)
         return
+    foreign = {"--batch": batch != 16, "--micro-batch": micro_batch != 1, "--optimiser": optimiser != "adamw"}
+    foreign |= {"--context": context != 2048, "--lora-targets": lora_targets, "--lora-dropout": lora_dropout}
+    if named := ", ".join(name for name, given in foreign.items() if given):
+        raise UsageError(f"{named}: for a model folder (--model FOLDER); leave it out with --model tiny")
     options = Options(
         model=model,
         stages=tuple(word.strip() for word in (stages or "tower,sft").split(",")),

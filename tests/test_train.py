@@ -32,6 +32,7 @@ from rrg.train_tower import (
     train_tower,
     unfold,
 )
+from tests.conftest import Rrg
 from tests.squares import NAMES, make
 
 SIZE = tiny.SIZES["test"]
@@ -500,3 +501,9 @@ def test_a_data_set_of_words_alone_is_refused(tmp_path: Path) -> None:
         check_pictures(tmp_path, [bare])
     image = ImageRef(id="i0", ref="series/x#0", rows=4, columns=4)
     check_pictures(tmp_path, [bare, dataclasses.replace(bare, images=(image,))])
+
+
+def test_options_of_model_folders_are_not_for_tiny(rrg: Rrg, dataset: Path, tmp_path: Path) -> None:
+    done = rrg("train", dataset, "--model", "tiny:test", "--out", tmp_path / "run", "--batch", "4", code=2)
+    assert b"--batch: for a model folder" in done.stderr
+    assert not (tmp_path / "run").exists()
