@@ -34,15 +34,15 @@ def command(
 
     if quiet:
         os.environ["RRG_QUIET"] = "1"
-    if to in ("gguf", "merged"):
+    if to == "gguf" or to == "merged":
         from rrg.export import export
 
         if (source / "train.jsonl").is_file():
             raise UsageError(f"{source} is a data set; --to {to} takes a run folder of rrg train")
-        export(source, to, out, precision=precision, dataset=dataset)  # type: ignore[arg-type]
+        export(source, to, out, precision=precision, dataset=dataset)
         return
     from rrg.export_data import export_data
 
     if dataset is not None:
         raise UsageError("--dataset is for the self-test of a run; give the data set in place of the run")
-    export_data(source, to, out, preset=preset)  # type: ignore[arg-type]
+    export_data(source, to, out, preset=preset)

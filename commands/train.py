@@ -1,6 +1,5 @@
 """rrg train: train or fine-tune a grounded model on a data set."""
 
-import math
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -82,7 +81,7 @@ def command(
     import torch
 
     from rrg.model.settings import read_settings
-    from rrg.train import Options, best_precision, train
+    from rrg.train import Options, best_precision, parse_mix, train
 
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     base = init_from if init_from is not None and read_settings(init_from).family != "tiny" else None
@@ -132,22 +131,8 @@ def command(
         bins=bins or 64,
         preset=preset,
         languages=languages,
-        mix=_mix(mix),
+        mix=parse_mix(mix),
         precision=best_precision() if precision == "auto" else precision,
         seed=seed,
     )
     train(dataset, out, options, base=init_from, resume=resume)
-
-
-def _mix(text: str) -> tuple[tuple[str, float], ...]:
-    """``which=3,detect=0.5`` -> pairs in order of their names."""
-    pairs: dict[str, float] = {}
-    for part in filter(None, (each.strip() for each in text.split(","))):
-        name, _, number = part.partition("=")
-        try:
-            pairs[name] = float(number)
-        except ValueError:
-            pairs[name] = math.nan
-        if not 0 <= pairs[name] < math.inf:
-            raise UsageError(f"--mix {part}: expected NAME=WEIGHT with a weight of 0 or more")
-    return tuple(sorted(pairs.items()))

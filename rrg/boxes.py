@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from rrg.boxes_grammars import GRAMMARS, OPEN, SEGMENTS, loc_token
 from rrg.records import Box, Mention, Region
 
 Kind = Literal["loc", "json", "text", "none", "radgrounder", "paligemma", "llava", "qwen2.5-vl", "qwen3-vl", "internvl"]
-KINDS: tuple[Kind, ...] = Kind.__args__  # type: ignore[attr-defined]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 BINS: dict[str, int] = {
     "radgrounder": 512, "paligemma": 1024, "llava": 1000, "qwen3-vl": 1000, "internvl": 1000, "json": 1000, "text": 1000
 }  # fmt: skip

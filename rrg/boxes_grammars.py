@@ -87,12 +87,18 @@ def _read_loc(raw: str) -> Iterator[Run]:
 
 
 def _write_radgrounder(phrase: str, groups: Sequence[Numbers], class_id: int | None, bins: int) -> str:
+    last = len(groups) - 1
+    return "".join(tag(group, class_id, phrase if n == last else "") for n, group in enumerate(groups))
+
+
+def tag(numbers: Numbers, class_id: int | None, phrase: str) -> str:
+    """RadGrounder's tag of one box; a phrase with several boxes stands in the last of their tags."""
     told = f" id=<seg{class_id:03d}>" if class_id is not None and 0 <= class_id < SEGMENTS else ""
-    tags = [f"<p bbox={_locs([group], 4)}{told}>" for group in groups]
-    return "".join(f"{tag}</p>" for tag in tags[:-1]) + f"{tags[-1]}{phrase}</p>"
+    return f"<p bbox={_locs([numbers], 4)}{told}>{phrase}</p>"
 
 
-_TAG = re.compile(r"<p bbox=((?:<loc\d+>)*)(?: id=<seg(\d+)>)?>(.*?)</p>", re.DOTALL)
+TAG = re.compile(r"<p bbox=((?:<loc\d+>)*)(?: id=<seg(\d+)>)?>(.*?)</p>", re.IGNORECASE | re.DOTALL)
+"""RadGrounder's tag: location tokens, class number, phrase."""
 _TAG_PIECE = re.compile(r"<p bbox=>?|</p>|<loc\d+>|(?: id=)?<seg\d*>>?|</seg>")
 
 
@@ -100,7 +106,7 @@ def _read_radgrounder(raw: str) -> Iterator[Run]:
     """Tags without a text, right before another one, give their boxes to its phrase."""
     at = 0
     held: list[list[int]] = []
-    for match in _TAG.finditer(raw):
+    for match in TAG.finditer(raw):
         if held and match.start() != at:
             yield Run("", "", held)
             held = []

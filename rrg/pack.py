@@ -17,7 +17,7 @@ from rrg.pack_choice import Choice, Rules
 from rrg.pack_leaks import ComparedTexts, Leaks
 from rrg.pack_read import Gathered
 from rrg.pack_split import HASH, RULES, SPLITS, Parts, Split, merges, splits
-from rrg.pack_write import Written, judged, take_arrays, take_pictures, write_splits
+from rrg.pack_write import Written, judged, take_arrays, write_splits
 from rrg.provenance import sha256_file
 from rrg.records import Run
 from rrg.synth.blind import SOLVABLE
@@ -94,11 +94,7 @@ def pack(
     there = is_there(out, existing)
     with building(out) as temporary:
         manifest = _build(temporary, inputs, store, out, run, options)
-        if there and existing is Existing.KEEP_SAME:
-            if (temporary / "manifest.json").read_bytes() != (out / "manifest.json").read_bytes():
-                raise RrgError(f"{out} holds another data set than this input makes; give --overwrite to replace it")
-        else:
-            publish(temporary, out)
+        put(temporary, out, keep=there and existing is Existing.KEEP_SAME)
     return manifest
 
 
@@ -110,6 +106,14 @@ def is_there(out: Path, existing: Existing) -> bool:
     if there and not _is_dataset(out):
         raise UsageError(f"{out} is not a data set of rrg, so it is not replaced; choose another --out")
     return there
+
+
+def put(made: Path, out: Path, *, keep: bool) -> None:
+    """Give a data set its name; with `keep` leave the one that is there, RrgError when it is another one."""
+    if not keep:
+        publish(made, out)
+    elif (made / "manifest.json").read_bytes() != (out / "manifest.json").read_bytes():
+        raise RrgError(f"{out} holds another data set than this input makes; give --overwrite to replace it")
 
 
 def _is_dataset(folder: Path) -> bool:
@@ -160,7 +164,6 @@ def _build(
         write_splits(folder, run, gathered, studies, choice, written)
     spool.unlink()
     arrays = take_arrays(gathered.arrays, store, folder, out, options.pixels)
-    pictures = take_pictures(gathered.pictures, store.parent, folder)
     told = {
         "balance": [
             {**row.stratum._asdict(), "before": row.before, "after": row.after}
@@ -170,7 +173,6 @@ def _build(
         "blind": gathered.blind.told(solvable_from)._asdict()
         | {"left": {split: [written.solvable[split], written.questions[split]] for split in SPLITS}},
         "arrays": arrays,
-        "pictures": pictures,
     }
     return _finish(folder, run, options, gathered, written, told)
 

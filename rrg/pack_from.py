@@ -15,12 +15,12 @@ from rrg.codec import encode
 from rrg.datasets import Foreign, Item, Picture, Said, class_ids, inside
 from rrg.datasets_kinds import read_foreign
 from rrg.errors import RECORDS_FAILED, RecordError, RrgError, UsageError
-from rrg.folders import building, publish
+from rrg.folders import building
 from rrg.geometry import component_boxes, union_box
 from rrg.infer_pixels import read_picture
 from rrg.keys import pseudonym
-from rrg.pack import COMMAND, SCHEMA, Existing, Options, is_there, pack, summary
-from rrg.pack_split import PSEUDONYM, SPLITS, Split, joined, split_of
+from rrg.pack import COMMAND, SCHEMA, Existing, Options, is_there, pack, put, summary
+from rrg.pack_split import PSEUDONYM, Split, joined, split_of
 from rrg.pipe import talk
 from rrg.provenance import make_run, sha256_file
 from rrg.records import End, Error, ImageRef, Mask, MaskLabel, Run, Sample, Slice
@@ -91,19 +91,16 @@ def pack_from(
                 f"nothing of the data set came in ({_worst(counts)}); check the folder of its images, or give "
                 "--text-only for questions and answers without them"
             )
+        there_are = {group.split for group in groups}
         asked = replace(
             options, split_by=str(split_file), balance=False, drop_copies=False, pixels="copy",
             licence=options.licence or foreign.licence,
-            split=tuple(int(any(g.split == s for g in groups)) for s in SPLITS),  # type: ignore[arg-type]
+            split=(int("train" in there_are), int("val" in there_are), int("test" in there_are)),
         )  # fmt: skip
         packing = make_run(COMMAND, asked.results(), seed=options.seed)
         manifest = pack((stream,), temporary / "store", temporary / "dataset", packing, asked)
         manifest = _named(temporary / "dataset", manifest, foreign, counts, leaks)
-        if there and existing is Existing.KEEP_SAME:
-            if (temporary / "dataset/manifest.json").read_bytes() != (out / "manifest.json").read_bytes():
-                raise RrgError(f"{out} holds another data set than this input makes; give --overwrite to replace it")
-        else:
-            publish(temporary / "dataset", out)
+        put(temporary / "dataset", out, keep=there and existing is Existing.KEEP_SAME)
     if leaks:
         talk(COMMAND, f"warning: {leaks} patients or images are in two splits of the data set itself; see the card")
     return manifest, sum(number for name, number in counts.items() if name.startswith("error."))

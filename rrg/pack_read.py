@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError, RrgError
 from rrg.pack_choice import said
-from rrg.pack_leaks import Texts, Things, number_of, text_of
+from rrg.pack_leaks import Texts, Things, text_of
 from rrg.pack_runs import Runs, decoded
 from rrg.pack_split import Visit
 from rrg.pipe import studies_of
@@ -58,8 +58,6 @@ class Gathered:
         self.label_maps: set[str] = set()
         self.merged_ids: set[str] = set()
         """Of the patients that are merged, those who are here, by the ids that they came with."""
-        self.pictures: set[str] = set()
-        """Paths of picture files, inside the data set."""
         self.images, self.texts = Things(), Texts()
         self.repeated = Things()
         """What samples say of their pixels."""
@@ -150,9 +148,6 @@ class Gathered:
     def _check_images(self, sample: Sample, slices: Mapping[str, Slice]) -> None:
         """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
         for image in sample.images:
-            if "#" not in image.ref:
-                self.pictures.add(image.ref)
-                continue
             known = slices.get(image.slice or "")
             self.arrays.add(_array(sample, image.ref))
             if known is not None and known.pixels != image.ref:
@@ -189,8 +184,6 @@ class Gathered:
             self.arrays.add(split_reference(mask.array)[0])
             self.label_maps.add(mask.label_map)
         samples = tuple(samples)
-        for picture in sorted({image.ref for sample in samples for image in sample.images if "#" not in image.ref}):
-            self.images.add(number_of(picture.encode()), number)
         images = {slice_.pixels: pixels_number(slice_.sha256) for slice_ in slices.values()}
         for sample in samples:
             if sample.images:

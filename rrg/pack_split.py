@@ -138,7 +138,9 @@ def _by_file(visits: Sequence[Visit], path: Path, key: bytes | None) -> dict[str
     untold: set[str] = set()
     for visit in visits:
         ids = (("patient", visit.patient), ("study", visit.study))
-        named = {told[id_] for id_ in ids if id_ in told} | {found[each] for each in (visit.patient,) if each in found}
+        named = {told[id_] for id_ in ids if id_ in told}
+        if visit.patient in found:
+            named.add(found[visit.patient])
         if len(named) > 1:
             raise RrgError(f"{path}: a patient is in {' and '.join(sorted(named))} ({visit.patient}); one split each")
         if named:

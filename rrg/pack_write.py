@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,10 +15,8 @@ from rrg.errors import RrgError
 from rrg.pack_choice import Choice
 from rrg.pack_read import Gathered, Spooled, pixels_number
 from rrg.pack_split import SPLITS, Split
-from rrg.provenance import sha256_file, sha256_files
+from rrg.provenance import sha256_files
 from rrg.records import End, Run, Sample
-
-PICTURE = re.compile(r"pictures/[\w-]+\.(?:png|jpe?g)", re.ASCII)
 
 
 class Study(NamedTuple):
@@ -134,24 +131,4 @@ def take_arrays(
             shutil.copytree(source, target, copy_function=shutil.copyfile)
             if sha256_files(target) != hashes[array]:
                 raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
-    return hashes
-
-
-def take_pictures(pictures: Iterable[str], root: Path, folder: Path) -> dict[str, str]:
-    """Copy the picture files that samples name, paths below `root`, into `folder`. Returns their hashes."""
-    hashes: dict[str, str] = {}
-    inside = root.resolve()
-    for name in sorted(pictures):
-        source = (inside / name).resolve()
-        if not PICTURE.fullmatch(name) or not source.is_relative_to(inside):
-            raise RrgError(f"picture {name}: expected pictures/NAME.png or .jpg beside the store", "E_PATH")
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copyfile(source, target)
-        except OSError as error:
-            raise RrgError(
-                f"picture {name}: {error.strerror}; it must lie in pictures/ beside the --store", "E_IO"
-            ) from None
-        hashes[name] = sha256_file(target)
     return hashes

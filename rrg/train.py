@@ -1,5 +1,6 @@
 """Train a grounded model on a data set folder: options, data, model, stages, save. Read it from top to bottom."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -142,6 +143,20 @@ def train(dataset: Path, out: Path, options: Options, *, base: Path | None = Non
         publish(folder, out)
         kept.remove()
     say(f"done: {out}")
+
+
+def parse_mix(text: str) -> tuple[tuple[str, float], ...]:
+    """``which=3,detect=0.5`` -> pairs in order of their names."""
+    pairs: dict[str, float] = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        name, _, number = part.partition("=")
+        try:
+            pairs[name] = float(number)
+        except ValueError:
+            pairs[name] = math.nan
+        if not 0 <= pairs[name] < math.inf:
+            raise UsageError(f"--mix {part}: expected NAME=WEIGHT with a weight of 0 or more")
+    return tuple(sorted(pairs.items()))
 
 
 def check_mix(mix: Sequence[tuple[str, float]], samples: Sequence[Sample]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rrg.commands.pack import Foreign
 
-from rrg.datasets_kinds import read_foreign
+from rrg.datasets_kinds import KINDS, read_foreign
 from rrg.errors import RrgError
 from rrg.infer_pixels import pixels_of
 from rrg.pack import Options
@@ -459,3 +460,7 @@ def test_ids_of_patients_are_hashed_and_with_a_key_keyed(tmp_path: Path, rrg: Rr
         assert "Meier" not in "".join(path.read_text() for path in (tmp_path / name).glob("*.*"))
     assert len(seen[0]) == len(seen[1]) == 2
     assert seen[0] & seen[1] == {"0123456789abcdef0123"}
+
+
+def test_the_command_takes_every_kind() -> None:
+    assert tuple(each.value for each in Foreign) == KINDS

@@ -20,7 +20,7 @@ from rrg.errors import RecordError, RrgError, UsageError
 from rrg.formats.questions import box_of, described, where_is
 from rrg.formats.rows import split_of_name
 from rrg.pack_split import Split
-from rrg.records import Mention, Region
+from rrg.records import Lang, Mention, Region
 from rrg.synth.templates import escape
 
 TITLE = "annotations in COCO's format"
@@ -155,9 +155,9 @@ def _caption(picture: str, annotation: Mapping[str, Any], sizes: Sizes) -> Said:
         template += escape(text[at:start]) + f"{{m{len(mentions)}}}"
         mentions.append(Mention(id=f"m{len(mentions)}", phrase=text[start:end], regions=regions))
         at = end
-    lang = annotation.get("lang") if annotation.get("lang") in ("de", "en") else "en"
+    lang: Lang = "de" if annotation.get("lang") == "de" else "en"
     template += escape(text[at:])
-    return described(text, tuple(mentions), template, lang, annotation.get("question"))  # type: ignore[arg-type]
+    return described(text, tuple(mentions), template, lang, annotation.get("question"))
 
 
 def _where(picture: str, category: str, listed: Sequence[Any], sizes: Sizes) -> Said:

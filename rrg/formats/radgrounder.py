@@ -9,29 +9,24 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rrg.boxes import BINS as BINS_OF
 from rrg.boxes import quantise, restore
+from rrg.boxes_grammars import TAG, tag
 from rrg.datasets import Said, Sizes
 from rrg.errors import RecordError
 from rrg.formats import chat
 from rrg.formats.chat import Dialect, Placed, Tagged
 from rrg.records import Mention, Sample
 
-BINS = 512
-SEGMENTS = 128
-"""PaliGemma's vocabulary has ``<seg000>`` to ``<seg127>``."""
-_TAG = re.compile(r"<p bbox=((?:<loc\d+>)*)(?: id=<seg(\d+)>)?>(.*?)</p>", re.IGNORECASE | re.DOTALL)
+BINS = BINS_OF["radgrounder"]
 _PIECES = re.compile(r"<p bbox=|</p>|<loc\d+>|<seg\d*>|</seg>", re.IGNORECASE)
 
 
 def _write(sample: Sample, mention: Mention) -> str:
     image = sample.images[0]
-    tags = []
-    for region in mention.regions:
-        for box in region.boxes:
-            bins = quantise(box, image.rows, image.columns, BINS)
-            told = region.class_id is not None and region.class_id < SEGMENTS
-            tags.append("".join(f"<loc{n:04}>" for n in bins) + (f" id=<seg{region.class_id:03}>" if told else ""))
-    return "".join(f"<p bbox={tag}></p>" for tag in tags[:-1]) + f"<p bbox={tags[-1]}>{mention.phrase}</p>"
+    placed = [(region.class_id, box) for region in mention.regions for box in region.boxes]
+    tags = [(quantise(box, image.rows, image.columns, BINS), class_id) for class_id, box in placed]
+    return "".join(tag(*each, mention.phrase if n == len(tags) else "") for n, each in enumerate(tags, 1))
 
 
 DIALECT = Dialect(reserved=_PIECES, write=_write)
@@ -76,7 +71,7 @@ def find(text: str, names: Sequence[str], sizes: Sizes) -> Iterator[Tagged]:
     """The tags of a text; those without a text, right before another one, belong to its phrase."""
     boxes: list[Placed] = []
     start, end, class_id = 0, -1, None
-    for match in _TAG.finditer(text):
+    for match in TAG.finditer(text):
         if boxes and match.start() != end:
             yield Tagged(start, end, "", tuple(boxes), class_id)
             boxes = []
@@ -93,7 +88,7 @@ def find(text: str, names: Sequence[str], sizes: Sizes) -> Iterator[Tagged]:
             boxes = []
     if boxes:
         yield Tagged(start, end, "", tuple(boxes), class_id)
-    if _PIECES.search(_TAG.sub("", text)):
+    if _PIECES.search(TAG.sub("", text)):
         raise RecordError("E_BOX", "a tag is not closed, or not complete; expected <p bbox=... id=...>phrase</p>")
 
 
