@@ -20,6 +20,7 @@ from rrg import errors
 from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.parallel import ordered_map
+from rrg.progress import Progress
 from rrg.records import KINDS, End, Error, Record, Run
 from rrg.stream import Line, Output, Place, line_at, open_input, places, read_lines
 
@@ -405,11 +406,15 @@ def _loop(
         signal.signal(number, _on_signal)
     output: Output | None = None
     totals: Counter[str] = Counter()
+    progress = Progress.from_environment()
     try:
         output = Output(io.out, io.tee, resume=io.resume, flush=io.flush)
+        if output.journal is not None:
+            output.journal.run = run.id
         output.write([encode(run)])
         for result in _results(work, apply, output, io.workers, run.command):
             totals.update(result.counts)
+            progress.add(*_told(result.counts), rejected=_rejected(result.counts))
             if made is not None:
                 made(result.body)
             if io.on_error is OnError.FAIL and _rejected(result.counts):
@@ -422,6 +427,7 @@ def _loop(
                 raise _FirstFailure
         output.write([encode(End(run=run.id, counts=dict(sorted(totals.items()))))])
         output.finish()
+        progress.finish()
     except BrokenPipeError:
         _leave_silently()
         _exit(errors.READER_GONE)
@@ -459,6 +465,12 @@ def _rejected(counts: Mapping[str, int]) -> bool:
 
 _KIND_WORDS = {name.removeprefix("rrg.").partition("/")[0] for name in KINDS} - {"run", "end", "error"} | {"image"}
 """Counts that say that something usable came out; `image`: headers of an index."""
+
+
+def _told(counts: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+    """Number of records, and of error records by code."""
+    errors_ = {name.removeprefix("error."): n for name, n in counts.items() if name.startswith("error.")}
+    return sum(n for name, n in counts.items() if name in _KIND_WORDS), errors_
 
 
 def _results(

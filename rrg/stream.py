@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import sys
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -104,10 +105,12 @@ def places(path: Path) -> Iterator[tuple[Place, Any]]:
 class Journal:
     """Append-only memo beside an output: key of a finished group -> the lines that the step made for it.
 
-    Each entry is a JSON head line and the bytes. A torn last entry (kill -9) is cut off on opening.
+    Each entry is a JSON head line and the bytes. A torn last entry (kill -9) is cut off on opening. `rrg status` reads
+    the heads: ``run`` (set it before the first `put`) and ``at``, in seconds since 1970, are for that only.
     """
 
     def __init__(self, path: Path, *, resume: bool) -> None:
+        self.run = ""
         self._places: dict[bytes, tuple[int, int, dict[str, int]]] = {}
         self._file = path.open("r+b" if resume and path.exists() else "w+b")
         end = 0
@@ -136,7 +139,8 @@ class Journal:
 
     def put(self, key: bytes, body: bytes, counts: Mapping[str, int]) -> None:
         """Remember a finished group; it survives a kill from here on."""
-        head = json.dumps({"key": key.hex(), "bytes": len(body), "crc32": zlib.crc32(body), "counts": dict(counts)})
+        entry = {"key": key.hex(), "bytes": len(body), "crc32": zlib.crc32(body), "counts": dict(counts)}
+        head = json.dumps({**entry, "run": self.run, "at": round(time.time(), 2)})
         data = head.encode() + b"\n" + body
         self._file.seek(self._end)
         self._file.write(data)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors records",
     "codec seeds keys",
-    "parallel provenance stream jail store private folders geometry anatomy windows",
+    "parallel progress provenance stream jail store private folders geometry anatomy windows",
     "burned charset scan archives files labels infer_pixels",
     "pipe",
     "threshold masks totalsegmentator acquisitions quality",
@@ -21,7 +21,7 @@ LAYERS = [
     "boxes prompt synth",
     "phantom pack balance formats datasets",
     "model optimise",
-    "train export check infer metrics outputs study passport score recipes",
+    "train export check infer metrics outputs study passport score recipes status verify doctor",
     "cli",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
