@@ -21,7 +21,7 @@ LAYERS = [
     "boxes prompt synth",
     "phantom pack balance formats datasets",
     "model optimise",
-    "train export check infer metrics outputs study passport score recipes status verify doctor",
+    "train export check infer metrics outputs study summary passport score recipes status verify doctor",
     "cli",
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
