@@ -1,13 +1,16 @@
 """rrg score: predictions against references, with intervals."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from rrg.errors import RECORDS_FAILED, UsageError
 
+from ._score_options import with_task_options
 
+
+@with_task_options
 def command(
     task: Annotated[str | None, typer.Argument(help="vqa, report, refer, grounded-text or compare.")] = None,
     predictions: Annotated[Path | None, typer.Argument(help="Predictions, or both sides; - is stdin.")] = None,
@@ -29,47 +32,31 @@ def command(
     prediction_field: Annotated[str | None, typer.Option(help="Field of the prediction.")] = None,
     reference_field: Annotated[str | None, typer.Option(help="Field of the reference, or several: A,B.")] = None,
     format: Annotated[str | None, typer.Option(help="Format of the files when the fields are ambiguous.")] = None,
-    keep_tags: Annotated[bool | None, typer.Option("--keep-tags", help="Leave inline box tags in texts.")] = None,
-    box_format: Annotated[str | None, typer.Option(help="refer: xyxy, xywh or cxcywh.")] = None,
-    box_unit: Annotated[str | None, typer.Option(help="refer: pixel, norm01, norm1000, bins512, bins1024.")] = None,
-    max_out_of_range: Annotated[float | None, typer.Option(help="refer: share of boxes out of range. [0.05]")] = None,
-    syntax: Annotated[str | None, typer.Option(help="grounded-text: radgrounder, paligemma or json.")] = None,
-    match: Annotated[str | None, typer.Option(help="grounded-text: exact, or a JSONL of a, b, score.")] = None,
-    tokenize: Annotated[str | None, typer.Option(help="sacrebleu: 13a, none, intl, char or zh.")] = None,
-    lowercase: Annotated[bool | None, typer.Option("--lowercase", help="sacrebleu: ignore case.")] = None,
-    rouge_tokenizer: Annotated[str | None, typer.Option(help="rouge-score: default, stem or unicode.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table on stderr.")] = False,
+    task_options: Any = None,
 ) -> None:
     """Score predictions against references, joined by id, with 95 % intervals.
 
     Example:  rrg score vqa predictions.jsonl dataset/test.jsonl --where lang=de --out scores.json
     """
-    from rrg.metrics.listing import listing, text_options
+    from rrg.metrics.listing import listing
+    from rrg.metrics.options import task_options as read_options
     from rrg.metrics.output import deliver
-    from rrg.score import Options, score
+    from rrg.score import score
     from rrg.score_compare import compare
+    from rrg.score_options import Options, condition, names
 
     if protocols:
         print(listing(task))
         return
     if task is None or predictions is None:
         raise UsageError("TASK and PREDICTIONS are needed; rrg score --protocols lists the tasks")
-    known, given = text_options(
-        keep_tags=keep_tags,
-        tokenize=tokenize,
-        lowercase=lowercase,
-        rouge_tokenizer=rouge_tokenizer,
-        box_format=box_format,
-        box_unit=box_unit,
-        max_out_of_range=max_out_of_range,
-        syntax=syntax,
-        match=match,
-    )
+    of_task, given = read_options(task_options)
     options = Options(
         protocol=protocol,
-        metrics=tuple(metrics.split(",")) if metrics else None,
-        where=tuple(_condition(each) for each in where or ()),
-        by=None if by is None else () if by == "none" else tuple(by.split(",")),
+        metrics=names(metrics),
+        where=tuple(condition(each) for each in where or ()),
+        by=names(by),
         cluster=cluster,
         samples=samples,
         seed=seed,
@@ -78,7 +65,7 @@ def command(
         prediction_field=prediction_field,
         reference_field=reference_field,
         partial=partial,
-        text=known,
+        task=of_task,
         given=given,
     )
     if task == "compare":
@@ -88,10 +75,3 @@ def command(
     deliver(result, out=out, per_item=per_item, value=value, quiet=quiet)
     if result.missing and not allow_missing:
         raise SystemExit(RECORDS_FAILED)
-
-
-def _condition(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise UsageError(f"--where {text}: expected FIELD=VALUE")
-    return name, value.strip()

@@ -15,7 +15,9 @@ from rrg.metrics import compare as pairs
 from rrg.metrics.output import Result
 from rrg.metrics.protocols import PROTOCOLS
 from rrg.provenance import rrg_version
-from rrg.score import FEW_CLUSTERS, Json, Options, facet_text, input_of
+from rrg.score_join import input_of
+from rrg.score_options import Json, Options
+from rrg.score_strata import FEW_CLUSTERS, facet_text
 
 
 def compare(first: Path, second: Path | None, options: Options) -> Result:

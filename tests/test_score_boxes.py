@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rrg.formats.items import Item, PhraseBox, Reference
 from rrg.metrics import boxes, grounded
-from rrg.metrics.table import TextOptions
+from rrg.metrics.options import TaskOptions
 
 from .score_cases import mention, prediction, sample, write_jsonl, write_stream
 
@@ -216,6 +216,6 @@ def test_strict_scores_of_one_item_are_never_above_one():
     item = Item(
         reference=Reference(id="1", line=1, value=(0.0, 0.0, 9.0, 9.0)), prediction=(0.0, 0.0, 9.0, float("nan"))
     )
-    (scored,) = boxes.score_strict([item], TextOptions(box_format="xyxy", box_unit="pixel"))
+    (scored,) = boxes.score_strict([item], TaskOptions(box_format="xyxy", box_unit="pixel"))
     assert scored.unparsed
     assert set(scored.scores.values()) == {0.0}

@@ -79,6 +79,21 @@ def sums_intervals(
     return [percentiles(each[~np.isnan(each)]) for each in values]
 
 
+def drawn_items(n: int, samples: int, seed: int, clusters: NDArray[Any] | None = None) -> Iterator[NDArray[np.int64]]:
+    """Numbers of the items of each draw, for values that no sums give. With `clusters` (n,) whole clusters are drawn,
+    in the order of their sorted names."""
+    if clusters is None:
+        members = [np.array([number]) for number in range(n)]
+    else:
+        names, member = np.unique(clusters, return_inverse=True)
+        members = [np.flatnonzero(member == number) for number in range(len(names))]
+        if len(members) == 1:
+            return
+    for block in draws(len(members), samples, seed):
+        for row in block:
+            yield np.concatenate([members[number] for number in row])
+
+
 def cluster_sums(stats: Array, clusters: NDArray[Any]) -> Array:
     """(clusters, k) sums of (n, k) item rows, clusters sorted by name."""
     names, member = np.unique(clusters, return_inverse=True)

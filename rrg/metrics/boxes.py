@@ -7,12 +7,12 @@ from typing import Any
 from rrg.errors import RrgError
 from rrg.formats.fields import box_in_text
 from rrg.formats.items import Item, Numbers4
-from rrg.metrics.table import Scored, TextOptions
+from rrg.metrics.options import TaskOptions
+from rrg.metrics.table import Scored
 
 THRESHOLDS = {"acc10": 0.1, "acc30": 0.3, "acc50": 0.5, "acc70": 0.7, "acc90": 0.9}
 SLACK = 1e-9
 """Strict: two boxes that overlap by exactly a half count at 0.5 although floats say 0.4999999999999999."""
-FORMATS = ("xyxy", "xywh", "cxcywh")
 UNITS = {"pixel": None, "norm01": 1.0, "norm1000": 1000.0, "bins512": 512.0, "bins1024": 1024.0}
 """Unit -> upper end of its range; of pixels the image says it."""
 NO_BOX: Numbers4 = (0.0, 0.0, 0.0, 0.0)
@@ -82,7 +82,7 @@ def outside(box: Box, frame: tuple[float, float] | None) -> bool:
     )
 
 
-def check_range(items: Sequence[Item], options: TextOptions) -> list[str]:
+def check_range(items: Sequence[Item], options: TaskOptions) -> list[str]:
     """Warnings on boxes outside of the declared range; RrgError when their share says that the unit is wrong."""
     assert options.box_format is not None
     assert options.box_unit is not None
@@ -104,7 +104,7 @@ def check_range(items: Sequence[Item], options: TextOptions) -> list[str]:
     return warnings
 
 
-def score_refcoco(items: Sequence[Item], options: TextOptions) -> list[Scored]:
+def score_refcoco(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """lmms-eval's arithmetic: corners as given, no box = [0, 0, 0, 0], plain comparisons."""
     assert options.box_format is not None
     made = []
@@ -123,7 +123,7 @@ def score_refcoco(items: Sequence[Item], options: TextOptions) -> list[Scored]:
     return made
 
 
-def score_strict(items: Sequence[Item], options: TextOptions) -> list[Scored]:
+def score_strict(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """Boxes without area are unparsed, the rest is clipped to the range. A reference without a box is left out."""
     assert options.box_format is not None
     assert options.box_unit is not None

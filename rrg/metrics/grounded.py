@@ -11,9 +11,9 @@ from rrg.errors import RrgError
 from rrg.formats.items import Item, PhraseBox
 from rrg.metrics.bootstrap import Array, ratio
 from rrg.metrics.boxes import SLACK, iou
-from rrg.metrics.table import Block, Scored, Sums, TextOptions
+from rrg.metrics.options import TaskOptions
+from rrg.metrics.table import Block, Scored, Sums
 
-SYNTAXES = ("radgrounder", "paligemma", "json")
 HALF = 0.5
 _RADGROUNDER = re.compile(
     r"<p bbox=<loc(\d+)><loc(\d+)><loc(\d+)><loc(\d+)>(?: id=<seg\d+>)?>(.*?)</p>", re.IGNORECASE | re.DOTALL
@@ -126,14 +126,14 @@ def sample_stats(item: Item, syntax: str | None, similarity: Similarity | None) 
     return np.array([len(wanted), len(said), len(pairs), hits, sum(overlaps), weighted], float)
 
 
-def all_stats(items: Sequence[Item], options: TextOptions) -> Array:
+def all_stats(items: Sequence[Item], options: TaskOptions) -> Array:
     """(items, 6) as `sample_stats`."""
     similarity = None if options.match == "exact" else read_similarity(options.match)
     rows = [sample_stats(item, options.syntax, similarity) for item in items]
     return np.array(rows).reshape(len(items), len(COLUMNS))
 
 
-def score(items: Sequence[Item], options: TextOptions) -> list[Scored]:
+def score(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """grounding_iou of each sample: 0 when one side has no box, undefined when none has."""
     made = []
     for item, row in zip(items, all_stats(items, options), strict=True):
@@ -145,7 +145,7 @@ def score(items: Sequence[Item], options: TextOptions) -> list[Scored]:
     return made
 
 
-def block(items: Sequence[Item], options: TextOptions) -> Block:
+def block(items: Sequence[Item], options: TaskOptions) -> Block:
     """Counts of boxes, P, R, F1 of phrases and of boxes at 0.5, mean IoU of matched pairs: every sample counts."""
     return Block(sums=sums_of(all_stats(items, options)))
 

@@ -1,31 +1,8 @@
-"""What ``rrg score --protocols`` prints, and the check of options that have a fixed set of values."""
-
-import dataclasses
-from typing import Any
+"""What ``rrg score --protocols`` prints."""
 
 from rrg.errors import UsageError
 from rrg.metrics import compare
-from rrg.metrics.boxes import FORMATS, UNITS
-from rrg.metrics.grounded import SYNTAXES
 from rrg.metrics.protocols import PROTOCOLS
-from rrg.metrics.table import TextOptions
-
-VALUES = {
-    "tokenize": ("13a", "none", "intl", "char", "zh"),
-    "rouge_tokenizer": ("default", "stem", "unicode"),
-    "box_format": FORMATS,
-    "box_unit": tuple(UNITS),
-    "syntax": SYNTAXES,
-}
-
-
-def text_options(**given: Any) -> tuple[TextOptions, frozenset[str]]:
-    """Options with their defaults, and the names of those that were given. UsageError on a value that is not known."""
-    named = {name: value for name, value in given.items() if value is not None}
-    for name, value in named.items():
-        if name in VALUES and value not in VALUES[name]:
-            raise UsageError(f"--{name.replace('_', '-')} {value}: expected one of {', '.join(VALUES[name])}")
-    return dataclasses.replace(TextOptions(), **named), frozenset(named)
 
 
 def listing(task: str | None) -> str:

@@ -11,7 +11,8 @@ from rrg.formats.items import Item
 from rrg.metrics import captions
 from rrg.metrics.answers import answer_type
 from rrg.metrics.bootstrap import Array
-from rrg.metrics.table import Block, Scored, Sums, TextOptions
+from rrg.metrics.options import TaskOptions
+from rrg.metrics.table import Block, Scored, Sums
 
 CEILING = "at most 2.5 for one-word answers (one of four orders), 0 when all references are equal or there is one item"
 RAW_TEXT = "raw, case-sensitive, split at blanks: 'x-ray' against 'X-Ray' is 0"
@@ -68,7 +69,7 @@ def score(item: Item) -> Scored:
     )
 
 
-def block(items: Sequence[Item], _options: TextOptions) -> Block:
+def block(items: Sequence[Item], _options: TaskOptions) -> Block:
     """CIDEr and corpus BLEU of open, closed and all items, each with its own document frequencies."""
     kinds = np.array([answer_type(item) for item in items])
     means: dict[str, Array] = {}

@@ -8,7 +8,8 @@ import numpy as np
 
 from rrg.formats.items import Item
 from rrg.metrics.bootstrap import Array
-from rrg.metrics.table import Block, Scored, Sums, TextOptions
+from rrg.metrics.options import TaskOptions
+from rrg.metrics.table import Block, Scored, Sums
 from rrg.metrics.tags import strip_tags
 
 ROUGE = {"rouge1.f": "rouge1", "rouge2.f": "rouge2", "rougel.f": "rougeL"}
@@ -25,14 +26,14 @@ class UnicodeTokenizer:
         return _UNICODE_WORD.findall(text.lower())
 
 
-def sides(items: Iterable[Item], options: TextOptions) -> tuple[list[str], list[str]]:
+def sides(items: Iterable[Item], options: TaskOptions) -> tuple[list[str], list[str]]:
     """(predictions, references) as they are compared; a missing prediction is the empty text."""
     bare: Callable[[str], str] = str if options.keep_tags else strip_tags
     pairs = [(bare(item.text), bare(item.reference.value)) for item in items]
     return [said for said, _ in pairs], [wanted for _, wanted in pairs]
 
 
-def rouge(items: Sequence[Item], options: TextOptions, tokenizer: str) -> list[dict[str, float]]:
+def rouge(items: Sequence[Item], options: TaskOptions, tokenizer: str) -> list[dict[str, float]]:
     """ROUGE-1, 2, L F of each report by rouge-score, the reference first. `tokenizer`: default, stem, unicode."""
     from rouge_score.rouge_scorer import RougeScorer
 
@@ -48,7 +49,7 @@ def rouge(items: Sequence[Item], options: TextOptions, tokenizer: str) -> list[d
     return made
 
 
-def sentence_bleu(items: Sequence[Item], options: TextOptions) -> list[float]:
+def sentence_bleu(items: Sequence[Item], options: TaskOptions) -> list[float]:
     """Sentence BLEU-4 with effective order of each report, 0..100."""
     metric = bleu(options, ORDERS, effective=True)
     return [
@@ -56,7 +57,7 @@ def sentence_bleu(items: Sequence[Item], options: TextOptions) -> list[float]:
     ]
 
 
-def bleu(options: TextOptions, order: int, *, effective: bool = False) -> Any:
+def bleu(options: TaskOptions, order: int, *, effective: bool = False) -> Any:
     """A sacrebleu BLEU with the options of the command."""
     from sacrebleu.metrics.bleu import BLEU
 
@@ -69,17 +70,17 @@ def bleu(options: TextOptions, order: int, *, effective: bool = False) -> Any:
     )
 
 
-def score_sacrebleu(items: Sequence[Item], options: TextOptions) -> list[Scored]:
+def score_sacrebleu(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """Sentence BLEU of each report."""
     return _scored(items, [{"bleu4.sentence_mean": value} for value in sentence_bleu(items, options)])
 
 
-def score_rouge(items: Sequence[Item], options: TextOptions) -> list[Scored]:
+def score_rouge(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """ROUGE of each report with the tokenizer of the command."""
     return _scored(items, rouge(items, options, options.rouge_tokenizer))
 
 
-def score_strict(items: Sequence[Item], options: TextOptions) -> list[Scored]:
+def score_strict(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """Sentence BLEU, and ROUGE with the Unicode tokenizer."""
     both = zip(sentence_bleu(items, options), rouge(items, options, "unicode"), strict=True)
     return _scored(items, [{"bleu4.sentence_mean": value, **rest} for value, rest in both])
@@ -92,7 +93,7 @@ def _scored(items: Sequence[Item], scores: Iterable[dict[str, float]]) -> list[S
     ]
 
 
-def block(items: Sequence[Item], options: TextOptions) -> Block:
+def block(items: Sequence[Item], options: TaskOptions) -> Block:
     """Corpus BLEU-1..4, chrF2, chrF2++ and TER of a set of reports, 0..100."""
     if not items:
         return Block()

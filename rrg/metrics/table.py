@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrg.formats.items import Item
+from rrg.metrics.options import TaskOptions
 
 Array = NDArray[np.float64]
+FRACTION, PERCENT, SCORE100, COUNT, MM = "fraction", "percent", "score100", "count", "mm"
 
 
 class Metric(NamedTuple):
@@ -50,7 +52,22 @@ class Sums:
     """The value by the package that defines it; None: `value` of the sums."""
     counted: NDArray[np.bool_] | None = None
     """(items,): items in the denominator; None: all. The others of the block are excluded."""
+    of_kind: NDArray[np.bool_] | None = None
+    """(items,): items of the metric's kind, counted or excluded; None: those that are counted."""
     signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A value of a whole block that must be computed anew for every draw: at most `DRAWN_SAMPLES` draws."""
+
+    value: Callable[[NDArray[np.int64]], float]
+    """Numbers of items, repeated as drawn -> the value; nan is undefined."""
+    counted: NDArray[np.bool_]
+    """(items,): items in the denominator."""
+
+
+DRAWN_SAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,23 +77,13 @@ class Block:
     means: Mapping[str, Array] = field(default_factory=dict)
     """Name -> (items,) scores that only this block gives its items; nan: not of this kind."""
     sums: Mapping[str, Sums] = field(default_factory=dict)
+    drawn: Mapping[str, Drawn] = field(default_factory=dict)
     signatures: Mapping[str, str] = field(default_factory=dict)
     """The package's own signature of a mean."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextOptions:
-    """Options that only some protocols know; each has the default of the command line."""
-
-    keep_tags: bool = False
-    tokenize: str = "13a"
-    lowercase: bool = False
-    rouge_tokenizer: str = "default"
-    box_format: str | None = None
-    box_unit: str | None = None
-    max_out_of_range: float = 0.05
-    syntax: str | None = None
-    match: str = "exact"
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Name -> why a metric could not be computed here; its value is then null."""
+    parts: Mapping[str, Mapping[str, Mapping[str, tuple[Metric, Sums | Drawn]]]] = field(default_factory=dict)
+    """Strata that are not facets of items: ``label`` or ``class`` -> its value -> name -> metric and value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,15 +93,26 @@ class Protocol:
     metrics: tuple[Metric, ...]
     source: str
     """Which program, at which version, or "rrg"."""
-    score: Callable[[Sequence[Item], TextOptions], list[Scored]]
-    block: Callable[[Sequence[Item], TextOptions], Block] | None = None
+    score: Callable[[Sequence[Item], TaskOptions], list[Scored]]
+    block: Callable[[Sequence[Item], TaskOptions], Block] | None = None
     options: frozenset[str] = frozenset()
-    """Names of `TextOptions` that it knows."""
-    signature: Callable[[TextOptions], Mapping[str, str]] = lambda _options: {}
+    """Names of `TaskOptions` that it knows."""
+    declared: Callable[[TaskOptions, bool], TaskOptions] = lambda options, _native: options
+    """Options, and whether both files are records of ours -> options complete. UsageError: something must be said."""
+    check: Callable[[Sequence[Item], TaskOptions], list[str]] = lambda _items, _options: []
+    """Warnings about the items, before they are scored. RrgError when they can not be meant."""
+    remarks: Callable[[Sequence[Item], Sequence[Scored]], list[str]] = lambda _items, _scored: []
+    """Notes that depend on what was scored."""
+    signature: Callable[[TaskOptions], Mapping[str, str]] = lambda _options: {}
     """Further parts of the result's signature."""
     notes: tuple[str, ...] = ()
 
 
-def each(function: Callable[[Item], Scored]) -> Callable[[Sequence[Item], TextOptions], list[Scored]]:
+def each(function: Callable[[Item], Scored]) -> Callable[[Sequence[Item], TaskOptions], list[Scored]]:
     """A per-item rule as the `score` of a protocol."""
     return lambda items, _options: [function(item) for item in items]
+
+
+def tags(options: TaskOptions) -> dict[str, str]:
+    """What was done with inline tags, for the signature."""
+    return {"tags": "kept" if options.keep_tags else "removed"}

@@ -1,0 +1,55 @@
+"""Options of `rrg score` that only some tasks know; they reach the command as one ``task_options`` of those given."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+
+def _word(text: str, metavar: str | None = None) -> Any:
+    return Annotated[str | None, typer.Option(metavar=metavar, help=text)]
+
+
+def _number(text: str, **limits: float) -> Any:
+    return Annotated[float | None, typer.Option(help=text, **limits)]
+
+
+def _flag(name: str, text: str) -> Any:
+    return Annotated[bool | None, typer.Option(name, help=text)]
+
+
+_OPTIONS: dict[str, Any] = {
+    "keep_tags": _flag("--keep-tags", "Leave inline box tags in texts."),
+    "box_format": _word("refer: xyxy, xywh or cxcywh."),
+    "box_unit": _word("refer: pixel, norm01, norm1000, bins512, bins1024."),
+    "max_out_of_range": _number("refer: share of boxes out of range. [0.05]", min=0, max=1),
+    "syntax": _word("grounded-text: radgrounder, paligemma or json."),
+    "match": _word("grounded-text: exact, or a JSONL of a, b, score."),
+    "tokenize": _word("sacrebleu: 13a, none, intl, char or zh."),
+    "lowercase": _flag("--lowercase", "sacrebleu: ignore case."),
+    "rouge_tokenizer": _word("rouge-score: default, stem or unicode."),
+}
+"""Name in `rrg.metrics.options.TaskOptions` -> type and help; what is not given has the default from there."""
+
+
+def with_task_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of the tasks."""
+    own = inspect.signature(command)
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        taken = {name: given.pop(name) for name in _OPTIONS}
+        command(**given, task_options=taken)
+
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in _OPTIONS.items()
+    ]
+    kept = [each for name, each in own.parameters.items() if name != "task_options"]
+    wrapper.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept] + added
+    )
+    wrapper.__annotations__ = {each.name: each.annotation for each in (*kept, *added)}
+    return wrapper

@@ -1,0 +1,45 @@
+"""What the command line says about a score."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rrg.errors import UsageError
+from rrg.metrics.options import TaskOptions
+
+SAMPLES, SEED = 10_000, 12_345
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of the command that change the result."""
+
+    protocol: str | None = None
+    metrics: tuple[str, ...] | None = None
+    where: tuple[tuple[str, str], ...] = ()
+    by: tuple[str, ...] | None = None
+    """None: the default strata; empty: none."""
+    cluster: str | None = None
+    samples: int = SAMPLES
+    seed: int = SEED
+    format: str | None = None
+    id_field: str | None = None
+    prediction_field: str | None = None
+    reference_field: str | None = None
+    partial: bool = False
+    task: TaskOptions = field(default_factory=TaskOptions)
+    given: frozenset[str] = frozenset()
+    """Names of `TaskOptions` that were given on the command line."""
+
+
+def condition(text: str) -> tuple[str, str]:
+    """``FIELD=VALUE`` of ``--where``."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise UsageError(f"--where {text}: expected FIELD=VALUE")
+    return name, value.strip()
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """``A,B`` as its parts; ``none`` is no part, None is not said."""
+    return None if text is None else () if text == "none" else tuple(text.split(","))
