@@ -37,10 +37,10 @@ def protocol_of(task: str, name: str | None) -> tuple[str, Protocol]:
 def score(task: str, predictions: Path, references: Path | None, options: Options) -> Result:
     """Score a prediction file. RrgError on anything that can not be read or joined; nothing is written here."""
     name, protocol = protocol_of(task, options.protocol)
-    wanted = chosen_metrics(protocol, options.metrics)
+    wanted = chosen_metrics(protocol, options)
     for unknown in sorted(options.given - protocol.options):
         raise UsageError(f"{flag(unknown)} means nothing to {task} --protocol {name}")
-    both = joined(task, predictions, references, options)
+    both = joined(task, protocol.rows or task, predictions, references, options)
     task_options = protocol.declared(options.task, both.native)
     items = where(both.items, options.where)
     warnings = protocol.check(items, task_options)
@@ -90,13 +90,14 @@ def _bare(item: Item) -> Item:
     return dataclasses.replace(item, reference=reference, prediction=said)
 
 
-def chosen_metrics(protocol: Protocol, names: Sequence[str] | None) -> tuple[Metric, ...]:
+def chosen_metrics(protocol: Protocol, options: Options) -> tuple[Metric, ...]:
     """The metrics asked for, in the protocol's order."""
-    known = {metric.name: metric for metric in protocol.metrics}
+    metrics, names = protocol.metrics_of(options.task) if protocol.metrics_of else protocol.metrics, options.metrics
+    known = {metric.name: metric for metric in metrics}
     for name in names or ():
         if name not in known:
             raise UsageError(f"no metric {name!r}; one of {', '.join(known)}")
-    return tuple(metric for metric in protocol.metrics if names is None or metric.name in names)
+    return tuple(metric for metric in metrics if names is None or metric.name in names)
 
 
 def signature(task: str, protocol: str, items: Sequence[Item], options: Options, parts: Mapping[str, str]) -> str:

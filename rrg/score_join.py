@@ -24,8 +24,8 @@ class Joined:
     native: bool
 
 
-def join(task: str, predictions: Path, references: Path | None, options: Options) -> Joined:
-    """Read both sides and join them by id, in the order of the references."""
+def join(task: str, kind: str, predictions: Path, references: Path | None, options: Options) -> Joined:
+    """Read both sides as `kind` of rows and join them by id, in the order of the references."""
     left = read_source(predictions, partial=options.partial)
     right = left if references is None else read_source(references, partial=options.partial)
     inputs: Json = {"predictions": input_of(left)}
@@ -42,7 +42,7 @@ def join(task: str, predictions: Path, references: Path | None, options: Options
     else:
         right = foreign.flat(right)
         wanted, notes = foreign.references(
-            right, task, fields, both_sides=references is None, predictions=fields.prediction
+            right, kind, fields, both_sides=references is None, predictions=fields.prediction
         )
         asked = {}
     if left.native:
@@ -52,7 +52,7 @@ def join(task: str, predictions: Path, references: Path | None, options: Options
     else:
         if task in ("refer", "grounded-text") and right.native:
             raise RrgError(f"{left.path}: samples of rrg hold pixel boxes; predictions must be rrg records")
-        given = foreign.answers(foreign.flat(left), task, fields, both_sides=references is None)
+        given = foreign.answers(foreign.flat(left), kind, fields, both_sides=references is None)
     if not wanted:
         raise RrgError(f"{right.path}: no references for {task}; is it the right file?")
     return Joined(by_id(left, given, right, wanted, set(asked)), inputs, notes, left.native and right.native)
@@ -116,8 +116,8 @@ OWN: Mapping[str, Join] = {}
 """Tasks whose files are not rows of an id and one value, and how their two sides are joined."""
 
 
-def joined(task: str, predictions: Path, references: Path | None, options: Options) -> Joined:
-    """Both sides of a task. RrgError on anything that can not be read or joined."""
+def joined(task: str, kind: str, predictions: Path, references: Path | None, options: Options) -> Joined:
+    """Both sides of a task, in rows of a kind. RrgError on anything that can not be read or joined."""
     if task in OWN:
         return OWN[task](predictions, references, options)
-    return join(task, predictions, references, options)
+    return join(task, kind, predictions, references, options)

@@ -9,8 +9,7 @@ from rrg.formats import fields as f
 from rrg.formats.fields import Fields
 from rrg.formats.items import Answer, Reference
 from rrg.formats.read import Row, Source
-
-BOX_TASKS = ("refer",)
+from rrg.formats.values import READERS
 
 
 def flat(source: Source) -> Source:
@@ -46,61 +45,73 @@ def ids(source: Source, fields: Fields, *, needed: bool) -> tuple[list[str], str
     return found, name
 
 
-def answers(source: Source, task: str, fields: Fields, *, both_sides: bool) -> list[Answer]:
-    """The predictions of a file. `both_sides`: the rows hold the references too, so ``answer`` is not a prediction."""
+def answers(source: Source, kind: str, fields: Fields, *, both_sides: bool) -> list[Answer]:
+    """The predictions of a file, read as `kind` of rows. `both_sides`: the rows hold the references too, so ``answer``
+    is not a prediction."""
     names = tuple(name for name in fields.prediction if not (both_sides and name == "answer"))
     found, _ = ids(source, fields, needed=not both_sides)
-    made = []
-    for id_, row in zip(found, source.rows, strict=True):
-        value = _box(source, row, names, "prediction") if task in BOX_TASKS else None
-        if task not in BOX_TASKS:
-            value = f.text_field(source, row, names, "prediction")[1]
-        made.append(Answer(id=id_, line=row.line, value=value))
-    return made
+    if kind in READERS:
+        values = READERS[kind](source, names, "prediction").values
+    else:
+        values = [f.text_field(source, row, names, "prediction")[1] for row in source.rows]
+    return [
+        Answer(id=id_, line=row.line, value=value) for id_, row, value in zip(found, source.rows, values, strict=True)
+    ]
 
 
 def references(
-    source: Source, task: str, fields: Fields, *, both_sides: bool, predictions: Sequence[str] = f.PREDICTION
+    source: Source,
+    kind: str,
+    fields: Fields,
+    *,
+    both_sides: bool,
+    predictions: Sequence[str] = f.PREDICTION,
 ) -> tuple[list[Reference], list[str]]:
-    """The references of a file, and notes on what was derived."""
+    """The references of a file, read as `kind` of rows, and notes on what was derived."""
     found, id_name = ids(source, fields, needed=False)
     notes = [] if id_name else [f"{source.path}: rows have no id; their numbers, from 0, are the ids"]
-    untyped = 0
+    read = READERS[kind](source, fields.reference, "reference") if kind in READERS else None
     made = []
-    for id_, row in zip(found, source.rows, strict=True):
-        value: Any
-        if task in BOX_TASKS:
-            used, value = None, _box(source, row, fields.reference, "reference")
-        elif fields.joined:
-            used, value = None, f.joined_text(source, row, fields.joined)
-        else:
-            used, value = f.text_field(source, row, fields.reference, "reference")
-            if both_sides and used == f.first(row.value, predictions):
-                raise RrgError(f"{source.where(row.line)}: {used} can not be both sides; use --reference-field")
-        kind, _word = f.answer_type(source, row) if task == "vqa" else (None, None)
-        untyped += task == "vqa" and kind is None
-        drop = (id_name, used, *fields.joined, *([f.first(row.value, predictions)] if both_sides else []))
-        facets = f.facets(row.value, drop)
-        lang = facets.get("lang")
-        choices = row.value.get("choices") or row.value.get("options") or ()
-        width, height = row.value.get("width"), row.value.get("height")
-        sized = isinstance(width, int | float) and isinstance(height, int | float)
-        made.append(
-            Reference(
-                id=id_,
-                line=row.line,
-                value=value,
-                facets=facets,
-                lang=str(lang).lower() if lang is not None else None,
-                answer_type=kind,
-                question=_question(row.value),
-                choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
-                frame=(float(width), float(height)) if sized else None,
-            )
-        )
+    for number, (id_, row) in enumerate(zip(found, source.rows, strict=True)):
+        used, value = (None, read.values[number]) if read else _text(source, row, fields, predictions, both_sides)
+        drop = (id_name, used, *fields.joined, *(read.used if read else ()))
+        drop = (*drop, f.first(row.value, predictions)) if both_sides else drop
+        made.append(_reference(source, row, id_, value, drop, typed=kind == "vqa"))
+    untyped = sum(each.answer_type is None for each in made) if kind == "vqa" else 0
     if untyped:
         notes.append(f"{source.path}: {untyped} rows have no answer type; a yes/no reference is closed, any other open")
     return made, notes
+
+
+def _text(
+    source: Source, row: Row, fields: Fields, predictions: Sequence[str], both_sides: bool
+) -> tuple[str | None, str]:
+    """(field, text) of a reference."""
+    if fields.joined:
+        return None, f.joined_text(source, row, fields.joined)
+    used, value = f.text_field(source, row, fields.reference, "reference")
+    if both_sides and used == f.first(row.value, predictions):
+        raise RrgError(f"{source.where(row.line)}: {used} can not be both sides; use --reference-field")
+    return used, value
+
+
+def _reference(source: Source, row: Row, id_: str, value: Any, drop: Sequence[str | None], *, typed: bool) -> Reference:
+    facets = f.facets(row.value, drop)
+    lang = facets.get("lang")
+    choices = row.value.get("choices") or row.value.get("options") or ()
+    width, height = row.value.get("width"), row.value.get("height")
+    sized = isinstance(width, int | float) and isinstance(height, int | float)
+    return Reference(
+        id=id_,
+        line=row.line,
+        value=value,
+        facets=facets,
+        lang=str(lang).lower() if lang is not None else None,
+        answer_type=f.answer_type(source, row)[0] if typed else None,
+        question=_question(row.value),
+        choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
+        frame=(float(width), float(height)) if sized else None,
+    )
 
 
 def _question(row: dict[str, Any]) -> str:
@@ -111,20 +122,3 @@ def _question(row: dict[str, Any]) -> str:
             if isinstance(turns, list) and turns and isinstance(turns[0], dict):
                 text = f.scalar_text(turns[0].get("value"))
     return text or ""
-
-
-def _box(source: Source, row: Row, names: Sequence[str], side: str) -> tuple[float, ...] | str | None:
-    """Four numbers as given, None for an explicit "no box", or the text to look in."""
-    name = f.first(row.value, (*(names if len(names) == 1 else ()), *f.BOX, *names))
-    if name is None:
-        raise RrgError(f"{source.where(row.line)}: no box; looked for {', '.join((*f.BOX, *names))}")
-    value = f.lookup(row.value, name)
-    if name == "boxes" and isinstance(value, list) and (not value or isinstance(value[0], list)):
-        if len(value) > 1:
-            raise RrgError(f"{source.where(row.line)}: {len(value)} boxes; refer scores one box a phrase")
-        value = value[0] if value else None
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, list) and len(value) == 4 and all(type(number) in (int, float) for number in value):
-        return tuple(map(float, value))
-    raise RrgError(f"{source.where(row.line)}: {name} of the {side} is not four numbers, null or a text")

@@ -65,6 +65,8 @@ class Drawn:
     """Numbers of items, repeated as drawn -> the value; nan is undefined."""
     counted: NDArray[np.bool_]
     """(items,): items in the denominator."""
+    draws: Callable[[int, int, NDArray[Any] | None], Array] | None = None
+    """(samples, seed, cluster of each counted item) -> (samples,) values, where all draws together are quicker."""
 
 
 DRAWN_SAMPLES = 1000
@@ -93,8 +95,12 @@ class Protocol:
     metrics: tuple[Metric, ...]
     source: str
     """Which program, at which version, or "rrg"."""
+    metrics_of: Callable[[TaskOptions], tuple[Metric, ...]] | None = None
+    """Metrics whose names depend on options; `metrics` are those of the defaults."""
     score: Callable[[Sequence[Item], TaskOptions], list[Scored]]
     block: Callable[[Sequence[Item], TaskOptions], Block] | None = None
+    rows: str | None = None
+    """Kind of rows in files of others, as `rrg.formats.values` reads them; None: that of the task."""
     options: frozenset[str] = frozenset()
     """Names of `TaskOptions` that it knows."""
     declared: Callable[[TaskOptions, bool], TaskOptions] = lambda options, _native: options

@@ -1,0 +1,48 @@
+"""What a row says besides a text: a reader of values for each kind of rows that is not texts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from rrg.errors import RrgError
+from rrg.formats import fields as f
+from rrg.formats.read import Row, Source
+
+Side = Literal["prediction", "reference"]
+
+
+class Values(NamedTuple):
+    """One value for each row of a file, in order, and the fields that they came from (which are then no facets)."""
+
+    values: Sequence[Any]
+    used: frozenset[str] = frozenset()
+
+
+Reader = Callable[[Source, Sequence[str], Side], Values]
+"""File, the names to look in (first first), which side -> values. RrgError names file and line."""
+
+
+def boxes(source: Source, names: Sequence[str], side: Side) -> Values:
+    """One box a row: four numbers as given, None for an explicit "no box", or the text to look in."""
+    return Values([_box(source, row, names, side) for row in source.rows])
+
+
+def _box(source: Source, row: Row, names: Sequence[str], side: Side) -> tuple[float, ...] | str | None:
+    name = f.first(row.value, (*(names if len(names) == 1 else ()), *f.BOX, *names))
+    if name is None:
+        raise RrgError(f"{source.where(row.line)}: no box; looked for {', '.join((*f.BOX, *names))}")
+    value = f.lookup(row.value, name)
+    if name == "boxes" and isinstance(value, list) and (not value or isinstance(value[0], list)):
+        if len(value) > 1:
+            raise RrgError(f"{source.where(row.line)}: {len(value)} boxes; refer scores one box a phrase")
+        value = value[0] if value else None
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 4 and all(type(number) in (int, float) for number in value):
+        return tuple(map(float, value))
+    raise RrgError(f"{source.where(row.line)}: {name} of the {side} is not four numbers, null or a text")
+
+
+READERS: Mapping[str, Reader] = {
+    "refer": boxes,
+}
+"""Kind of rows (a task, or what a protocol names) -> its reader; all other kinds are texts."""
