@@ -209,6 +209,9 @@ def drawn_value(source: Drawn, clusters: Clusters, options: Options) -> Found:
     value = source.value(members)
     samples = min(options.samples, DRAWN_SAMPLES)
     of = None if clusters is None else clusters[members]
+    if source.draws is not None:
+        values = source.draws(samples, options.seed, of)
+        return None if np.isnan(value) else value, bootstrap.percentiles(values[~np.isnan(values)])
     rows = bootstrap.drawn_items(len(members), samples, options.seed, of)
     values = np.array([source.value(members[row]) for row in rows])
     return None if np.isnan(value) else value, bootstrap.percentiles(values[~np.isnan(values)])

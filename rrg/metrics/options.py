@@ -23,6 +23,21 @@ class TaskOptions:
     max_out_of_range: float = 0.05
     syntax: str | None = None
     match: str = "exact"
+    # boxes
+    class_agnostic: bool = False
+    pseudo_score: float | None = None
+    # masks
+    spacing: str | None = None
+    """mm along each axis of the arrays, with commas between."""
+    nsd_tau: str = "1,2"
+    """Tolerances in mm."""
+    both_empty: str | None = None
+    connectivity: int | None = None
+    # quantities
+    penalty: float | None = None
+    # compare
+    reference_texts: str | None = None
+    """File of ``--references``."""
 
 
 VALUES: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +46,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "box_format": ("xyxy", "xywh", "cxcywh"),
     "box_unit": ("pixel", "norm01", "norm1000", "bins512", "bins1024"),
     "syntax": ("radgrounder", "paligemma", "json"),
+    "both_empty": ("exclude", "0", "1"),
 }
 """Options with a fixed set of values."""
 
@@ -46,4 +62,4 @@ def task_options(given: Mapping[str, Any]) -> tuple[TaskOptions, frozenset[str]]
 
 def flag(name: str) -> str:
     """An option as it is written on the command line."""
-    return f"--{name.replace('_', '-')}"
+    return "--references" if name == "reference_texts" else f"--{name.replace('_', '-')}"
