@@ -23,6 +23,8 @@ COMMANDS = {
     "view": "A page of slices, the boxes of their masks, and sentences; no model needed.",
     "score": "Predictions against references, with intervals.",
     "pipeline": "Run a recipe: all of the above as real processes with real pipes.",
+    "status": "How far the work in a folder is: rate, time left, rejects, stale tasks.",
+    "verify": "Checksums, references, leaks; repairs; takes a patient out.",
     "where": "What stands behind an id: UIDs and file names.",
     "sort": "Bring the records of each study together.",
     "schema": "Print the JSON Schema of a record kind.",

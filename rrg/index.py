@@ -257,6 +257,24 @@ def forget(folder: Path, paths: Sequence[Path]) -> int:
         return gone
 
 
+def forget_patients(folder: Path, is_one: Callable[[str], bool]) -> int:
+    """Take the files of the patients whose original ids `is_one` knows out of an index; how many they were."""
+    with _writing(folder) as database:
+        known = database.execute("SELECT DISTINCT patient FROM common WHERE patient IS NOT NULL").fetchall()
+        gone = 0
+        for (patient,) in known:
+            if is_one(patient):
+                rows = database.execute(
+                    "SELECT DISTINCT file FROM object JOIN common ON common.id = common WHERE patient = ?", (patient,)
+                ).fetchall()
+                _drop(database, rows)
+                gone += len(rows)
+        _tidy(database)
+        database.execute("DELETE FROM study WHERE id NOT IN (SELECT study FROM common)")
+        database.commit()
+        return gone
+
+
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[sqlite3.Connection]:
     """The database of an index, for its one writer. RrgError: another process writes it."""

@@ -116,6 +116,16 @@ def dtype_of(store: Path, array: str) -> "np.dtype[Any] | None":
     return _open(str(store), array).dtype.newbyteorder("=") if (store / array / "zarr.json").exists() else None
 
 
+def length_of(store: Path, array: str) -> int:
+    """Number of slices of an array. RecordError(E_IO) when there is none, or it can not be read."""
+    return _open(str(store), array).shape[0]
+
+
+def close_arrays() -> None:
+    """Let go of open arrays: what was replaced on the disk is opened anew."""
+    _open.cache_clear()
+
+
 @contextlib.contextmanager
 def locked(store: Path, array: str) -> Iterator[None]:
     """One process at a time adds slices to an array; others wait. One lock file a group, one byte of it an array."""

@@ -153,6 +153,22 @@ class Journal:
         self._file.close()
 
 
+def torn_bytes(path: Path) -> int:
+    """Bytes behind the last whole entry of a journal, which the next start cuts off; reads only."""
+    end = 0
+    with open_input(path) as file:
+        while head := file.readline():
+            try:
+                entry = json.loads(head)
+                body = file.read(int(entry["bytes"]))
+                if len(body) != entry["bytes"] or zlib.crc32(body) != entry["crc32"]:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            end = file.tell()
+        return path.stat().st_size - end
+
+
 def _open_device(path: Path) -> IO[bytes]:
     """Open a device or FIFO for writing."""
     try:
