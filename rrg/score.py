@@ -11,7 +11,7 @@ from rrg.errors import UsageError
 from rrg.formats.items import Item
 from rrg.metrics.options import flag
 from rrg.metrics.output import Result, item_lines
-from rrg.metrics.protocols import PROTOCOLS
+from rrg.metrics.protocols import ALSO, PROTOCOLS
 from rrg.metrics.table import Metric, Protocol
 from rrg.metrics.tags import strip_tags
 from rrg.provenance import rrg_version
@@ -28,7 +28,7 @@ def protocol_of(task: str, name: str | None) -> tuple[str, Protocol]:
     if task not in PROTOCOLS:
         raise UsageError(f"no task {task!r}; one of {', '.join((*PROTOCOLS, 'compare'))}")
     table = PROTOCOLS[task]
-    name = name or next(iter(table))
+    name = ALSO.get((task, name or ""), name or next(iter(table)))
     if name not in table:
         raise UsageError(f"{task} has no protocol {name!r}; one of {', '.join(table)}")
     return name, table[name]

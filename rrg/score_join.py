@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rrg.errors import RrgError, UsageError
-from rrg.formats import foreign, native
+from rrg.formats import coco_boxes, foreign, native
 from rrg.formats.fields import FORMATS, Fields
 from rrg.formats.items import Answer, Item, Reference
 from rrg.formats.read import Source, read_source
+from rrg.formats.sides import Sides
 from rrg.score_options import Json, Options
 
 
@@ -111,13 +112,15 @@ def _unique(source: Source, rows: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
-Join = Callable[[Path, Path | None, Options], Joined]
-OWN: Mapping[str, Join] = {}
+OWN: Mapping[str, Callable[[Path, Path | None, Options], Sides]] = {
+    "boxes": lambda predictions, references, _options: coco_boxes.read_sides(predictions, references),
+}
 """Tasks whose files are not rows of an id and one value, and how their two sides are joined."""
 
 
 def joined(task: str, kind: str, predictions: Path, references: Path | None, options: Options) -> Joined:
     """Both sides of a task, in rows of a kind. RrgError on anything that can not be read or joined."""
     if task in OWN:
-        return OWN[task](predictions, references, options)
+        sides = OWN[task](predictions, references, options)
+        return Joined(sides.items, sides.inputs, sides.notes, native=False)
     return join(task, kind, predictions, references, options)

@@ -5,6 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 from rrg.errors import RrgError
 from rrg.formats import fields as f
+from rrg.formats.mask_rows import FIELDS as MASK_FIELDS
+from rrg.formats.mask_rows import mask_of
 from rrg.formats.read import Row, Source
 
 Side = Literal["prediction", "reference"]
@@ -42,7 +44,13 @@ def _box(source: Source, row: Row, names: Sequence[str], side: Side) -> tuple[fl
     raise RrgError(f"{source.where(row.line)}: {name} of the {side} is not four numbers, null or a text")
 
 
+def masks(source: Source, _names: Sequence[str], side: Side) -> Values:
+    """One mask a row, not opened yet; of a prediction None for an explicit "nothing there"."""
+    return Values([mask_of(source, row, needed=side == "reference") for row in source.rows], MASK_FIELDS)
+
+
 READERS: Mapping[str, Reader] = {
     "refer": boxes,
+    "masks": masks,
 }
 """Kind of rows (a task, or what a protocol names) -> its reader; all other kinds are texts."""

@@ -67,16 +67,26 @@ def sums_intervals(
         rows = cluster_sums(rows, clusters)
         if len(rows) == 1:
             return [None for _ in parts]
-    n = len(rows)
     made: list[list[Array]] = [[] for _ in parts]
-    for index in draws(n, samples, seed):
-        flat = index + (np.arange(len(index), dtype=np.int32) * n)[:, None]
-        counts = np.bincount(flat.ravel(), minlength=len(index) * n).reshape(len(index), n)
+    for counts in drawn_counts(len(rows), samples, seed):
         sums = counts.astype(np.float64) @ rows
         for (_, value), out, begin, end in zip(parts, made, widths[:-1], widths[1:], strict=True):
             out.append(value(sums[:, begin:end]))
     values = [np.concatenate(out) for out in made]
     return [percentiles(each[~np.isnan(each)]) for each in values]
+
+
+def drawn_counts(n: int, samples: int, seed: int, clusters: NDArray[Any] | None = None) -> Iterator[NDArray[np.int64]]:
+    """Blocks of draws, each (rows, n): how often each item is drawn. With `clusters` (n,) whole clusters are drawn, in
+    the order of their sorted names; one cluster alone gives no draws."""
+    names, member = (None, None) if clusters is None else np.unique(clusters, return_inverse=True)
+    k = n if names is None else len(names)
+    if k == 0 or (names is not None and k == 1):
+        return
+    for index in draws(k, samples, seed):
+        flat = index + (np.arange(len(index), dtype=np.int32) * k)[:, None]
+        counts = np.bincount(flat.ravel(), minlength=len(index) * k).reshape(len(index), k)
+        yield counts if member is None else counts[:, member]
 
 
 def drawn_items(n: int, samples: int, seed: int, clusters: NDArray[Any] | None = None) -> Iterator[NDArray[np.int64]]:
