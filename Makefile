@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas forms bench bench-extract bench-parse bench-segment bench-synth bench-consistency fuzz clean
+.PHONY: demo test proofs chaos lint venv schemas forms states bench bench-extract bench-parse bench-segment bench-synth bench-consistency fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
@@ -57,6 +57,9 @@ lint: venv
 
 schemas: venv  ## write rrg/schemas/ from the record types
 	$(BIN)/python -c 'import pathlib, rrg.codec as c; [pathlib.Path("rrg/schemas", n).write_text(t) for n, t in c.schema_files()]'
+
+states: venv  ## write the table of what was run, simulated and never run into the README
+	$(BIN)/python -c 'import pathlib, rrg.doctor_states as d; p = pathlib.Path("README.md"); p.write_text(d.put_into(p.read_text()))'
 
 forms: venv  ## write docs/forms.de.md, the German forms of every structure and template
 	$(BIN)/python -m tests.forms_table > docs/forms.de.md

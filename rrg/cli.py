@@ -25,6 +25,7 @@ COMMANDS = {
     "pipeline": "Run a recipe: all of the above as real processes with real pipes.",
     "status": "How far the work in a folder is: rate, time left, rejects, stale tasks.",
     "verify": "Checksums, references, leaks; repairs; takes a patient out.",
+    "doctor": "What works on this machine, and what to do where it does not.",
     "where": "What stands behind an id: UIDs and file names.",
     "sort": "Bring the records of each study together.",
     "schema": "Print the JSON Schema of a record kind.",

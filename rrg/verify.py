@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 from rrg.codec import decode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
+from rrg.pack_split import SPLITS
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import KINDS
 from rrg.store import length_of, read, sha256_pixels, split_reference
 from rrg.stream import read_lines
 
-SPLITS = ("train", "val", "test")
 Kind = Literal["dataset", "store", "stream", "index", "model"]
 GROUPS = frozenset({"series", "masks", "private"})
 """Folders that make a store."""

@@ -16,13 +16,14 @@ from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError
 from rrg.folders import building, publish
 from rrg.pack_card import card
+from rrg.pack_split import SPLITS
 from rrg.pack_write import Written
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import KINDS, End, Sample
 from rrg.store import close_arrays, length_of, split_reference
 from rrg.stream import read_lines
 from rrg.synth.blind import SOLVABLE
-from rrg.verify import SPLITS, Problem, check, manifest_of, refs_of, slices_of, unfinished
+from rrg.verify import Problem, check, manifest_of, refs_of, slices_of, unfinished
 
 Drop = Callable[[str, str, Any], bool]
 """(split, schema, decoded JSON value) -> is the record to go?"""
