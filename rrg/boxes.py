@@ -8,7 +8,9 @@ from typing import Literal, NamedTuple, get_args
 from rrg.boxes_grammars import GRAMMARS, OPEN, SEGMENTS, loc_token
 from rrg.records import Box, Mention, Region
 
-Kind = Literal["loc", "json", "text", "none", "radgrounder", "paligemma", "llava", "qwen2.5-vl", "qwen3-vl", "internvl"]
+Kind = Literal[
+    "loc", "json", "text", "none", "seg", "radgrounder", "paligemma", "llava", "qwen2.5-vl", "qwen3-vl", "internvl"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BINS: dict[str, int] = {
     "radgrounder": 512, "paligemma": 1024, "llava": 1000, "qwen3-vl": 1000, "internvl": 1000, "json": 1000, "text": 1000
@@ -35,6 +37,7 @@ class Dialect:
     ``json``         ``liver {"box": [120, 200, 400, 440]}``, plain text                  x0 y0 x1 y1
     ``text``         ``liver [120, 200, 400, 440]``, plain text                           x0 y0 x1 y1
     ``none``         ``liver``, boxes are left out
+    ``seg``          ``<seg>liver</seg>``, own tokens; the mask head of the model says where
     ===============  ==================================================================== ==============
 
     Several boxes of one phrase follow each other. Of ``qwen2.5-vl`` `bins` is the side in pixels of the square picture
@@ -54,6 +57,8 @@ class Dialect:
         """Tokens that the vocabulary needs, in the order of their bins; none for plain text."""
         if self.kind == "loc":
             return (OPEN, *(self.loc(number) for number in range(self.bins)))
+        if self.kind == "seg":
+            return ("<seg>", "</seg>")
         if self.kind == "radgrounder":
             classes = (f"<seg{number:03d}>" for number in range(SEGMENTS))
             return ("<p bbox=", " id=", "</p>", *(f"<loc{number:04d}>" for number in range(self.bins)), *classes)
@@ -177,7 +182,8 @@ def decode(
 ) -> Decoded:
     """Read a model's answer about one slice of `rows` x `columns` pixels. Never raises: what is wrong is flagged.
 
-    In plain-text dialects the phrase of a box is what stands before it in its clause. `grid`: see `encode_phrase`.
+    In the dialect ``seg`` every ``</seg>`` gives one mention, in order, without boxes: masks are not in the text. In
+    plain-text dialects the phrase of a box is what stands before it in its clause. `grid`: see `encode_phrase`.
     """
     if dialect.kind == "none":
         return Decoded(raw.strip(), (), ())
@@ -191,6 +197,9 @@ def decode(
         boxes = [restore(group, rows, columns, grid or dialect.bins, edges=grammar.edges) for group in groups]
         if any(box is None for box in boxes):
             flags.add("malformed_box")
+        if run.tag:
+            region = Region(label=run.phrase, image=image, boxes=(), origin="model")
+            mentions.append(Mention(id=f"m{len(mentions)}", phrase=run.phrase, regions=(region,)))
         whole = tuple(box for box in boxes if box is not None)
         if whole:
             word = run.phrase.strip()

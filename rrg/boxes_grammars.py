@@ -30,6 +30,8 @@ class Run(NamedTuple):
     groups: list[list[int]]
     """Groups of numbers; four each when well-formed."""
     class_id: int | None = None
+    tag: bool = False
+    """The phrase has a mask instead of boxes."""
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,28 @@ def _no_ref(text: str) -> Run:
     return Run(clean, "", [] if clean == text else [[]])
 
 
+def _write_seg(phrase: str, groups: Sequence[Numbers], class_id: int | None, bins: int) -> str:
+    return f"<seg>{phrase}</seg>"
+
+
+_SEG = re.compile(r"</?seg>")
+
+
+def _read_seg(raw: str) -> Iterator[Run]:
+    """One run with `tag` per ``</seg>``, so that the i-th of them is the i-th mask, also where one was not opened."""
+    at, opened = 0, False
+    for match in _SEG.finditer(raw):
+        between = raw[at : match.start()]
+        at = match.end()
+        if match.group() == "<seg>":
+            yield Run(between, "", [[]] if opened else [])
+            opened = True
+            continue
+        yield Run(between, between.strip() if opened else "", [] if opened else [[]], tag=True)
+        opened = False
+    yield Run(raw[at:], "", [[]] if opened else [])
+
+
 def _lists(groups: Sequence[Numbers], form: Callable[[int], str]) -> list[str]:
     return [f"[{', '.join(map(form, group))}]" for group in groups]
 
@@ -277,5 +301,6 @@ GRAMMARS = {
     "qwen2.5-vl": Grammar(_write_qwen, _read_qwen, edges=True),
     "qwen3-vl": Grammar(_write_qwen, _read_qwen, edges=True),
     "internvl": Grammar(_write_internvl, _read_internvl, edges=True),
+    "seg": Grammar(_write_seg, _read_seg),
 }
 """Name of a dialect -> its text form."""

@@ -53,6 +53,8 @@ class Chat(NamedTuple):
     """Joined they are the whole text, without the begin token. It holds one `MEDIA` per picture."""
     images: tuple[str, ...]
     """Ids of the sample's images in the order of the markers."""
+    tags: tuple[Mention, ...] = ()
+    """Mentions that are written with boxes, or as a mask's tag, in order."""
 
     @property
     def text(self) -> str:
@@ -68,14 +70,15 @@ def break_tokens(text: str) -> str:
 def render(sample: Sample, dialect: Dialect = LOC64) -> Chat:
     """The chat text of all turns of a sample; turns with ``loss`` carry it on their content and their end token."""
     images: list[str] = []
+    tags: list[Mention] = []
     pieces: list[Piece] = []
     for turn in sample.turns:
-        content = _content(sample, turn.content, dialect, images, answer=turn.role == "assistant")
+        content = _content(sample, turn.content, dialect, images, tags, answer=turn.role == "assistant")
         if turn.role == "assistant":
             pieces += [Piece(ROLES[turn.role], False), Piece(content + END, turn.loss)]
         else:
             pieces.append(Piece(ROLES[turn.role] + content, False))
-    return Chat(tuple(_joined(pieces)), tuple(images))
+    return Chat(tuple(_joined(pieces)), tuple(images), tuple(tags))
 
 
 def user_prompt(sample: Sample, dialect: Dialect = LOC64) -> Chat:
@@ -83,11 +86,13 @@ def user_prompt(sample: Sample, dialect: Dialect = LOC64) -> Chat:
     answers = [number for number, turn in enumerate(sample.turns) if turn.role == "assistant"]
     asked = sample.turns[: answers[-1]] if answers else sample.turns
     images: list[str] = []
+    tags: list[Mention] = []
     text = ""
     for turn in asked:
-        text += ROLES[turn.role] + _content(sample, turn.content, dialect, images, answer=turn.role == "assistant")
+        answer = turn.role == "assistant"
+        text += ROLES[turn.role] + _content(sample, turn.content, dialect, images, tags, answer=answer)
         text += END if turn.role == "assistant" else ""
-    return Chat((Piece(text + ROLES["assistant"], False),), tuple(images))
+    return Chat((Piece(text + ROLES["assistant"], False),), tuple(images), tuple(tags))
 
 
 def free_prompt(question: str, pictures: int = 1) -> str:
@@ -112,7 +117,9 @@ def _joined(pieces: list[Piece]) -> Iterator[Piece]:
         yield Piece(text, loss)
 
 
-def _content(sample: Sample, parts: tuple[Part, ...], dialect: Dialect, images: list[str], *, answer: bool) -> str:
+def _content(
+    sample: Sample, parts: tuple[Part, ...], dialect: Dialect, images: list[str], tags: list[Mention], *, answer: bool
+) -> str:
     """Text of one turn. In answers a mention is its phrase with boxes; in questions only its phrase.
 
     A mention without a phrase is its boxes ("What is at <loc..>?"). Boxes on other images than the first are not
@@ -139,6 +146,7 @@ def _content(sample: Sample, parts: tuple[Part, ...], dialect: Dialect, images: 
             classes = {region.class_id for region in piece.regions}
             class_id = classes.pop() if len(classes) == 1 else None
             shown = encode_phrase(phrase, boxes, *sizes[first], dialect, class_id=class_id)
+            tags.append(piece)
             out, data = out + break_tokens(data) + shown, ""
     return out + break_tokens(data)
 

@@ -12,7 +12,7 @@ from rrg.boxes_grammars import GRAMMARS
 from rrg.records import Box
 
 SIDES = {"loc": 64, "qwen2.5-vl": 224}
-DIALECTS = [Dialect(kind, BINS.get(kind) or SIDES[kind]) for kind in KINDS if kind != "none"]
+DIALECTS = [Dialect(kind, BINS.get(kind) or SIDES[kind]) for kind in KINDS if kind not in ("none", "seg")]
 NAMES = [dialect.kind for dialect in DIALECTS]
 BOX = Box(x0=10, y0=20, x1=30, y1=80)
 
@@ -208,3 +208,25 @@ def test_own_tokens_are_distinct(dialect: Dialect) -> None:
 
 def test_every_dialect_has_a_grammar() -> None:
     assert set(GRAMMARS) == set(KINDS)
+
+
+def test_tags_of_masks_keep_their_order_and_number() -> None:
+    """The i-th closing token is the i-th mention, whatever is missing or too much before it."""
+    seg = Dialect("seg")
+    box = Box(x0=1, y0=1, x1=5, y1=5)
+    text = f"{encode_phrase('the liver', [box, box], 64, 64, seg)}, {encode_phrase('Milz', [box], 64, 64, seg)}."
+    assert text == "<seg>the liver</seg>, <seg>Milz</seg>."
+    read = decode(text, 64, 64, seg)
+    assert (read.text, read.flags) == ("the liver, Milz.", ())
+    assert [mention.phrase for mention in read.mentions] == ["the liver", "Milz"]
+    for raw, phrases in (
+        ("a</seg> <seg>b</seg>", ["", "b"]),
+        ("<seg>a<seg>b</seg>", ["b"]),
+        ("<seg>a</seg></seg>", ["a", ""]),
+        ("<seg>a", []),
+    ):
+        broken = decode(raw, 64, 64, seg)
+        assert [mention.phrase for mention in broken.mentions] == phrases
+        assert len(broken.mentions) == raw.count("</seg>")
+        assert broken.flags == ("malformed_box",)
+        assert "seg>" not in broken.text

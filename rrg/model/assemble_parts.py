@@ -1,0 +1,118 @@
+"""The parts of an assembled LLaVA: a language model from safetensors or GGUF, and a vision tower."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rrg.errors import UsageError
+
+TEXTS = ("llama", "qwen2")
+"""``model_type`` (in GGUF ``general.architecture``) of language models."""
+WHOLE = {"siglip": "siglip_vision_model", "clip": "clip_vision_model"}
+"""Folders with a text side, too -> the tower inside."""
+PREFIX_TOKENS = {"siglip_vision_model": 0, "clip_vision_model": 1, "dinov2": 1, "vit": 1}
+"""``model_type`` of towers -> tokens before the patches (class token)."""
+
+
+def safe_config(folder: Path, option: str) -> dict[str, Any]:
+    """config.json of a folder. UsageError for a folder that has none, would run its own code, or is pickled."""
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UsageError(f"{option} {folder}: no readable config.json inside; give a folder of weights") from None
+    if "auto_map" in config or any(folder.glob("*.py")):
+        raise UsageError(f"{option} {folder}: it brings code of its own (trust_remote_code), which is never run")
+    if not any(folder.glob("*.safetensors")):
+        raise UsageError(f"{option} {folder}: no *.safetensors inside; other weights are not loaded, convert them")
+    return config
+
+
+def language_model(path: Path) -> tuple[Any, Any]:
+    """(causal language model, tokenizer) of a folder, in its own precision, or of a GGUF file, de-quantised to f32."""
+    import transformers
+
+    auto: Any = transformers
+    given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if path.is_dir():
+        kind = str(safe_config(path, "llm=").get("model_type"))
+        source, given["dtype"], given["use_safetensors"] = path, "auto", True
+    else:
+        kind = gguf_architecture(path)
+        source, given["gguf_file"], given["dtype"] = path.parent, path.name, torch.float32
+    if kind not in TEXTS:
+        raise UsageError(f"llm={path}: a language model of kind {kind}; expected one of {', '.join(TEXTS)}")
+    try:
+        model = auto.AutoModelForCausalLM.from_pretrained(source, **given)
+        given = {name: value for name, value in given.items() if name not in ("dtype", "use_safetensors")}
+        tokenizer = auto.AutoTokenizer.from_pretrained(source, **given)
+    except (OSError, ValueError, ImportError, KeyError, NotImplementedError) as error:
+        raise UsageError(f"llm={path}: {str(error).splitlines()[0]}") from None
+    if tokenizer.eos_token is None:
+        raise UsageError(f"llm={path}: its tokenizer has no end token; give a model that ends its answers")
+    return model.eval(), tokenizer
+
+
+def gguf_architecture(path: Path) -> str:
+    """``general.architecture`` of a GGUF file. UsageError when it is none."""
+    import gguf
+
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise ValueError
+        field = gguf.GGUFReader(path).fields["general.architecture"]
+        return str(field.contents())
+    except (OSError, ValueError, KeyError, IndexError):
+        raise UsageError(f"llm={path}: neither a folder nor a whole GGUF file; copy it again") from None
+
+
+def vision_tower(folder: Path) -> tuple[Any, Any]:
+    """(tower, image processor) of a folder: SigLIP or CLIP, with or without text side, DINOv2 or ViT.
+
+    The processor only stretches to the tower's size and normalises as the folder says: nothing is cut off, so that
+    boxes of the whole slice stay true.
+    """
+    import transformers
+
+    auto: Any = transformers
+    kind = str(safe_config(folder, "vision=").get("model_type"))
+    kind = WHOLE.get(kind, kind)
+    classes = {
+        "siglip_vision_model": "SiglipVisionModel",
+        "clip_vision_model": "CLIPVisionModel",
+        "dinov2": "Dinov2Model",
+        "vit": "ViTModel",
+    }
+    if kind not in classes:
+        raise UsageError(f"vision={folder}: a tower of kind {kind}; expected one of {', '.join((*WHOLE, *classes))}")
+    try:
+        tower = getattr(auto, classes[kind]).from_pretrained(
+            folder, dtype="auto", use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"vision={folder}: {str(error).splitlines()[0]}") from None
+    return tower.eval(), _images(folder, tower.config)
+
+
+def _images(folder: Path, config: Any) -> Any:
+    from transformers import SiglipImageProcessor
+
+    found: dict[str, Any] = {}
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        if (folder / name).is_file():
+            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            found = found.get("image_processor", found)
+    if not {"image_mean", "image_std"} <= found.keys():
+        raise UsageError(
+            f"vision={folder}: no preprocessor_config.json with image_mean and image_std inside; copy it beside the "
+            "weights: pictures must look as the tower knows them"
+        )
+    side = int(config.image_size)
+    return SiglipImageProcessor(
+        size={"height": side, "width": side},
+        image_mean=list(found["image_mean"]),
+        image_std=list(found["image_std"]),
+        rescale_factor=found.get("rescale_factor", 1 / 255),
+    )
