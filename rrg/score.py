@@ -94,6 +94,8 @@ def chosen_metrics(protocol: Protocol, options: Options) -> tuple[Metric, ...]:
     """The metrics asked for, in the protocol's order."""
     metrics, names = protocol.metrics_of(options.task) if protocol.metrics_of else protocol.metrics, options.metrics
     known = {metric.name: metric for metric in metrics}
+    if protocol.metrics_name_scores and not known.keys() & set(names or ()):
+        return metrics
     for name in names or ():
         if name not in known:
             raise UsageError(f"no metric {name!r}; one of {', '.join(known)}")

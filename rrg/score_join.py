@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rrg.errors import RrgError, UsageError
-from rrg.formats import coco_boxes, foreign, native
+from rrg.formats import coco_boxes, foreign, native, number_rows, pair_rows
 from rrg.formats.fields import FORMATS, Fields
 from rrg.formats.items import Answer, Item, Reference
 from rrg.formats.read import Source, read_source
@@ -112,8 +112,31 @@ def _unique(source: Source, rows: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
+def _pairs(predictions: Path, references: Path | None, options: Options) -> Sides:
+    left = read_source(predictions)
+    right = None if references is None else read_source(references)
+    inputs = {"predictions": input_of(left)} | ({} if right is None else {"references": input_of(right)})
+    return Sides(items=pair_rows.items(left, right, fields_of(options)), inputs=inputs, notes=[])
+
+
+def _verdicts(predictions: Path, references: Path | None, options: Options) -> Sides:
+    if references is not None:
+        raise UsageError("calibration reads one file: id, confidence, correct, or per-item lines and --metrics NAME")
+    if len(options.metrics or ()) > 1:
+        raise UsageError("calibration is about one item score: --metrics NAME")
+    source = read_source(predictions)
+    score = options.metrics[0] if options.metrics else None
+    return Sides(
+        items=number_rows.verdicts(source, score, options.id_field),
+        inputs={"predictions": input_of(source)},
+        notes=[],
+    )
+
+
 OWN: Mapping[str, Callable[[Path, Path | None, Options], Sides]] = {
     "boxes": lambda predictions, references, _options: coco_boxes.read_sides(predictions, references),
+    "pairs": lambda predictions, references, options: _pairs(predictions, references, options),
+    "calibration": lambda predictions, references, options: _verdicts(predictions, references, options),
 }
 """Tasks whose files are not rows of an id and one value, and how their two sides are joined."""
 

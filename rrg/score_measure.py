@@ -36,6 +36,7 @@ def measure(
         items, scored = [items[n] for n in chosen], [scored[n] for n in chosen]
         clusters = None if clusters is None else clusters[chosen]
     block = protocol.block(items, task_options) if protocol.block else Block()
+    wanted = [metric._replace(unit=block.units.get(metric.name, metric.unit)) for metric in wanted]
     flags = flags_of(items, scored)
     whole = {**block.sums, **block.drawn}
     columns = {

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from rrg.errors import RrgError
 from rrg.formats import fields as f
+from rrg.formats import number_rows
 from rrg.formats.mask_rows import FIELDS as MASK_FIELDS
 from rrg.formats.mask_rows import mask_of
 from rrg.formats.read import Row, Source
@@ -49,8 +50,16 @@ def masks(source: Source, _names: Sequence[str], side: Side) -> Values:
     return Values([mask_of(source, row, needed=side == "reference") for row in source.rows], MASK_FIELDS)
 
 
+def quantities(source: Source, names: Sequence[str], side: Side) -> Values:
+    """Numbers with a unit on the side of the references, a text on that of the predictions."""
+    if side == "reference":
+        return Values([number_rows.quantity(source, row, names) for row in source.rows], number_rows.QUANTITY_FIELDS)
+    return Values([number_rows.said(source, row, names) for row in source.rows])
+
+
 READERS: Mapping[str, Reader] = {
     "refer": boxes,
     "masks": masks,
+    "quantities": quantities,
 }
 """Kind of rows (a task, or what a protocol names) -> its reader; all other kinds are texts."""

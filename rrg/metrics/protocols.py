@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rrg.metrics import tasks_boxes, tasks_grounded, tasks_masks, tasks_refer, tasks_report, tasks_vqa
+from rrg.metrics import tasks_boxes, tasks_grounded, tasks_masks, tasks_numbers, tasks_refer, tasks_report, tasks_vqa
 from rrg.metrics.table import Protocol
 
 PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = {
@@ -12,6 +12,9 @@ PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = {
     "refer": tasks_refer.PROTOCOLS,
     "grounded-text": tasks_grounded.PROTOCOLS,
     "masks": tasks_masks.PROTOCOLS,
+    "quantities": tasks_numbers.QUANTITIES,
+    "pairs": tasks_numbers.PAIRS,
+    "calibration": tasks_numbers.CALIBRATION,
 }
 """Task -> protocol -> what it is. The first protocol of a task is its default."""
 ALSO: Mapping[tuple[str, str], str] = {("boxes", "strict"): "coco", ("pairs", "strict"): "mediconfusion"}

@@ -84,6 +84,8 @@ class Block:
     """The package's own signature of a mean."""
     skipped: Mapping[str, str] = field(default_factory=dict)
     """Name -> why a metric could not be computed here; its value is then null."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Name -> unit, where the file declares it."""
     parts: Mapping[str, Mapping[str, Mapping[str, tuple[Metric, Sums | Drawn]]]] = field(default_factory=dict)
     """Strata that are not facets of items: ``label`` or ``class`` -> its value -> name -> metric and value."""
 
@@ -109,6 +111,8 @@ class Protocol:
     """Warnings about the items, before they are scored. RrgError when they can not be meant."""
     remarks: Callable[[Sequence[Item], Sequence[Scored]], list[str]] = lambda _items, _scored: []
     """Notes that depend on what was scored."""
+    metrics_name_scores: bool = False
+    """``--metrics`` names the item score that is asked about, not metrics."""
     signature: Callable[[TaskOptions], Mapping[str, str]] = lambda _options: {}
     """Further parts of the result's signature."""
     notes: tuple[str, ...] = ()
