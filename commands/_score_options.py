@@ -43,6 +43,7 @@ _OPTIONS: dict[str, Any] = {
     "tokenize": _word("sacrebleu: 13a, none, intl, char or zh."),
     "lowercase": _flag("--lowercase", "sacrebleu: ignore case."),
     "rouge_tokenizer": _word("rouge-score: default, stem or unicode."),
+    "coco_tokenizer": _word("report coco: simple, ptb (needs Java) or raw."),
 }
 """Name in `rrg.metrics.options.TaskOptions` -> type and help; what is not given has the default from there."""
 

@@ -83,10 +83,13 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
 
 def _bare(item: Item) -> Item:
     """The item with inline box and mask tags taken out of both texts."""
-    if "<" not in item.text and "<" not in item.reference.value:
+    value, said = item.reference.value, item.prediction
+    if not any(isinstance(text, str) and "<" in text for text in (value, said)):
         return item
-    reference = dataclasses.replace(item.reference, value=strip_tags(item.reference.value))
-    said = strip_tags(item.prediction) if isinstance(item.prediction, str) else item.prediction
+    reference = (
+        dataclasses.replace(item.reference, value=strip_tags(value)) if isinstance(value, str) else item.reference
+    )
+    said = strip_tags(said) if isinstance(said, str) else said
     return dataclasses.replace(item, reference=reference, prediction=said)
 
 

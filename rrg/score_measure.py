@@ -38,7 +38,7 @@ def measure(
     block = protocol.block(items, task_options) if protocol.block else Block()
     wanted = [metric._replace(unit=block.units.get(metric.name, metric.unit)) for metric in wanted]
     flags = flags_of(items, scored)
-    whole = {**block.sums, **block.drawn}
+    whole: dict[str, Sums | Drawn] = {**block.sums, **block.drawn}
     columns = {
         metric.name: column(metric.name, scored, block)
         for metric in wanted
@@ -109,7 +109,7 @@ def block_object(
     made = metric_object(metric, found, counted, of_kind, flags)
     if isinstance(source, Sums) and source.signature:
         made["signature"] = source.signature
-    if isinstance(source, Drawn) and options.samples > DRAWN_SAMPLES:
+    if isinstance(source, Drawn) and found[1] is not None and options.samples > DRAWN_SAMPLES:
         made["samples"] = DRAWN_SAMPLES
     return made
 

@@ -98,7 +98,7 @@ def _text(
 def _reference(source: Source, row: Row, id_: str, value: Any, drop: Sequence[str | None], *, typed: bool) -> Reference:
     facets = f.facets(row.value, drop)
     lang = facets.get("lang")
-    choices = row.value.get("choices") or row.value.get("options") or ()
+    choices = next((listed for name in f.CHOICES if (listed := row.value.get(name))), ())
     width, height = row.value.get("width"), row.value.get("height")
     sized = isinstance(width, int | float) and isinstance(height, int | float)
     return Reference(

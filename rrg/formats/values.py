@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from rrg.errors import RrgError
 from rrg.formats import fields as f
 from rrg.formats import number_rows
+from rrg.formats import judge_counts, number_rows
 from rrg.formats.mask_rows import FIELDS as MASK_FIELDS
 from rrg.formats.mask_rows import mask_of
 from rrg.formats.read import Row, Source
@@ -50,6 +51,13 @@ def masks(source: Source, _names: Sequence[str], side: Side) -> Values:
     return Values([mask_of(source, row, needed=side == "reference") for row in source.rows], MASK_FIELDS)
 
 
+def green_counts(source: Source, names: Sequence[str], side: Side) -> Values:
+    """A judge's counts, on the side of the predictions; the references only say which pairs there are."""
+    if side == "reference":
+        return Values([None] * len(source.rows), frozenset({"matched", "significant"}))
+    return Values(judge_counts.predictions(source, names), frozenset({"matched", "significant"}))
+
+
 def quantities(source: Source, names: Sequence[str], side: Side) -> Values:
     """Numbers with a unit on the side of the references, a text on that of the predictions."""
     if side == "reference":
@@ -61,5 +69,6 @@ READERS: Mapping[str, Reader] = {
     "refer": boxes,
     "masks": masks,
     "quantities": quantities,
+    "green-counts": green_counts,
 }
 """Kind of rows (a task, or what a protocol names) -> its reader; all other kinds are texts."""

@@ -16,6 +16,11 @@ ROUGE_BETA = 1.2
 CIDER_SIGMA = 6.0
 
 
+def simple(text: str) -> str:
+    """Lower case, a blank before every period, blanks collapsed: the preparation of R2Gen-style papers."""
+    return " ".join(text.lower().replace(".", " .").split())
+
+
 def ngrams(words: Sequence[str], n: int) -> "Counter[tuple[str, ...]]":
     """Counts of the n-grams of a text."""
     return Counter(zip(*(words[k:] for k in range(n)), strict=False))

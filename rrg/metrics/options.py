@@ -17,6 +17,7 @@ class TaskOptions:
     tokenize: str = "13a"
     lowercase: bool = False
     rouge_tokenizer: str = "default"
+    coco_tokenizer: str = "simple"
     # refer, grounded-text
     box_format: str | None = None
     box_unit: str | None = None
@@ -42,6 +43,7 @@ class TaskOptions:
 
 VALUES: Mapping[str, tuple[str, ...]] = {
     "tokenize": ("13a", "none", "intl", "char", "zh"),
+    "coco_tokenizer": ("simple", "ptb", "raw"),
     "rouge_tokenizer": ("default", "stem", "unicode"),
     "box_format": ("xyxy", "xywh", "cxcywh"),
     "box_unit": ("pixel", "norm01", "norm1000", "bins512", "bins1024"),

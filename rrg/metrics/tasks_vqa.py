@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from rrg.metrics import answers, llava_med, radgrounder
+from rrg.metrics import answers, llava_med, lmms_slake, medevalkit, radgrounder, sure_vqa
 from rrg.metrics.options import TaskOptions
 from rrg.metrics.table import FRACTION, Metric, Protocol, each
 from rrg.metrics.text import NORM
@@ -40,6 +40,43 @@ def _llava_med(closed: Metric, *, contains: bool) -> tuple[Metric, ...]:
     )
 
 
+def _medevalkit(script: medevalkit.Script) -> tuple[Metric, ...]:
+    closed = medevalkit.LOWER_CASE if script == "slake" else medevalkit.SUBSTRING
+    printed = {"precision": "F1", "recall": "precision", "f1": "recall"}
+    return (
+        Metric("closed.accuracy", FRACTION, "yes/no as substrings, else equality", hit=True, note=closed),
+        Metric("all.accuracy", FRACTION, "closed.accuracy and open.em together", hit=True, note=medevalkit.RAISES),
+        Metric("open.em", FRACTION, "equality, lower case, blanks kept", hit=True, note=medevalkit.RAISES),
+        *(Metric(f"open.bleu{n}", FRACTION, f"nltk sentence BLEU-{n}", note=llava_med.NOISE) for n in (1, 2, 3, 4)),
+        *(
+            Metric(f"open.rouge{n.lower()}", FRACTION, f"ROUGE-{n} F of rouge 1.0.1", note=medevalkit.RAISES)
+            for n in ("1", "2", "L")
+        ),
+        *(Metric(f"open.{name}", FRACTION, "on sets of words, the true one") for name in printed),
+        *(
+            Metric(
+                f"open.printed.{name}",
+                FRACTION,
+                f"what upstream prints as {name}",
+                note=medevalkit.SWAPPED.format(name=name, is_=true),
+            )
+            for name, true in printed.items()
+        ),
+    )
+
+
+_LMMS_SLAKE = (
+    Metric("all.accuracy", FRACTION, "normalised equality", hit=True, note=lmms_slake.NO_GERMAN),
+    Metric("open.accuracy", FRACTION, "normalised equality", hit=True, note=lmms_slake.BRACKETS),
+    Metric("closed.accuracy", FRACTION, "normalised equality", hit=True, note=lmms_slake.NO_GERMAN),
+)
+_SURE_VQA = (
+    Metric("closed.accuracy", FRACTION, "exactly one category, the reference's", hit=True, note=sure_vqa.UNDEFINED),
+    Metric("open.recall", FRACTION, "token recall of LLaVA-Med", note=llava_med.PREDICTED_COUNTS),
+    Metric("open.precision", FRACTION, "token precision"),
+    Metric("open.f1", FRACTION, "of precision and recall", note=llava_med.PREDICTED_COUNTS),
+    Metric("open.exact_match", FRACTION, "upstream's name", note=llava_med.NOT_EXACT),
+)
 _RADGROUNDER = tuple(
     metric
     for prefix in ("open", "closed", "all")
@@ -55,6 +92,7 @@ _RADGROUNDER = tuple(
 )
 _TAGS = frozenset({"keep_tags"})
 _UPSTREAM = "microsoft/LLaVA-Med v1.0 at ad758b6"
+_MEDEVALKIT = "alibaba-damo-academy/MedEvalKit at 9b12e3b"
 
 
 def _norm(name: str) -> Callable[[TaskOptions], Mapping[str, str]]:
@@ -95,6 +133,29 @@ PROTOCOLS: Mapping[str, Protocol] = {
         options=_TAGS,
         signature=_norm("llava-med"),
     ),
+    "medevalkit-slake": Protocol(
+        metrics=_medevalkit("slake"),
+        source=f"{_MEDEVALKIT}, utils/SLAKE/SLAKE.py; nltk, rouge 1.0.1",
+        score=each(partial(medevalkit.score, script="slake")),
+        options=_TAGS,
+        signature=_norm("medevalkit-slake"),
+        notes=(medevalkit.TWICE, "upstream scores all languages of SLAKE together"),
+    ),
+    "medevalkit-vqa-rad": Protocol(
+        metrics=_medevalkit("vqa-rad"),
+        source=f"{_MEDEVALKIT}, utils/VQA_RAD/VQA_RAD.py; nltk, rouge 1.0.1",
+        score=each(partial(medevalkit.score, script="vqa-rad")),
+        options=_TAGS,
+        signature=_norm("medevalkit-vqa-rad"),
+        notes=("closed is what has the reference yes or no, whatever the file's answer type says",),
+    ),
+    "lmms-slake": Protocol(
+        metrics=_LMMS_SLAKE,
+        source="EvolvingLMMs-Lab/lmms-eval at 75571cf, tasks/slake/utils.py",
+        score=each(lmms_slake.score),
+        options=_TAGS,
+        signature=_norm("lmms-slake"),
+    ),
     "radgrounder": Protocol(
         metrics=_RADGROUNDER,
         source="lmb-freiburg/radgrounder at a8f332b, lmb-freiburg/ovqa at 52d6a5c, pycocoevalcap 1.2",
@@ -106,6 +167,13 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "CIDEr takes its document frequencies from the references of each block; intervals keep them",
             "upstream scores English items only: --where lang=en",
         ),
+    ),
+    "sure-vqa": Protocol(
+        metrics=_SURE_VQA,
+        source="IML-DKFZ/sure-vqa at 417e886",
+        score=each(sure_vqa.score),
+        options=_TAGS,
+        signature=_norm("llava-med"),
     ),
 }
 """Protocol -> what it is; the first is the default."""
