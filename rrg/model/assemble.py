@@ -84,8 +84,11 @@ def assemble(spec: Spec, folder: Path, seed: int = 0) -> None:
     The projector (two layers, GELU in its tanh form as llama.cpp computes it) is new and random. The tower is read
     before its last block, as LLaVA does. Raises UsageError for parts that do not fit.
     """
-    from transformers import GenerationConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+    import transformers
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
     from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
+
+    auto: Any = transformers
 
     text, tokenizer = language_model(spec.llm)
     tower, images = vision_tower(spec.vision)
@@ -109,13 +112,13 @@ def assemble(spec: Spec, folder: Path, seed: int = 0) -> None:
     whole.model.vision_tower, whole.model.language_model = tower, text.model
     whole.lm_head = text.lm_head
     ends = text.generation_config
-    whole.generation_config = GenerationConfig(
+    whole.generation_config = auto.GenerationConfig(
         bos_token_id=ends.bos_token_id,
         eos_token_id=ends.eos_token_id or tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
     side = tower.config.image_size
-    processor = LlavaProcessor(
+    processor = auto.LlavaProcessor(
         images,
         tokenizer,
         patch_size=tower.config.patch_size,
