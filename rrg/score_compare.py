@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg import score_compare_texts
 from rrg.errors import RrgError, UsageError
 from rrg.formats import item_scores
 from rrg.formats.read import read_source
-from rrg.metrics import bootstrap
+from rrg.metrics import bootstrap, compare_texts
 from rrg.metrics import compare as pairs
+from rrg.metrics.options import flag
 from rrg.metrics.output import Result
 from rrg.metrics.protocols import PROTOCOLS
 from rrg.provenance import rrg_version
@@ -27,8 +29,11 @@ def compare(first: Path, second: Path | None, options: Options) -> Result:
         raise UsageError(f"compare has no protocol {name!r}; one of {', '.join(pairs.PROTOCOLS)}")
     if second is None:
         raise UsageError("compare needs two per-item files")
-    if options.given:
-        raise UsageError(f"--{min(options.given).replace('_', '-')} means nothing to compare")
+    texts = name in compare_texts.TESTS
+    for unknown in sorted(options.given - ({"reference_texts"} if texts else set())):
+        raise UsageError(f"{flag(unknown)} means nothing to compare --protocol {name}")
+    if texts:
+        return score_compare_texts.compare(name, first, second, options)
     paired = name == "strict"
     sources = read_source(first), read_source(second)
     a, b = (item_scores.read(source, options.id_field) for source in sources)

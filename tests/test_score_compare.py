@@ -75,7 +75,7 @@ def test_metrics_clusters_and_errors(rrg, files, tmp_path):
     short = write_jsonl(tmp_path / "c.jsonl", lines(A_HITS, A_F1.tolist())[1:])
     assert b"different ids" in rrg("score", "compare", files[0], short, code=1).stderr
     assert b"two per-item files" in rrg("score", "compare", files[0], code=2).stderr
-    assert b"strict, relative-robustness" in rrg("score", "compare", *files, "--protocol", "nope", code=2).stderr
+    assert b"relative-robustness" in rrg("score", "compare", *files, "--protocol", "nope", code=2).stderr
 
 
 def test_nulls_are_left_out_of_both(rrg, tmp_path):
@@ -95,3 +95,57 @@ def test_flat_columns_and_relative_robustness(rrg, tmp_path):
     zero = tmp_path / "z.csv"
     zero.write_text("id,acc,site\n1,0,x\n2,0,x\n")
     assert run(rrg, zero, b, "--protocol", "relative-robustness")["metrics"]["acc.rr"]["value"] is None
+
+
+SAME = ["the liver is normal", "no pleural effusion is seen", "a nodule in the right lung", "heart of normal size"] * 2
+OTHER = [text.replace("normal", "small") if n < 3 else text for n, text in enumerate(SAME)]
+
+
+def texts(tmp_path, *sides):
+    paths = []
+    for name, lines in zip(("a.txt", "b.txt", "r.txt"), sides, strict=True):
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines))
+        paths.append(tmp_path / name)
+    return paths
+
+
+@pytest.mark.parametrize("test", ["bs", "ar"])
+def test_sacrebleu_tests_are_its_own(rrg, tmp_path, monkeypatch, test):
+    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.significance import PairedTest
+
+    wanted = [text.replace("seen", "present") for text in SAME]
+    *sides, references = texts(tmp_path, SAME, OTHER, wanted)
+    found = run(rrg, *sides, "--protocol", f"sacrebleu-{test}", "--references", references)["metrics"]
+    monkeypatch.setenv("SACREBLEU_SEED", "12345")
+    systems = [("a", SAME), ("b", OTHER)]
+    _, theirs = PairedTest(systems, {"b": BLEU(), "c": CHRF()}, [wanted], test_type=test, n_samples=500)()
+    for ours, name in (("bleu4", "BLEU"), ("chrf2", "chrF2")):
+        a, b = theirs[name]
+        assert (found[f"{ours}.a"]["value"], found[f"{ours}.b"]["value"]) == pytest.approx((a.score, b.score))
+        assert found[f"{ours}.p_{test}"]["value"] == pytest.approx(b.p_value)
+        if test == "bs":
+            assert found[f"{ours}.b.bs_mean"]["value"] == pytest.approx(b.mean)
+            assert found[f"{ours}.a.bs_halfwidth"]["value"] == pytest.approx(a.ci)
+    assert found["bleu4.a"]["signature"].endswith("version:2.6.0")
+    assert ("note" in found[f"bleu4.p_{test}"]) == (test == "ar")
+
+
+def test_strictly_above_is_too_small_a_p(rrg, tmp_path):
+    """Three of eight reports differ, all to A's side: one in four sign patterns is as extreme."""
+    a = write_jsonl(tmp_path / "a.jsonl", [{"id": n, "scores": {"m": 0.5 if n < 3 else 1}} for n in range(8)])
+    b = write_jsonl(tmp_path / "b.jsonl", [{"id": n, "scores": {"m": 0.0 if n < 3 else 1}} for n in range(8)])
+    ours = json.loads(rrg("score", "compare", a, b, "--samples", 4000).stdout)["metrics"]["m.p_sign_flip"]["value"]
+    assert ours == pytest.approx(0.25, abs=0.03)
+    sides = texts(tmp_path, SAME, OTHER, SAME)
+    body = run(rrg, *sides[:2], "--protocol", "sacrebleu-ar", "--references", sides[2])
+    assert body["metrics"]["bleu4.p_ar"]["value"] < 0.01
+    assert "far too small" in body["notes"][0]
+
+
+def test_texts_that_do_not_fit(rrg, tmp_path):
+    sides = texts(tmp_path, SAME, OTHER[:-1], SAME)
+    protocol = ("--protocol", "sacrebleu-bs")
+    done = rrg("score", "compare", *sides[:2], *protocol, "--references", sides[2], code=1)
+    assert b"has 7 texts" in done.stderr
+    assert b"needs --references FILE" in rrg("score", "compare", *sides[:2], *protocol, code=2).stderr

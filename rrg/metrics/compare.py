@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from rrg.metrics import bootstrap
 from rrg.metrics.bootstrap import Array
+from rrg.metrics.compare_texts import STRICT_ONLY
 from rrg.metrics.table import Metric
 
 SLACK = 1e-12
@@ -30,8 +31,30 @@ ROBUSTNESS = (
     Metric("M.b", "of M", "mean of M under shift"),
     Metric("M.rr", "fraction", "1 - (a - b) / a; null when a = 0"),
 )
+_TEXTS = tuple(
+    metric
+    for name, what in (("bleu4", "corpus BLEU"), ("chrf2", "corpus chrF2"))
+    for metric in (Metric(f"{name}.a", "score100", f"{what} of A"), Metric(f"{name}.b", "score100", f"{what} of B"))
+)
+_BOOTSTRAP = tuple(
+    metric
+    for name in ("bleu4.a", "bleu4.b", "chrf2.a", "chrf2.b")
+    for metric in (
+        Metric(f"{name}.bs_mean", "score100", "mean over sacrebleu's draws"),
+        Metric(f"{name}.bs_halfwidth", "score100", "half of sacrebleu's 95 % interval"),
+    )
+)
+
+
+def _text_tests(test: str, words: str) -> tuple[Metric, ...]:
+    note = STRICT_ONLY if test == "ar" else None
+    return tuple(Metric(f"{name}.p_{test}", "p", words, note=note) for name in ("bleu4", "chrf2"))
+
+
 PROTOCOLS: Mapping[str, tuple[str, tuple[Metric, ...]]] = {
     "strict": ("rrg", STRICT),
+    "sacrebleu-bs": ("sacrebleu 2.6.0", (*_TEXTS, *_BOOTSTRAP, *_text_tests("bs", "paired bootstrap, 1000 draws"))),
+    "sacrebleu-ar": ("sacrebleu 2.6.0", (*_TEXTS, *_text_tests("ar", "approximate randomisation, 10000 draws"))),
     "relative-robustness": ("IML-DKFZ/sure-vqa at 417e886", ROBUSTNESS),
 }
 """Protocol -> (source, metrics); M stands for each item score."""
