@@ -1,5 +1,6 @@
 """rrg pipeline: run a recipe."""
 
+import os
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,42 +16,94 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Replace a value of [vars].")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    fixture: Annotated[bool, typer.Option("--fixture", help="The recipe's small form, on phantoms.")] = False,
+    first: Annotated[str | None, typer.Option("--from", metavar="STAGE", help="Begin with this stage.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="STAGE", help="End with this stage.")] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Part I of N of the data stages, in WORK/part-I.")
+    ] = None,
+    merge: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --from: the first stage reads N parts.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from journals, even where files have other times of change than then."),
+    ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Do finished stages again, from the start.")] = False,
+    max_reject: Annotated[
+        str | None, typer.Option(metavar="P%", help="Stop when more than this share of studies has rejected inputs.")
+    ] = None,
+    slurm: Annotated[Path | None, typer.Option(metavar="DIR", help="Write sbatch files there and run nothing.")] = None,
+    launch: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Start stages by this: torchrun --nproc-per-node=2.")
+    ] = None,
     show: Annotated[bool, typer.Option("--print", help="Show the shell lines and run nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is finished and what is to do.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No display of progress.")] = False,
 ) -> None:
     """Run a recipe: every stage a real process, joined by real pipes.
 
+    What is finished is not done again while its options, versions and inputs are the same; what was interrupted goes
+    on where it was. The recipe's [[expect]] is checked at the end.
+
     Example:  rrg pipeline examples/recipes/phantom.toml --set out=demo-out --print
     """
-    from rrg.recipes import read_recipe, run_recipe, shell_lines
+    from rrg.recipes import commands_in, read_recipe
+    from rrg.recipes_end import end
+    from rrg.recipes_plan import Digests, pipes, shell_lines
+    from rrg.recipes_run import Rules, decide, merged, part_of, run_recipe, shown
+
+    from ._recipe_options import options_of
 
     given = dict(part.split("=", 1) for part in settings or () if "=" in part)
     if len(given) != len(settings or ()):
         raise UsageError("--set takes NAME=VALUE, each name once")
-    stages = read_recipe(recipe, given, _options())
-    if show:
-        print("\n".join(shell_lines(stages, work, resume=resume)))
+    told = read_recipe(recipe, given, options_of(commands_in(recipe)), fixture=fixture)
+    rules = Rules(resume, again, _share(max_reject), quiet, tuple((launch or "").split()))
+    if slurm is not None:
+        from rrg.recipes_slurm import write_jobs
+
+        for line in write_jobs(told, slurm, work, {**given}, fixture=fixture):
+            print(line)
         return
-    for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, _stop)
-    raise typer.Exit(run_recipe(stages, work, resume=resume))
+    if shard is not None:
+        from ._options import parse_shard
+
+        number, of = parse_shard(shard) or (1, 1)
+        shard, work = f"{number}/{of}", part_of(work, f"{number}/{of}")
+    planned = pipes(told.stages, work, first, last, shard)
+    if merge is not None:
+        planned = merged(planned, work, merge)
+    if show:
+        print("\n".join(shell_lines(planned, resume=resume)))
+        return
+    made = frozenset(path for stage in told.stages for path in stage.makes)
+    if dry_run:
+        digests = Digests(made)
+        print("\n".join(line for pipe in planned for line in shown(decide(pipe, work, rules, digests))))
+        return
+    for number_ in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number_, _stop)
+    code = run_recipe(planned, work, rules, made)
+    if last is None and shard is None:
+        end(told)
+    raise typer.Exit(code)
+
+
+def _share(text: str | None) -> float | None:
+    """``5%`` -> 0.05."""
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / 100
+    except ValueError:
+        share = -1.0
+    if not (text.endswith("%") and 0 <= share <= 1):
+        raise UsageError(f"--max-reject {text}: expected a share such as 5%")
+    return share
 
 
 def _stop(_number: int, _frame: Any) -> None:
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda number, frame: os._exit(INTERRUPTED_RESUMABLE))  # the second acts at once
     raise SystemExit(INTERRUPTED_RESUMABLE)
-
-
-def _options() -> dict[str, dict[str, bool]]:
-    """Command -> its options (without dashes) -> True for flags."""
-    from rrg.cli import COMMANDS, load
-
-    return {
-        name: {
-            option.lstrip("-"): bool(getattr(parameter, "is_flag", False))
-            for parameter in load(name).params
-            for option in parameter.opts
-            if option.startswith("--")
-        }
-        for name in COMMANDS
-        if name != "pipeline"
-    }

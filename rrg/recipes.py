@@ -1,34 +1,61 @@
-"""A TOML recipe -> processes joined by pipes.
+"""A TOML recipe -> stages: which command with which words, what it reads from, and where its lines go.
 
 A recipe is a list of ``[[stage]]`` tables. ``run`` names the command, ``input`` its positional arguments, ``output``
-the file that its stdout goes to; every other key is one of the command's own options. A stage that reads records and
-has no ``input`` is joined by a pipe to the stage before it. ``{name}`` in a string stands for a value of ``[vars]``.
+the file that its stdout goes to, ``from`` a stage before whose output it reads; every other key is one of the
+command's own options, and one that is an empty text is left out. A stage that reads records and has neither ``input``
+nor ``from`` is joined by a pipe to the stage before it. ``{name}`` in a string stands for a value of ``[vars]``.
+
+==============  ====================================================================================================
+``[matrix]``    lists of values: stages that name one are repeated for every combination (`rrg.recipes_matrix`)
+``[fixture]``   with ``--fixture``: ``vars`` that replace values, ``[[fixture.stage]]`` that run before (phantoms)
+``[[expect]]``  what must hold at the end (`rrg.recipes_expect`)
+``[table]``     scores of the matrix as CSV and LaTeX (`rrg.recipes_table`)
+``[slurm]``     for ``--slurm`` (`rrg.recipes_slurm`)
+==============  ====================================================================================================
 """
 
-import difflib
-import hashlib
-import json
-import os
-import re
-import shlex
-import signal
-import subprocess
-import sys
 import tomllib
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any
+from typing import Any, Literal
 
-from rrg.errors import FAILED, INTERRUPTED, INTERRUPTED_RESUMABLE, READER_GONE, RECORDS_FAILED, RrgError, UsageError
+from rrg.errors import UsageError
+from rrg.recipes_check import Source
+from rrg.recipes_expect import Expect, read_expect
+from rrg.recipes_matrix import Cell, cells_of, fill, names_in
 
 FILTERS = frozenset({"parse-reports", "segment", "synth-vqa", "synth-ground", "pack", "sort", "infer", "view"})
 """Commands that can read records from stdin."""
-OWN_KEYS = frozenset({"run", "name", "input", "output"})
-LAST_LINES = 5
-"""Lines of a failed stage's stderr that are shown again at the end."""
+OWN_KEYS = frozenset({"run", "name", "input", "output", "from"})
+TABLES = ("meta", "vars", "stage", "matrix", "fixture", "expect", "table", "slurm")
+MAKES = {
+    "extract-slices": ("store", "phi-report"),
+    "phantom": ("out",),
+    "pack": ("out",),
+    "train": ("out",),
+    "export": ("out",),
+    "check": ("out", "page"),
+    "infer": ("page",),
+    "view": ("page",),
+    "score": ("out", "per-item"),
+    "synth-ground": ("audit",),
+    "parse-reports": ("coverage",),
+}
+"""Command -> options that name what it makes. Whatever else names a path is read."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command, as a recipe may set it."""
+
+    kind: Literal["flag", "text", "whole", "number", "choice"] = "text"
+    off: str | None = None
+    """Of a flag: the word that says no; None when there is none."""
+    choices: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    multiple: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,236 +65,235 @@ class Stage:
     name: str
     command: str
     arguments: tuple[str, ...]
-    output: Path | None
-    joined: bool
+    output: Path | None = None
+    joined: bool = False
     """Reads the stage before it through a pipe."""
-    resumable: bool
+    resumable: bool = False
     """Has ``--tee`` and ``--resume``."""
+    shards: bool = False
+    """Has ``--shard``."""
+    makes: tuple[Path, ...] = ()
+    """Files and folders that it makes, `output` aside."""
 
 
-def read_recipe(path: Path, given: Mapping[str, str], options_of: Mapping[str, Mapping[str, bool]]) -> list[Stage]:
-    """The stages of a recipe. `given` replaces values of ``[vars]``; `options_of` is command -> {option: is a flag}.
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe says."""
+
+    path: Path
+    stages: tuple[Stage, ...]
+    values: Mapping[str, str] = field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
+    expect: tuple[Expect, ...] = ()
+    table: Mapping[str, Any] = field(default_factory=dict)
+    slurm: Mapping[str, Any] = field(default_factory=dict)
+
+
+Options = Mapping[str, Mapping[str, Option]]
+"""Command -> option without dashes -> what it takes."""
+
+
+def read_recipe(path: Path, given: Mapping[str, str], options_of: Options, *, fixture: bool = False) -> Recipe:
+    """The recipe at `path`. `given` replaces values of ``[vars]``; `fixture`: the small form on phantoms.
 
     Raises UsageError with file, line, what was seen and the nearest valid word.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        recipe = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not TOML: {error}") from None
+    source, recipe = load(path)
     for key in recipe:
-        if key not in ("meta", "vars", "stage"):
-            raise _wrong(path, text, key, None, f"unknown table {key!r}", _near(key, ("meta", "vars", "stage")))
-    values = {**recipe.get("vars", {}), **given}
-    for key in given:
-        if key not in recipe.get("vars", {}):
-            raise UsageError(f"{path}: --set {key}: not in [vars]{_near(key, recipe.get('vars', {}))}")
+        if key not in TABLES:
+            raise source.wrong(key, None, f"unknown table {key!r}", source.near(key, TABLES))
+    values = _table(source, recipe, "vars")
+    own = _table(source, recipe, "fixture") if fixture else {}
+    for key in own:
+        if key not in ("vars", "stage"):
+            raise source.wrong(key, None, f"[fixture] has no key {key!r}", source.near(key, ("vars", "stage")))
+    if fixture and not own:
+        raise UsageError(f"{path}: --fixture: the recipe has no [fixture]")
+    for key in (*own.get("vars", {}), *given):
+        if key not in values:
+            where = f"--set {key}" if key in given else f"[fixture.vars] {key}"
+            raise UsageError(f"{path}: {where}: not in [vars]{source.near(key, values)}")
+    values = {name: str(value) for name, value in {**values, **own.get("vars", {}), **given}.items()}
+    cells = cells_of(source, _table(source, recipe, "matrix"), values)
     tables = recipe.get("stage")
     if not isinstance(tables, list) or not tables:
         raise UsageError(f"{path}: no [[stage]]; a recipe is a list of stages, see rrg pipeline --help")
     stages: list[Stage] = []
+    for number, table in enumerate(own.get("stage", ())):
+        _add(source, -len(own["stage"]) + number, table, values, (), options_of, stages)
     for number, table in enumerate(tables):
-        stages.append(_stage(path, text, number, table, values, options_of, first=not stages))
-    return stages
+        _add(source, number, table, values, cells, options_of, stages)
+    _check_order(source, stages)
+    return Recipe(
+        path,
+        tuple(stages),
+        values,
+        cells,
+        read_expect(source, recipe.get("expect", []), values, fixture=fixture),
+        _table(source, recipe, "table"),
+        _table(source, recipe, "slurm"),
+    )
+
+
+def load(path: Path) -> tuple[Source, dict[str, Any]]:
+    """The text and the tables of a recipe. UsageError for a file that is no TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return Source(path, text), tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not TOML: {error}") from None
+
+
+def commands_in(path: Path) -> list[str]:
+    """The commands that a recipe names, whether they are there or not."""
+    _, recipe = load(path)
+    fixture = recipe.get("fixture", {})
+    tables = [recipe.get("stage", []), fixture.get("stage", []) if isinstance(fixture, dict) else []]
+    return [str(table.get("run")) for each in tables if isinstance(each, list) for table in each]
+
+
+def _table(source: Source, recipe: Mapping[str, Any], name: str) -> dict[str, Any]:
+    table = recipe.get(name, {})
+    if not isinstance(table, dict):
+        raise source.wrong(name, None, f"{name} is no table; write [{name}]")
+    return dict(table)
+
+
+def _add(
+    source: Source,
+    number: int,
+    table: Mapping[str, Any],
+    values: Mapping[str, str],
+    cells: Sequence[Cell],
+    options_of: Options,
+    stages: list[Stage],
+) -> None:
+    """Add a stage, once or for every combination of the matrix values that it names."""
+    named = names_in(table)
+    kept: dict[tuple[str, ...], Cell] = {}
+    for cell in cells:
+        if wanted := [name for name in cell.values if name in named or (name != "cell" and "cell" in named)]:
+            kept.setdefault(tuple(cell.values[name] for name in wanted), cell)
+    repeated = [({**values, **cell.values}, f"-{cell.name_of(named)}") for cell in kept.values()]
+    for own, suffix in repeated or [({**values}, "")]:
+        stages.append(_stage(source, number, table, own, options_of, stages, suffix))
 
 
 def _stage(
-    path: Path,
-    text: str,
+    source: Source,
     number: int,
     table: Mapping[str, Any],
-    values: Mapping[str, Any],
-    options_of: Mapping[str, Mapping[str, bool]],
-    *,
-    first: bool,
+    values: Mapping[str, str],
+    options_of: Options,
+    before: Sequence[Stage],
+    suffix: str,
 ) -> Stage:
     command = table.get("run")
     if not isinstance(command, str) or command not in options_of:
-        raise _wrong(path, text, "run", number, f"run = {command!r} is no command", _near(str(command), options_of))
+        raise source.wrong("run", number, f"run = {command!r} is no command", source.near(str(command), options_of))
     options = options_of[command]
-    arguments = [_fill(path, word, values) for word in _words(path, text, number, "input", table.get("input", []))]
+    words = [fill(source, word, values) for word in source.words(number, "input", table.get("input", []))]
+    words = [word for word in words if word]
+    if "from" in table:
+        words.append(str(_output_of(source, number, table["from"], before, suffix)))
+    made: list[Path] = []
     for key, value in table.items():
         if key in OWN_KEYS:
             continue
         if key not in options:
-            raise _wrong(path, text, key, number, f"{command} has no option {key!r}", _near(key, (*options, *OWN_KEYS)))
-        if options[key] != isinstance(value, bool):
-            expected = "true or false" if options[key] else "a value"
-            raise _wrong(path, text, key, number, f"{key} = {value!r}, expected {expected}")
-        if isinstance(value, bool):
-            arguments += [f"--{key}" if value else f"--no-{key}"]
-        else:
-            for word in _words(path, text, number, key, value):
-                arguments += [f"--{key}", _fill(path, word, values)]
-    joined = not table.get("input") and command in FILTERS
-    if joined and first:
-        raise _wrong(path, text, "run", number, f"{command} is the first stage and has no input")
+            known = (*options, *OWN_KEYS)
+            raise source.wrong(key, number, f"{command} has no option {key!r}", source.near(key, known))
+        filled = _option_words(source, number, key, value, options[key], values)
+        words += filled
+        if key in MAKES.get(command, ()):
+            made += [Path(word) for word in filled[1::2]]
+    joined = not table.get("input") and "from" not in table and command in FILTERS
+    if joined and not before:
+        raise source.wrong("run", number, f"{command} is the first stage and has no input")
     output = table.get("output")
     if output is not None and not isinstance(output, str):
-        raise _wrong(path, text, "output", number, f"output = {output!r}, expected a file name")
+        raise source.wrong("output", number, f"output = {output!r}, expected a file name")
     return Stage(
-        name=str(table.get("name", command)),
+        name=_name(source, number, table, before, suffix),
         command=command,
-        arguments=tuple(arguments),
-        output=Path(_fill(path, output, values)) if output else None,
+        arguments=tuple(words),
+        output=Path(fill(source, output, values)) if output else None,
         joined=joined,
         resumable={"tee", "resume"} <= set(options),
+        shards="shard" in options,
+        makes=tuple(made),
     )
 
 
-def _words(path: Path, text: str, number: int, key: str, value: Any) -> list[str]:
-    words = value if isinstance(value, list) else [value]
-    if any(isinstance(word, dict | bool) or not isinstance(word, str | int | float) for word in words):
-        raise _wrong(path, text, key, number, f"{key} = {value!r}, expected text, a number, or a list of them")
-    return [str(word) for word in words]
+def _name(source: Source, number: int, table: Mapping[str, Any], before: Sequence[Stage], suffix: str) -> str:
+    """The given name, which must be free; else that of the command, with a number from its second stage on."""
+    name = table.get("name", table["run"])
+    if not isinstance(name, str) or not name or "/" in name:
+        raise source.wrong("name", number, f"name = {name!r}, expected a text without /")
+    taken = {stage.name for stage in before}
+    if name + suffix not in taken:
+        return name + suffix
+    if "name" in table:
+        raise source.wrong("name", number, f"name = {name!r}: a stage before has it; each needs its own")
+    return next(found for n in range(2, len(before) + 3) if (found := f"{name}{suffix}-{n}") not in taken)
 
 
-def _fill(path: Path, word: str, values: Mapping[str, Any]) -> str:
-    def one(match: re.Match[str]) -> str:
-        if match[1] not in values:
-            raise UsageError(f"{path}: {{{match[1]}}} is not in [vars]{_near(match[1], values)}")
-        return str(values[match[1]])
-
-    return re.sub(r"\{(\w+)\}", one, word)
-
-
-def _near(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else (f"; one of {', '.join(sorted(known))}" if known else "")
-
-
-def _wrong(path: Path, text: str, key: str, stage: int | None, what: str, hint: str = "") -> UsageError:
-    """An error with the line of `key`, in the stage-th [[stage]] or at the top."""
-    seen = -1
-    for line, content in enumerate(text.splitlines(), 1):
-        seen += content.strip() == "[[stage]]"
-        if (stage is None or seen == stage) and re.match(rf"\s*\[*{re.escape(key)}\b", content):
-            return UsageError(f"{path}, line {line}: {what}{hint}")
-    return UsageError(f"{path}, stage {(stage or 0) + 1}: {what}{hint}")
+def _output_of(source: Source, number: int, name: object, before: Sequence[Stage], suffix: str) -> Path:
+    """What a stage before makes."""
+    known = {stage.name: stage for stage in before}
+    found = known.get(f"{name}{suffix}") or known.get(str(name))
+    if found is None:
+        later = isinstance(name, str) and source.has_stage(name)
+        why = "comes later: a cycle" if later else "is no stage before this one"
+        raise source.wrong("from", number, f"from = {name!r} {why}", "" if later else source.near(str(name), known))
+    made = [*([found.output] if found.output else []), *found.makes]
+    if not made:
+        raise source.wrong("from", number, f"from = {name!r}: that stage has no output; give it one")
+    return made[0]
 
 
-def pipes(stages: Sequence[Stage]) -> Iterator[tuple[Stage, ...]]:
-    """Stages that run at the same time, joined by pipes."""
-    current: list[Stage] = []
-    for stage in stages:
-        if current and not stage.joined:
-            yield tuple(current)
-            current = []
-        current.append(stage)
-    if current:
-        yield tuple(current)
-
-
-def argv(stage: Stage, tee: Path | None, *, resume: bool) -> list[str]:
-    """The argument vector of a stage, without the program."""
-    words = [stage.command, *stage.arguments]
-    if tee is not None:
-        words += ["--tee", str(tee), *(["--resume"] if resume else [])]
+def _option_words(
+    source: Source, number: int, key: str, value: Any, option: Option, values: Mapping[str, str]
+) -> list[str]:
+    if (option.kind == "flag") != isinstance(value, bool):
+        expected = "true or false" if option.kind == "flag" else "a value"
+        raise source.wrong(key, number, f"{key} = {value!r}, expected {expected}")
+    if isinstance(value, bool):
+        return [f"--{key}"] if value else [option.off] if option.off else []
+    if isinstance(value, list) and not option.multiple:
+        raise source.wrong(key, number, f"{key} = {value!r}, expected one value")
+    words: list[str] = []
+    for word in source.words(number, key, value):
+        filled = fill(source, word, values)
+        if filled:
+            _check_value(source, number, key, filled, option)
+            words += [f"--{key}", filled]
     return words
 
 
-def shell_lines(stages: Sequence[Stage], work: Path, *, resume: bool) -> Iterator[str]:
-    """What a shell would be given, one line per pipe."""
-    for number, group in enumerate(pipes(stages), 1):
-        line = " | ".join(
-            shlex.join(["rrg", *argv(stage, tee, resume=resume)]) for stage, tee in _with_tees(number, group, work)
-        )
-        yield f"{line} > {shlex.quote(str(group[-1].output))}" if group[-1].output else line
-
-
-def _with_tees(number: int, group: Sequence[Stage], work: Path) -> Iterator[tuple[Stage, Path | None]]:
-    """Every resumable stage whose records go on to another process keeps them in the work folder."""
-    for place, stage in enumerate(group):
-        keeps = stage.resumable and place < len(group) - 1
-        yield stage, work / f"{number:02d}-{place + 1:02d}-{stage.name}.jsonl" if keeps else None
-
-
-def run_recipe(stages: Sequence[Stage], work: Path, *, resume: bool) -> int:
-    """Run all pipes in order; the exit code is 0, or 3 when some records failed. Raises RrgError at the first failure.
-
-    A finished pipe leaves a stamp in `work`; with `resume` it is skipped while it and all before it are unchanged.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    worst = 0
-    before = ""
-    for number, group in enumerate(pipes(stages), 1):
-        words = [[*argv(stage, None, resume=False), str(stage.output)] for stage in group]
-        before = hashlib.sha256(json.dumps([before, words]).encode()).hexdigest()
-        stamp = work / f"{number:02d}.done"
-        if resume and stamp.exists() and stamp.read_text().split()[0] == before:
-            worst = max(worst, int(stamp.read_text().split()[1]))
-            continue
-        stamp.unlink(missing_ok=True)
-        code = _run_pipe(list(_with_tees(number, group, work)), resume=resume)
-        stamp.write_text(f"{before} {code}\n")
-        worst = max(worst, code)
-    return worst
-
-
-def _run_pipe(group: Sequence[tuple[Stage, Path | None]], *, resume: bool) -> int:
-    """Start one pipe and wait for it. A stage that fails takes the others with it."""
-    processes: list[subprocess.Popen[bytes]] = []
-    tails: list[deque[str]] = []
-    readers: list[Thread] = []
-    source: IO[bytes] | int = subprocess.DEVNULL
-    output: IO[bytes] | None = None
-    last = group[-1][0]
-    partial = last.output.with_name(last.output.name + ".partial") if last.output else None
+def _check_value(source: Source, number: int, key: str, word: str, option: Option) -> None:
+    if option.kind == "choice" and word not in option.choices:
+        raise source.wrong(key, number, f"{key} = {word!r} is no choice", source.near(word, option.choices))
+    if option.kind not in ("whole", "number"):
+        return
     try:
-        for stage, tee in group:
-            target: IO[bytes] | int | None = subprocess.PIPE
-            if stage is last:
-                if partial is not None:
-                    partial.parent.mkdir(parents=True, exist_ok=True)
-                    output = partial.open("wb")
-                target = output if output is not None else None
-            process = subprocess.Popen(
-                [sys.executable, "-m", "rrg", *argv(stage, tee, resume=resume)],
-                stdin=source,
-                stdout=target,
-                stderr=subprocess.PIPE,
-            )
-            if not isinstance(source, int):
-                source.close()
-            processes.append(process)
-            tails.append(deque(maxlen=LAST_LINES))
-            readers.append(Thread(target=_relay, args=(process.stderr, tails[-1]), daemon=True))
-            readers[-1].start()
-            if process.stdout is not None:
-                source = process.stdout
-        codes = [process.wait() for process in processes]
-    except BaseException:
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        if output is not None:
-            output.close()
-    for reader in readers:
-        reader.join()
-    failed = [
-        (stage, code, tail)
-        for (stage, _), code, tail in zip(group, codes, tails, strict=True)
-        if code not in (0, RECORDS_FAILED)
-    ]
-    if failed:
-        # the stage that died first is the one that was not merely cut off by its reader
-        stage, code, tail = next((f for f in failed if f[1] not in (READER_GONE, -signal.SIGPIPE)), failed[0])
-        said = tail[-1] if tail else "no message"
-        stopped = code in (INTERRUPTED_RESUMABLE, INTERRUPTED)
-        error = RrgError(f"stage {stage.name} ended with {code}: {said}; give the same command with --resume to go on")
-        error.exit_code = code if stopped else FAILED
-        raise error
-    if partial is not None and last.output is not None:
-        partial.replace(last.output)
-    return max(codes, default=0)
+        seen = int(word) if option.kind == "whole" else float(word)
+    except ValueError:
+        what = "a whole number" if option.kind == "whole" else "a number"
+        raise source.wrong(key, number, f"{key} = {word!r}, expected {what}") from None
+    if (option.low is not None and seen < option.low) or (option.high is not None and seen > option.high):
+        high = "" if option.high is None else f" and at most {option.high:g}"
+        raise source.wrong(key, number, f"{key} = {word}, expected at least {option.low or 0:g}{high}")
 
 
-def _relay(source: IO[bytes] | None, tail: "deque[str]") -> None:
-    """Pass a stage's stderr on, and remember its last lines."""
-    assert source is not None
-    for raw in iter(source.readline, b""):
-        os.write(2, raw)
-        tail.append(raw.decode(errors="replace").rstrip().rpartition("\r")[2])
+def _check_order(source: Source, stages: Sequence[Stage]) -> None:
+    """UsageError where a stage reads what it or a later one makes."""
+    for at, stage in enumerate(stages):
+        later = {str(path): each.name for each in stages[at:] for path in (each.output, *each.makes) if path}
+        own = {str(path) for path in stage.makes}
+        for word in stage.arguments:
+            if word in later and word not in own:
+                maker = "itself" if later[word] == stage.name else f"stage {later[word]}, which comes later"
+                raise source.wrong_text(word, f"stage {stage.name} reads {word}, made by {maker}: a cycle")

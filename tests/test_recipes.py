@@ -1,5 +1,7 @@
 """Recipes: what is wrong gets one line with file, line and the nearest word; what is right runs as real processes."""
 
+import csv
+import hashlib
 import json
 import os
 import signal
@@ -9,14 +11,24 @@ import time
 from pathlib import Path
 
 import pytest
+from rrg.commands._recipe_options import options_of
 
-from rrg.recipes import pipes, read_recipe, shell_lines
+from rrg.codec import encode
+from rrg.errors import UsageError
+from rrg.provenance import make_run
+from rrg.recipes import Option, commands_in, read_recipe
+from rrg.recipes_plan import Digests, pipes, shell_lines, stage_keys
+from rrg.recipes_slurm import settings_of, write_jobs
+from rrg.recipes_table import write_table
+from rrg.records import End
 from tests.conftest import Rrg
 
+RECIPES = Path(__file__).parents[1] / "examples" / "recipes"
+TEXT, FLAG = Option(), Option("flag")
 OPTIONS = {
-    "extract-slices": {"store": False, "tee": False, "resume": True, "out": False},
-    "segment": {"engine": False, "fast": True, "masks": False, "tee": False, "resume": True},
-    "pack": {"out": False, "balance": True},
+    "extract-slices": {"store": TEXT, "tee": TEXT, "resume": FLAG, "out": TEXT},
+    "segment": {"engine": TEXT, "fast": FLAG, "masks": Option(multiple=True), "tee": TEXT, "resume": FLAG},
+    "pack": {"out": TEXT, "balance": Option("flag", off="--no-balance")},
 }
 GOOD = """
 [vars]
@@ -43,9 +55,9 @@ def write(tmp_path: Path, text: str) -> Path:
 
 
 def test_print_shows_the_line_that_a_shell_would_be_given(tmp_path: Path) -> None:
-    stages = read_recipe(write(tmp_path, GOOD), {"out": "p"}, OPTIONS)
-    assert [len(group) for group in pipes(stages)] == [3]
-    assert list(shell_lines(stages, Path("w"), resume=False)) == [
+    planned = pipes(read_recipe(write(tmp_path, GOOD), {"out": "p"}, OPTIONS).stages, Path("w"))
+    assert [len(pipe.placed) for pipe in planned] == [3]
+    assert list(shell_lines(planned, resume=False)) == [
         "rrg extract-slices 'a b' p/dicom --store p/store --tee w/01-01-extract-slices.jsonl"
         " | rrg segment --masks x --masks y --fast --tee w/01-02-segment.jsonl"
         " | rrg pack --out p/dataset --no-balance"
@@ -65,15 +77,35 @@ def test_print_shows_the_line_that_a_shell_would_be_given(tmp_path: Path) -> Non
         ("{out}/store", "{oot}/store", "{oot} is not in [vars]; did you mean 'out'?"),
         ('input = ["a b", "{out}/dicom"]', 'masks = "x"', "has no option 'masks'"),
         ("[[stage]]", "[[stage]", "not TOML"),
+        ('masks = ["x", "y"]', 'engine = "mask"', "line 10: engine = 'mask' is no choice; did you mean 'masks'?"),
+        ('masks = ["x", "y"]', 'workers = "two"', "line 10: workers = 'two', expected a whole number"),
+        ('masks = ["x", "y"]', "workers = 0", "line 10: workers = 0, expected at least 1"),
+        (
+            'masks = ["x", "y"]',
+            'engine = ["masks", "threshold"]',
+            "engine = ['masks', 'threshold'], expected one value",
+        ),
+        ('input = ["a b", "{out}/dicom"]', 'from = "segmnt"', "line 6: from = 'segmnt' is no stage before this one"),
+        ('input = ["a b", "{out}/dicom"]', 'from = "pack"', "line 6: from = 'pack' comes later: a cycle"),
+        ('"{out}/dicom"]', '"{out}/dataset"]', "line 6: stage extract-slices reads o/dataset, made by stage pack"),
+        ('run = "segment"', 'run = "segment"\nname = "extract-slices"', "a stage before has it; each needs its own"),
+        ("[vars]", "[matrix]\nseed = 3\n[vars]", "line 3: seed = 3, expected a list of values"),
+        ("[vars]", "[[expect]]\nfil = 3\n[vars]", "line 3: [[expect]] has no key 'fil'; did you mean 'file'?"),
+        ("[vars]", "vars = 3\n[fixture.vars]", "line 2: vars is no table; write [vars]"),
     ],
 )
-def test_a_bad_recipe_is_one_line_with_place_and_nearest_word(
-    tmp_path: Path, rrg: Rrg, old: str, new: str, says: str
-) -> None:
+def test_a_bad_recipe_is_one_line_with_place_and_nearest_word(tmp_path: Path, old: str, new: str, says: str) -> None:
     assert old in GOOD
     recipe = write(tmp_path, GOOD.replace(old, new, 1))
-    done = rrg("pipeline", recipe, "--print", code=2)
-    assert says in done.stderr.decode()
+    with pytest.raises(UsageError) as told:
+        read_recipe(recipe, {}, options_of(commands_in(recipe)))
+    assert says in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_a_bad_recipe_ends_the_command_with_2(tmp_path: Path, rrg: Rrg) -> None:
+    done = rrg("pipeline", write(tmp_path, GOOD.replace("fast", "fsat")), "--print", code=2)
+    assert b"line 11: segment has no option 'fsat'; did you mean 'fast'?" in done.stderr
     assert done.stderr.count(b"\n") == 1
 
 
@@ -88,20 +120,42 @@ def test_a_stage_that_fails_fails_the_pipeline_and_is_named(tmp_path: Path, rrg:
     text = f'{first}[[stage]]\nrun = "sort"\noutput = "{tmp_path}/o"\n'
     done = rrg("pipeline", write(tmp_path, text), "--work", tmp_path / "work", code=1)
     assert b"stage first ended with 1" in done.stderr
+    assert b"line 1: not JSON" in done.stderr
     assert not (tmp_path / "o").exists()
 
 
-def test_resume_skips_what_is_finished(tmp_path: Path, rrg: Rrg) -> None:
+@pytest.fixture
+def sorting(tmp_path: Path) -> Path:
+    """A recipe of one stage, and its input."""
     (tmp_path / "in.jsonl").write_text('{"mine": 1}\n')
-    text = f'[[stage]]\nrun = "sort"\ninput = "{tmp_path}/in.jsonl"\noutput = "{tmp_path}/o"\n'
-    recipe = write(tmp_path, text)
-    rrg("pipeline", recipe, "--work", tmp_path / "work")
-    first = (tmp_path / "o").stat().st_mtime_ns
-    rrg("pipeline", recipe, "--work", tmp_path / "work", "--resume")
-    assert (tmp_path / "o").stat().st_mtime_ns == first
-    rrg("pipeline", recipe, "--work", tmp_path / "work")
-    assert (tmp_path / "o").stat().st_mtime_ns != first
-    assert json.loads((tmp_path / "o").read_text().splitlines()[1]) == {"mine": 1}
+    return write(tmp_path, f'[[stage]]\nrun = "sort"\ninput = "{tmp_path}/in.jsonl"\noutput = "{tmp_path}/o"\n')
+
+
+def did(rrg: Rrg, recipe: Path, *more: object) -> bool:
+    """Run a recipe; was its output made anew?"""
+    out = recipe.parent / "o"
+    before = out.stat().st_mtime_ns if out.exists() else 0
+    rrg("pipeline", recipe, "--work", recipe.parent / "work", *more)
+    return out.stat().st_mtime_ns != before
+
+
+def test_what_is_finished_is_done_again_only_when_something_changed(sorting: Path, rrg: Rrg) -> None:
+    out, source = sorting.parent / "o", sorting.parent / "in.jsonl"
+    assert did(rrg, sorting)
+    assert json.loads(out.read_text().splitlines()[1]) == {"mine": 1}
+    assert not did(rrg, sorting)
+    assert not did(rrg, sorting, "--resume")
+    os.utime(source, (1, 1))
+    assert not did(rrg, sorting), "a file is known by its content"
+    assert did(rrg, sorting, "--again")
+    source.write_text('{"mine": 2}\n')
+    assert b"to do" in rrg("pipeline", sorting, "--work", sorting.parent / "work", "--dry-run").stdout
+    assert did(rrg, sorting)
+    out.write_text("damaged\n")
+    assert did(rrg, sorting), "an output that is not what was made is made again"
+    out.unlink()
+    assert did(rrg, sorting)
+    assert b"finished" in rrg("pipeline", sorting, "--work", sorting.parent / "work", "--dry-run").stdout
 
 
 def test_sigterm_ends_all_stages_with_75(tmp_path: Path) -> None:
@@ -122,3 +176,192 @@ def test_sigterm_ends_all_stages_with_75(tmp_path: Path) -> None:
     os.close(reader)
     assert process.returncode == 75
     assert not (tmp_path / "o").exists()
+
+
+STUDIES = 40
+
+
+def stream(path: Path) -> None:
+    """A slice of each of some made-up studies."""
+    from tests.test_status import slice_of
+
+    run = make_run("test", {})
+    lines = [encode(run), *(encode(slice_of(number)) for number in range(STUDIES)), encode(End(run=run.id, counts={}))]
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+@pytest.fixture
+def rejecting(tmp_path: Path) -> Path:
+    """A recipe whose first stage can read no pixels: as when a mount died."""
+    stream(tmp_path / "in.jsonl")
+    text = f'[[stage]]\nrun = "segment"\ninput = "{tmp_path}/in.jsonl"\nstore = "{tmp_path}/none"\n'
+    return write(tmp_path, f'{text}engine = "threshold"\n[[stage]]\nrun = "sort"\noutput = "{tmp_path}/o"\n')
+
+
+def test_a_stage_that_rejects_too_much_is_stopped(rejecting: Path, rrg: Rrg, tmp_path: Path) -> None:
+    done = rrg("pipeline", rejecting, "--work", tmp_path / "w", "--max-reject", "5%", code=1)
+    said = done.stderr.decode().splitlines()[-1]
+    assert "stage segment" in said
+    assert "more than --max-reject 5%" in said
+    assert not (tmp_path / "o").exists()
+    assert rrg("pipeline", rejecting, "--max-reject", "5", code=2).stderr.count(b"\n") == 1
+
+
+def test_from_and_to_cut_a_pipe_and_join_it_again(tmp_path: Path, rrg: Rrg) -> None:
+    (tmp_path / "in.jsonl").write_text('{"mine": 1}\n')
+    stages = [f'[[stage]]\nrun = "sort"\nname = "{name}"\n' for name in "abc"]
+    stages[0] += f'input = "{tmp_path}/in.jsonl"\n'
+    recipe = write(tmp_path, "".join(stages) + f'output = "{tmp_path}/o"\n')
+    work = ["--work", tmp_path / "w"]
+    assert b"is not there; run the stages before it" in rrg("pipeline", recipe, *work, "--from", "b", code=2).stderr
+    done = rrg("pipeline", recipe, *work, "--to", "bb", code=2)
+    assert b"--to bb: no stage of that name; did you mean 'b'?" in done.stderr
+    rrg("pipeline", recipe, *work, "--to", "b")
+    assert not (tmp_path / "o").exists()
+    rrg("pipeline", recipe, *work, "--from", "c")
+    cut = (tmp_path / "o").read_bytes()
+    rrg("pipeline", recipe, "--work", tmp_path / "whole")
+    assert (tmp_path / "o").read_bytes() == cut
+
+
+def test_expectations_are_checked_at_the_end(sorting: Path, rrg: Rrg) -> None:
+    text = sorting.read_text()
+    out = sorting.parent / "o.jsonl"
+    text = text.replace(f'{sorting.parent}/o"', f'{out}"')
+    sorting.write_text(f'{text}[[expect]]\nfile = "{out}"\nvalue = "run"\nequals = 1\n')
+    done = rrg("pipeline", sorting, "--work", sorting.parent / "w")
+    assert b"all 1 expectations" in done.stderr
+    sorting.write_text(f'{text}[[expect]]\nfile = "{out}"\nvalue = "slice"\nat-least = 5\n')
+    done = rrg("pipeline", sorting, "--work", sorting.parent / "w", code=1)
+    assert b"slice is 0, expected at least 5" in done.stderr
+
+
+MATRIX = """
+[vars]
+out = "o"
+[matrix]
+mix = ["", "which=2,side=2"]
+seed = [0, 1]
+[[stage]]
+run = "extract-slices"
+input = "d"
+store = "{out}/store"
+[[stage]]
+run = "segment"
+name = "train"
+input = "x/y"
+engine = "{mix}"
+output = "{out}/run-{cell}"
+[[stage]]
+run = "segment"
+from = "train"
+output = "{out}/p-{cell}"
+[table]
+out = "{out}/table"
+predictions = "{out}/p-{cell}"
+[[table.column]]
+name = "IoU"
+file = "{out}/s-{cell}.json"
+value = "iou"
+"""
+
+
+def test_a_matrix_repeats_the_stages_that_name_it_and_its_table_is_traced(tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    recipe = read_recipe(write(tmp_path, MATRIX), {"out": str(tmp_path / "o")}, OPTIONS)
+    cells = ["mix_none-seed_0", "mix_none-seed_1", "mix_which2_side2-seed_0", "mix_which2_side2-seed_1"]
+    assert [stage.name for stage in recipe.stages] == [
+        "extract-slices",
+        *(f"train-{cell}" for cell in cells),
+        *(f"segment-{cell}" for cell in cells),
+    ]
+    assert recipe.stages[-1].arguments == (f"{tmp_path}/o/run-{cells[-1]}",)
+    assert "--engine" not in recipe.stages[1].arguments, "an empty value leaves the option out"
+    for n, cell in enumerate(cells):
+        (tmp_path / "o" / f"p-{cell}").write_text(cell)
+        metric = {"value": n / 10, "ci95": [n / 10 - 0.05, n / 10 + 0.05], "n": 7}
+        (tmp_path / "o" / f"s-{cell}.json").write_text(json.dumps({"metrics": {"iou": metric}}))
+    paths = write_table(recipe)
+    rows = list(csv.DictReader(paths[0].read_text().splitlines()))
+    assert [row["mix"] for row in rows] == ["", "which=2,side=2"]
+    assert float(rows[1]["IoU"]) == pytest.approx(0.25)
+    assert float(rows[1]["IoU seed sd"]) == pytest.approx(0.1 / 2**0.5)
+    assert (float(rows[1]["IoU low"]), float(rows[1]["IoU high"])) == pytest.approx((0.15, 0.25))
+    hashes = [hashlib.sha256(cell.encode()).hexdigest()[:12] for cell in cells]
+    assert [row["predictions sha256"] for row in rows] == [" ".join(hashes[:2]), " ".join(hashes[2:])]
+    assert r"0.250 $\pm$ 0.071 [0.150, 0.250]" in paths[1].read_text()
+
+
+def test_a_new_option_of_one_stage_leaves_the_others_alone(tmp_path: Path) -> None:
+    """The key of a stage hangs on its own options and inputs; that of the pipe on all."""
+    (tmp_path / "a b").mkdir()
+    first = read_recipe(write(tmp_path, GOOD), {}, OPTIONS)
+    other = read_recipe(write(tmp_path, GOOD.replace("fast = true", "fast = false")), {}, OPTIONS)
+    keys = [
+        stage_keys(pipe, Digests(frozenset())) for recipe in (first, other) for pipe in pipes(recipe.stages, tmp_path)
+    ]
+    assert keys[0]["extract-slices"] == keys[1]["extract-slices"]
+    assert keys[0]["pack"] == keys[1]["pack"]
+    assert keys[0]["segment"] != keys[1]["segment"]
+
+
+SLURM = """
+[slurm]
+tasks = 4
+partition = "long"
+environment = ["module load python"]
+[slurm.merge]
+memory = "8G"
+"""
+
+
+def test_jobs_for_slurm(tmp_path: Path, rrg: Rrg) -> None:
+    recipe = write(tmp_path, (RECIPES / "phantom.toml").read_text() + SLURM)
+    rrg("pipeline", recipe, "--slurm", tmp_path / "jobs", "--work", tmp_path / "w", "--set", "out=p")
+    names = ["01-data.sbatch", "02-merge.sbatch", "03-train.sbatch", "04-export.sbatch", "submit.sh"]
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == names
+    data, merge = ((tmp_path / "jobs" / name).read_text() for name in names[:2])
+    assert "#SBATCH --array=1-4\n" in data
+    assert "--from extract-slices --to synth-ground" in data
+    assert '--shard "$SLURM_ARRAY_TASK_ID/4" &' in data
+    assert "module load python\n" in data
+    assert "#SBATCH --mem=8G" in merge
+    assert "#SBATCH --mem" not in data
+    assert "--from pack --to pack" in merge
+    for name in names:
+        subprocess.run(["bash", "-n", str(tmp_path / "jobs" / name)], check=True)
+    submit = (tmp_path / "jobs" / "submit.sh").read_text()
+    assert "--dependency=afterok:$job_merge" in submit
+    assert "--dependency=afterok:$job_train" in submit
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("partition", "partitoin", "did you mean 'partition'?"),
+        ("tasks = 4", 'tasks = "4"', "tasks = '4', expected a whole number of at least 1"),
+        ("tasks = 4", "tasks = 4000", "tasks = 4000, at most 1000 by array-limit"),
+        ("[slurm.merge]", "[slurm.merg]", "[slurm.merg]: no such job; did you mean 'merge'?"),
+    ],
+)
+def test_a_wrong_slurm_table_is_one_line(tmp_path: Path, old: str, new: str, says: str) -> None:
+    recipe = write(tmp_path, (RECIPES / "phantom.toml").read_text() + SLURM.replace(old, new))
+    with pytest.raises(UsageError, match="line ") as told:
+        settings_of(read_recipe(recipe, {}, options_of(commands_in(recipe))))
+    assert says in str(told.value)
+
+
+@pytest.mark.parametrize(("code", "ends", "queued"), [(0, 0, False), (3, 0, False), (1, 1, False), (75, 75, True)])
+def test_the_end_of_a_job_says_what_slurm_is_to_do(tmp_path: Path, code: int, ends: int, queued: bool) -> None:
+    recipe = write(tmp_path, (RECIPES / "phantom.toml").read_text() + SLURM.replace('["module load python"]', "[]"))
+    told = read_recipe(recipe, {}, options_of(commands_in(recipe)))
+    list(write_jobs(told, tmp_path / "jobs", tmp_path / "w", {}))
+    for name, text in (("rrg", f"exit {code}"), ("scontrol", 'echo "$@" > requeued')):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}
+    job = ["bash", str(tmp_path / "jobs" / "01-data.sbatch")]
+    assert subprocess.run(job, cwd=tmp_path, env=env, check=False).returncode == ends
+    assert (tmp_path / "requeued").exists() == queued
+    if queued:
+        assert (tmp_path / "requeued").read_text() == "requeue 7_2\n"
