@@ -7,6 +7,7 @@ import typer
 
 from rrg.pipe import Io
 
+from . import _infer as own
 from . import _options as opt
 
 
@@ -16,37 +17,46 @@ def command(
         list[Path] | None,
         typer.Argument(
             metavar="[INPUT]...",
-            help="Study folder, series, DICOM files, PNG or JPEG files, a data set folder, or streams with samples; "
-            "none or - is stdin.",
+            help="Study folder, series, DICOM or NIfTI files, PNG or JPEG files, a data set folder, or streams with "
+            "samples; none or - is stdin.",
         ),
     ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Folder of rrg train (answers with torch) or of rrg export (llama.cpp).")
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="report, grounded-report, detect, phrase-to-box, vqa; several are asked one after the other. "
-            "Of samples: only those of these tasks.  [default: grounded-report]"
-        ),
-    ] = None,
-    question: Annotated[list[str] | None, typer.Option("--question", "-q", help="A question; may be repeated.")] = None,
-    phrase: Annotated[list[str] | None, typer.Option(help="A structure or phrase to find; may be repeated.")] = None,
-    lang: Annotated[
-        str | None, typer.Option(help="de or en: language to ask and answer in. Of samples: only such.")
-    ] = None,
-    slices: Annotated[str, typer.Option(help="Slices of a study's main series: all, N evenly, or every:K.")] = "8",
-    split: Annotated[str, typer.Option(help="Split of a data set folder.")] = "test",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most this many samples of a data set.")] = None,
-    shuffle_images: Annotated[
-        bool, typer.Option("--shuffle-images", help="Control: every sample gets another patient's picture.")
-    ] = False,
-    no_image: Annotated[bool, typer.Option("--no-image", help="Control: every picture is grey.")] = False,
-    page: Annotated[Path | None, typer.Option(help="Also write an HTML page: slices, boxes, sentences.")] = None,
-    store: Annotated[
-        Path | None, typer.Option(help="Folder of the pixel arrays of a stream; a data set brings its own.")
-    ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    model: own.Model = None,
+    task: own.Task = None,
+    question: own.Question = None,
+    phrase: own.Phrase = None,
+    ground: own.Ground = None,
+    describe: own.Describe = None,
+    lang: own.Lang = None,
+    clinical: own.Clinical = None,
+    indication: own.Indication = None,
+    slices: own.Slices = "8",
+    series: own.SeriesNumber = None,
+    modality: own.Modality = None,
+    report: own.ReportFile = None,
+    split: own.Split = "test",
+    limit: own.Limit = None,
+    shuffle_images: own.Shuffle = False,
+    no_image: own.NoImage = False,
+    page: own.Page = None,
+    dicom: own.Dicom = None,
+    nifti: own.Nifti = None,
+    compact: own.Compact = False,
+    allow_demo: own.AllowDemo = False,
+    masks: own.Masks = None,
+    summary: own.Summary = True,
+    chat: own.Chat = False,
+    turns: own.Turns = None,
+    store: own.Store = None,
+    max_new_tokens: own.MaxNewTokens = 256,
+    grammar: own.Grammar = False,
+    model_name: own.ModelName = None,
+    box_dialect: own.BoxDialect = None,
+    image_side: own.ImageSide = 896,
+    parallel: own.Parallel = 4,
+    answer_cache: own.Cache = None,
+    timeout_s: own.TimeoutS = 300.0,
+    key_env: own.KeyEnv = None,
     key_file: opt.KeyFile = None,
     seed: opt.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say only what went wrong.")] = False,
@@ -59,7 +69,8 @@ def command(
 
     Example:  rrg infer demo/dicom/PH0N00001 --model gguf --lang de -q "Wo ist die Leber?" > answers.jsonl
     """
-    from rrg.infer_run import Request, run
+    from rrg.infer_request import Request
+    from rrg.infer_run import run
 
     run(
         Request(
@@ -67,15 +78,37 @@ def command(
             tasks=tuple(task or ()),
             questions=tuple(question or ()),
             phrases=tuple(phrase or ()),
+            grounds=tuple(ground or ()),
+            boxes=tuple(describe or ()),
             lang=lang,
+            context={name: text for name, text in (("clinical", clinical), ("question", indication)) if text},
             slices=slices,
+            series=series,
+            modality=modality.value if modality else None,
+            report=report,
             split=split,
             limit=limit,
             shuffle_images=shuffle_images,
             no_image=no_image,
             page=page,
+            dicom=dicom,
+            nifti=nifti,
+            compact=compact,
+            allow_demo=allow_demo,
+            masks=tuple(masks or ()),
+            summary=summary,
+            chat=chat,
+            turns=turns,
             store=store,
             max_new_tokens=max_new_tokens,
+            grammar=grammar,
+            model_name=model_name,
+            box_dialect=box_dialect,
+            image_side=image_side,
+            parallel=parallel,
+            answer_cache=answer_cache,
+            timeout_s=timeout_s,
+            key_env=key_env,
             key_file=key_file,
             seed=seed,
         ),

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -14,11 +15,18 @@ from rrg import extract
 from rrg.anatomy import LABELS, display
 from rrg.boxes import decode
 from rrg.errors import RecordError, UsageError
+from rrg.infer_confidence import of_answer, with_scores
 from rrg.infer_control import another
+from rrg.infer_files import Files, write_files
+from rrg.infer_forecast import Forecast
 from rrg.infer_inputs import Asking, Work, picture_work, study_work, wanted
+from rrg.infer_masks import masks_of, outlines_of, with_masks
 from rrg.infer_pixels import Pixels, pixels_of
+from rrg.infer_summary import summary_of
+from rrg.model.server import Served
 from rrg.model.settings import Model, Settings
 from rrg.outputs.cards import of_prediction
+from rrg.outputs.draft import draft_fragment
 from rrg.outputs.page import fragments
 from rrg.outputs.pictures import pictures_of
 from rrg.outputs.spool import save_part
@@ -49,7 +57,7 @@ NOTICES: dict[bool, dict[str, str]] = {
 class Task:
     """How samples are answered. Small and picklable: workers load what it names."""
 
-    model: Path
+    model: Path | Served
     store: Path | None
     max_new_tokens: int
     seed: int = 0
@@ -62,11 +70,24 @@ class Task:
     """Of a stream only samples of this language are answered."""
     parts: Path | None = None
     """Folder that collects the parts of a page."""
+    grammar: bool = False
+    """Answers hold whole boxes only (llama.cpp)."""
+    masks: tuple[Path, ...] = ()
+    """Streams of masks of the slices that are asked about."""
+    summary: bool = False
+    """The reports of the slices of a study on disk are merged into one draft."""
+    files: Files | None = None
+    """What is written for viewers."""
 
 
 @functools.cache
-def model_at(path: Path) -> Model:
-    """The model of a folder, once per process. UsageError when there is nothing."""
+def model_at(where: Path | Served) -> Model:
+    """The model of a folder or a server, once per process. UsageError when there is nothing."""
+    if isinstance(where, Served):
+        from rrg.model.server import ServerModel
+
+        return ServerModel(where)
+    path = where
     if not path.is_dir():
         raise UsageError(f"--model {path}: no such folder; give --model RUN or a GGUF folder")
     from rrg.model.load import load
@@ -98,7 +119,11 @@ def answer_item(payload: Work | extract.Work | Path, task: Task, asking: Asking 
             talk("infer", f"{payload}: {error.message} [{error.code}]")
             raise
     else:
-        work = study_work(payload, asking)
+        try:
+            work = study_work(payload, asking)
+        except RecordError as error:
+            talk("infer", f"{error.message} [{error.code}]")
+            raise
     yield from work.errors
     yield from answer_work(work, task)
 
@@ -108,25 +133,65 @@ def answer_work(work: Work, task: Task) -> Iterator[Made]:
     if not work.samples:
         return
     model = model_at(task.model)
+    if task.grammar:
+        constrain(model)
     pixels = functools.lru_cache(8)(functools.partial(pixels_of, store=task.store, held=work.held))
     look = functools.lru_cache(8)(functools.partial(_look, pixels=pixels, settings=model.settings))
-    made: dict[int, Prediction | Error] = {}
-    for at in sorted(range(len(work.samples)), key=lambda i: tuple(image.ref for image in work.samples[i].images)):
-        sample = work.samples[at]
-        try:
-            made[at] = answer(model, sample, look, task)
-        except RecordError as error:
-            made[at] = error_record(error, "infer", sample.id, study=sample.study, patient=sample.patient)
-    answers = [each for at in range(len(work.samples)) if isinstance(each := made[at], Prediction)]
-    yield from (made[at] for at in range(len(work.samples)))
+    made = _answers(model, work, look, task)
+    answers = [each for each in made if isinstance(each, Prediction)]
+    summary = None
+    if task.summary and work.chosen and answers:
+        summary = summary_of(answers, work.slices, answers[0].lang)
+    yield from made
+    if summary is not None:
+        yield summary
     for flag, n in sorted(Counter(flag for each in answers for flag in each.flags).items()):
         yield Count(f"flag.{flag}", n)
+    if task.files is not None:
+        yield from write_files(task.files, work, answers, summary, model.hash)
     if task.parts is not None:
         asked = {sample.id: sample for sample in work.samples}
         known = {slice_.id: slice_ for slice_ in work.slices}
-        cards = [of_prediction(each, asked[each.id]) for each in answers]
-        images = [image for each in answers for image in each.images]
-        save_part(task.parts, work.study, fragments(cards, pictures_of(images, pixels, known)))
+        shown = [each for each in answers if each.images]
+        cards = [of_prediction(each, asked[each.id], outlines=outlines_of(each, task.store)) for each in shown]
+        images = [image for each in shown for image in each.images]
+        parts = list(fragments(cards, pictures_of(images, pixels, known)))
+        drafts = [draft_fragment(summary, shown, cards)] if summary is not None else []
+        save_part(task.parts, work.study, [*drafts, *parts])
+
+
+def constrain(model: Model) -> None:
+    """Answers of `model` hold whole boxes from now on. UsageError where its back end can not do that."""
+    narrow = getattr(model, "constrain", None)
+    if narrow is None:
+        raise UsageError(f"--grammar is for llama.cpp; this model runs with {model.backend}: give a GGUF folder")
+    narrow()
+
+
+def _answers(model: Model, work: Work, look: Look, task: Task) -> list[Prediction | Error]:
+    """One for each sample, in their order."""
+    forecast = Forecast(work) if work.chosen else None
+    masks = masks_of(task.masks, frozenset(slice_.id for slice_ in work.slices)) if task.masks else {}
+
+    def one(at: int) -> Prediction | Error:
+        sample = work.samples[at]
+        try:
+            return with_masks(answer(model, sample, look, task), masks)
+        except RecordError as error:
+            return error_record(error, "infer", sample.id, study=sample.study, patient=sample.patient)
+
+    order = sorted(range(len(work.samples)), key=lambda i: tuple(image.ref for image in work.samples[i].images))
+    parallel = getattr(model, "parallel", 1)
+    made: dict[int, Prediction | Error] = {}
+    if parallel > 1:
+        with ThreadPoolExecutor(parallel) as pool:
+            made = dict(zip(order, pool.map(one, order), strict=True))
+    else:
+        for at in order:
+            if forecast is not None:
+                forecast.next(work.samples[at])
+            made[at] = one(at)
+    return [made[at] for at in range(len(work.samples))]
 
 
 def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
@@ -147,7 +212,10 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
         first = sample.images[0]
         decoded = decode(generated.raw, first.rows, first.columns, settings.dialect, first.id)
         text, flags = decoded.text, flags | set(decoded.flags)
-        mentions = tuple(_labelled(mention, sample.lang) for mention in decoded.mentions)
+        scored = with_scores(
+            decoded.mentions, generated.raw, generated.tokens, settings.dialect, first.rows, first.columns
+        )
+        mentions = tuple(_labelled(mention, sample.lang) for mention in scored)
     return Prediction(
         id=sample.id,
         from_=sample.from_ if sample.provenance.get("generator") == "infer" else (sample.id,),
@@ -161,6 +229,7 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
         text=text,
         mentions=mentions,
         flags=tuple(sorted(flags)),
+        confidence=of_answer(generated.tokens),
         model=model.hash,
         backend=cast(Any, model.backend),
         notice=notices(model)[sample.lang],
@@ -174,7 +243,16 @@ def question_of(sample: Sample) -> str:
     before = sample.turns[: answers[-1]] if answers else sample.turns
     asked = [turn for turn in before if turn.role == "user"]
     parts = [part.text for part in (asked[-1].content if asked else ()) if part.text is not None]
-    return template_text("".join(parts), sample.mentions).strip()
+    shown = tuple(_named(mention) for mention in sample.mentions)
+    return template_text("".join(parts), shown).strip()
+
+
+def _named(mention: Mention) -> Mention:
+    """A box that stands for itself in a question, as its corners."""
+    if mention.phrase or not mention.regions:
+        return mention
+    corners = "; ".join(", ".join(f"{v:g}" for v in box.xyxy) for region in mention.regions for box in region.boxes)
+    return dataclasses.replace(mention, phrase=f"[{corners}]")
 
 
 def _look(image: ImageRef, pixels: Pixels, settings: Settings) -> NDArray[np.uint8]:

@@ -1,39 +1,28 @@
 """What the user gave to `rrg infer`: a data set, streams, or pictures and studies to ask about."""
 
 import dataclasses
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from rrg import extract, study
-from rrg.codec import encode
 from rrg.errors import UsageError
+from rrg.infer_asks import Ask, samples_about
 from rrg.infer_pixels import read_picture
 from rrg.pipe import Item, read_records, talk
 from rrg.provenance import sha256_file
-from rrg.records import Error, ImageRef, Lang, Part, Sample, Slice, Turn
+from rrg.records import Error, ImageRef, Lang, Sample, Slice
 from rrg.store import sha256_pixels
+from rrg.study_choice import Chosen, ranges
 from rrg.synth.facts import image_of
-from rrg.synth.templates import ask, escape
 
 Kind = Literal["stream", "dataset", "picture", "study"]
 PICTURES = (".png", ".jpg", ".jpeg")
 SPLITS = ("train", "val", "test")
-TASKS = ("report", "grounded-report", "detect", "phrase-to-box", "vqa")
-"""Tasks that can be asked about a picture without a sample."""
-
-
-class Ask(NamedTuple):
-    """One thing to ask about every picture."""
-
-    task: str
-    phrase: str | None = None
-    """The question for ``vqa``, the structure for ``detect``, the phrase for ``phrase-to-box``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +36,8 @@ class Work:
     """Pixels that are in no store, by reference."""
     errors: tuple[Error, ...] = ()
     """Files that gave no samples."""
+    chosen: tuple[Chosen, ...] = ()
+    """Of a study on disk: the stacks, with the headers behind their slices."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,10 +46,14 @@ class Asking:
 
     asks: tuple[Ask, ...]
     lang: Lang
-    spec: str = "8"
-    """Which slices of a study, see `rrg.study.indices_of`."""
-    key: bytes = b""
-    """Behind the pseudonyms of a study."""
+    context: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """``clinical`` and ``question``: text that stands before each task."""
+    wish: study.Wish | None = None
+    """Which slices of a study."""
+
+    def about(self, image: ImageRef, patient: str, study_id: str) -> list[Sample]:
+        """The samples about one image."""
+        return samples_about(image, self.asks, self.lang, patient=patient, study=study_id, context=self.context)
 
 
 def kind_of(inputs: Sequence[Path]) -> Kind:
@@ -91,73 +86,32 @@ def split_stream(dataset: Path, split: str) -> Path:
     return path
 
 
-def asks_of(tasks: Sequence[str], questions: Sequence[str], phrases: Sequence[str]) -> list[Ask]:
-    """What to ask about each picture. Nothing given: a grounded report. UsageError when a task lacks its words."""
-    for task in tasks:
-        if task not in TASKS:
-            raise UsageError(f"--task {task}: expected one of {', '.join(TASKS)}")
-    wanted = list(dict.fromkeys(tasks))
-    if questions and "vqa" not in wanted:
-        wanted.append("vqa")
-    if phrases and not {"detect", "phrase-to-box"} & set(wanted):
-        wanted.append("phrase-to-box")
-    asks: list[Ask] = []
-    for task in wanted or ["grounded-report"]:
-        words: Sequence[str | None] = (None,)
-        if task == "vqa":
-            words, option = questions, '-q "QUESTION"'
-        elif task in ("detect", "phrase-to-box"):
-            words, option = phrases, '--phrase "STRUCTURE"'
-        if not words:
-            raise UsageError(f"--task {task} needs {option}, once or more")
-        if any(word is not None and not word.strip() for word in words):
-            raise UsageError(f"--task {task}: {option} is empty; say what is asked")
-        asks += [Ask(task, word) for word in words]
-    return asks
-
-
-def samples_about(image: ImageRef, asking: Asking, *, patient: str, study: str) -> list[Sample]:
-    """One unanswered sample per thing to ask about an image. Ids are hashes of the content."""
-    samples = []
-    for each in asking.asks:
-        question = ask(each.task, asking.lang, escape(each.phrase) if each.phrase else None)
-        bare = Sample(
-            id="",
-            from_=(image.slice,) if image.slice else (),
-            patient=patient,
-            study=study,
-            images=(image,),
-            turns=(Turn(role="user", content=(Part(type="image", ref=image.id), Part(type="text", text=question))),),
-            lang=asking.lang,
-            task=each.task,
-            provenance={"generator": "infer"},
-        )
-        samples.append(dataclasses.replace(bare, id=hashlib.sha256(encode(bare)).hexdigest()[:20]))
-    return samples
-
-
 def picture_work(path: Path, asking: Asking) -> Work:
     """The samples about one PNG or JPEG. Raises RecordError when it can not be read."""
     pixels = read_picture(path)
     name = sha256_pixels(pixels)[:20]
     image = ImageRef(id="i0", ref=f"picture/{name}#0", rows=pixels.shape[0], columns=pixels.shape[1], unit="rgb")
-    samples = samples_about(image, asking, patient=name, study=name)
-    return Work(name, tuple(samples), held={image.ref: pixels})
+    return Work(name, tuple(asking.about(image, name, name)), held={image.ref: pixels})
 
 
 def study_work(work: extract.Work, asking: Asking) -> Work:
     """The samples about the chosen slices of a study; says on stderr which they are, and why."""
-    held = study.open_study(work, asking.spec, asking.key)
+    assert asking.wish is not None
+    held = study.open_study(work, asking.wish)
     samples: list[Sample] = []
     for slice_ in held.slices:
-        samples += samples_about(image_of(slice_), asking, patient=slice_.patient, study=slice_.study)
-    if held.slices:
-        talk("infer", f"{held.chosen}; --slices all|N|every:K chooses others")
+        samples += asking.about(image_of(slice_), slice_.patient, slice_.study)
+    for chosen in held.chosen:
+        talk("infer", f"{chosen}; --slices all|N|every:K|referenced|LIST and --series choose others")
+        if chosen.missing:
+            talk("infer", f"--slices: images {ranges(chosen.missing)} are not in the series, and are left out")
+    if asking.wish.spec.kind == "referenced" and not held.chosen and work.study is not None:
+        talk("infer", "the report points at no slice of this study; --slices N asks about others")
     for code, n in sorted(Counter(error.code for error in held.errors).items()):
         first = next(error for error in held.errors if error.code == code)
         talk("infer", f"{n} file{'s' if n > 1 else ''} left out: {first.message} [{code}]")
     name = held.slices[0].study if held.slices else ""
-    return Work(name, tuple(samples), held.slices, held.pixels, held.errors)
+    return Work(name, tuple(samples), held.slices, held.pixels, held.errors, held.chosen)
 
 
 def picture_items(paths: Sequence[Path]) -> Iterator[Item]:

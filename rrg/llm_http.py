@@ -29,14 +29,10 @@ class _StoppedError(Exception):
 def body_of(request: Request, name: str, level: int) -> dict[str, Any]:
     """The JSON body. Level 0 constrains by ``json_schema``, 1 by ``json_object`` with a schema (llama-cpp-python), 2
     not at all, 3 leaves out what some services refuse (seed, temperature, ``max_tokens``)."""
-    schema = json.loads(request.prompt.schema)
-    body: dict[str, Any] = {
-        "model": name,
-        "messages": [
-            {"role": "system", "content": request.prompt.system},
-            {"role": "user", "content": request.prompt.user},
-        ],
-    }
+    prompt = request.prompt
+    schema = json.loads(prompt.schema) if prompt.schema else None
+    messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+    body: dict[str, Any] = {"model": name, "messages": json.loads(prompt.messages) if prompt.messages else messages}
     if level == 3:
         return body | {"max_completion_tokens": request.max_tokens}
     body |= {
@@ -173,7 +169,7 @@ class Servers:
         with self._lock:
             self._flying[url] += 1
         try:
-            for level in range(self._level[url], LEVELS):
+            for level in range(self._level[url] if request.prompt.schema else max(self._level[url], 2), LEVELS):
                 body = json.dumps(body_of(request, self._settings.name, level)).encode()
                 status, answer = self._wire.post(url, body)
                 if status == 200:

@@ -56,7 +56,9 @@ class Prompt(NamedTuple):
     """The same for many prompts: its part of the key-value cache is kept."""
     user: str
     schema: str
-    """JSON Schema of the answer, as JSON text; only the words that `rrg.llm_reply.fit` knows."""
+    """JSON Schema of the answer, as JSON text; only the words that `rrg.llm_reply.fit` knows. Empty: free text."""
+    messages: str = ""
+    """JSON list of chat messages, pictures included, in place of `system` and `user`; for servers only."""
 
 
 class Request(NamedTuple):
@@ -87,6 +89,7 @@ def request_of(prompt: Prompt, settings: LlmSettings, *, retry: bool = False, lo
     seed = settings.seed + 1 if retry else settings.seed
     temperature = max(settings.temperature, RETRY_TEMPERATURE) if retry else settings.temperature
     room = settings.max_tokens * 2 if longer else settings.max_tokens
-    body = [FORMAT, settings.identity, *prompt, seed, temperature, room]
+    asked = prompt if prompt.messages else prompt[:3]  # keys of prompts without messages stay what they were
+    body = [FORMAT, settings.identity, *asked, seed, temperature, room]
     key = hashlib.sha256(json.dumps(body, separators=(",", ":")).encode()).hexdigest()
     return Request(prompt, seed, temperature, room, key)

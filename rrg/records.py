@@ -655,6 +655,8 @@ class Prediction:
     """Phrases with boxes in pixels of the original slice; a malformed box is not here but in ``flags``."""
     flags: tuple[str, ...] = ()
     """``malformed_box``, ``cut`` (token limit reached)."""
+    confidence: float | None = None
+    """Geometric mean of the probabilities of the tokens, 0..1; None where the back end does not tell."""
     model: str
     """Hash of the weights."""
     backend: Literal["torch", "gguf", "server"]

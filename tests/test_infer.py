@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from rrg import infer, store
@@ -19,14 +21,15 @@ from rrg.boxes import LOC64, encode_phrase
 from rrg.codec import encode
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.infer import NOTICES, Task, answer_work
+from rrg.infer_asks import Ask, asks_of
 from rrg.infer_control import another
-from rrg.infer_inputs import Ask, Work, asks_of, kind_of
+from rrg.infer_inputs import Work, kind_of
 from rrg.infer_pixels import pixels_of, read_picture
 from rrg.model.settings import Generated
 from rrg.pipe import Count
 from rrg.prompt import MEDIA
 from rrg.records import Box, End, Error, ImageRef, Part, Prediction, Run, Sample, Slice, Turn
-from rrg.study import check_spec, indices_of
+from rrg.study_choice import Spec, ranges, spec_of, spread
 from rrg.synth.templates import ask
 from rrg.windows import picture
 from tests.fake_infer import SETTINGS
@@ -250,13 +253,20 @@ def test_what_the_options_ask() -> None:
 
 
 def test_slices_are_spread_evenly() -> None:
-    assert indices_of(55, "3") == (9, 27, 45)
-    assert indices_of(3, "8") == (0, 1, 2)
-    assert indices_of(5, "all") == (0, 1, 2, 3, 4)
-    assert indices_of(7, "every:3") == (0, 3, 6)
-    for bad in ("0", "every:0", "every:x", "-1", "some", ""):
-        with pytest.raises(UsageError, match="expected all, a number, or every:K"):
-            check_spec(bad)
+    assert spread(55, spec_of("3")) == (9, 27, 45)
+    assert spread(3, spec_of("8")) == (0, 1, 2)
+    assert spread(5, spec_of("all")) == (0, 1, 2, 3, 4)
+    assert spread(7, spec_of("every:3")) == spread(7, spec_of("every 3")) == (0, 3, 6)
+    for bad in ("0", "every:0", "every:x", "-1", "some", "", "5-3", "1,,2", "1-", "²", "1-9999999"):
+        with pytest.raises(UsageError, match="expected all, a number"):
+            spec_of(bad)
+
+
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=9, unique=True))
+def test_listed_images_are_read_as_they_are_told(numbers: list[int]) -> None:
+    spec = Spec("list", listed=tuple(numbers))
+    assert spec_of(str(spec)) == spec
+    assert sorted(spec_of(ranges(numbers).replace(" ", "") + ",").listed) == sorted(numbers)
 
 
 def test_what_the_input_is_decides(dataset: Path, tmp_path: Path) -> None:
@@ -432,13 +442,13 @@ def test_a_study_folder(ask_fake: Any, rrg: Any, study: Path, tmp_path: Path) ->
     told = lines_of(german)
     assert [each["question"] for each in told] == [ask("report", "de")] * 3
     assert [each["question"] for each in lines_of(english)] == [ask("report", "en")] * 3
-    assert b"--slices all|N|every:K chooses others" in german.stderr
+    assert b"--slices all|N|every:K|referenced|LIST and --series choose others" in german.stderr
     assert "Berichtsentwurf" in (tmp_path / "de.html").read_text(encoding="utf-8")
     # the same slices as extract-slices makes, by id, index and content
     slices = lines_of(rrg("extract-slices", study, "--store", tmp_path / "store"), "rrg.slice/1")
     by_id = {each["id"]: each for each in slices}
     count = by_id[told[0]["images"][0]["slice"]]["count"]
-    assert [by_id[each["images"][0]["slice"]]["index"] for each in told] == list(indices_of(count, "3"))
+    assert [by_id[each["images"][0]["slice"]]["index"] for each in told] == list(spread(count, spec_of("3")))
     assert [by_id[each["images"][0]["slice"]]["pixels"] for each in told] == [each["images"][0]["ref"] for each in told]
     # and so the same answers as a stream of these slices gives
     sample = json.dumps(

@@ -42,6 +42,9 @@ class GgufModel:
         self._vision: Any = None
         self._kept: tuple[bytes, int] = (b"", 0)
         self._embeddings: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._grammar: Any = None
+        self.encoded = 0
+        """Pictures that went through the vision tower."""
         llm, mmproj = (_one(path, pattern) for pattern in ("llm-*.gguf", "mmproj-*.gguf"))
         for file in (llm, mmproj):
             check_file(file)
@@ -75,6 +78,8 @@ class GgufModel:
         self._context = self._text._ctx.ctx
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._width = llama_cpp.llama_model_n_embd_inp(self._text.model)
+        self._size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
+        self._one = (llama_cpp.llama_token * 1)()
 
     def answer(self, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
         """Greedy answer; see `Model`."""
@@ -82,14 +87,28 @@ class GgufModel:
 
         place = self._read(pictures, prompt)
         written: list[int] = []
+        shares: list[float] = []
         room = min(max_new_tokens, self.settings.context - place)
+        if self._grammar is not None:
+            self._grammar.begin()
         while len(written) < room:
-            token = int(self._scores().argmax())
+            scores = self._scores()
+            token = int(scores.argmax()) if self._grammar is None else self._grammar.next(scores)
             if llama_cpp.llama_vocab_is_control(self._vocabulary, token):
-                return Generated(self._detokenised(written), False)
+                return self._generated(written, shares, cut=False)
             written.append(token)
-            self._decode([token])
-        return Generated(self._detokenised(written), True)
+            shares.append(float(1 / np.exp(scores - scores[token]).sum()))
+            self._one[0] = token
+            self._decoded(llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(self._one, 1)))
+        return self._generated(written, shares, cut=True)
+
+    def constrain(self) -> None:
+        """From now on answers hold whole boxes only. UsageError where the dialect has no grammar."""
+        from rrg.model.gguf_grammar import Constraint
+        from rrg.model.grammar import gbnf
+
+        if self._grammar is None:
+            self._grammar = Constraint(self._vocabulary, gbnf(self.settings.dialect))
 
     def prompt_tokens(self, prompt: str, pictures: Pictures) -> list[int | None]:
         """Token ids of a prompt as llama.cpp reads it, begin token included; None for each image token."""
@@ -105,8 +124,12 @@ class GgufModel:
         return np.asarray(scores - np.log(np.exp(scores).sum()))
 
     def close(self) -> None:
-        """Free both parts."""
+        """Free all parts."""
         from llama_cpp import mtmd_cpp
+
+        if self._grammar is not None:
+            self._grammar.close()
+            self._grammar = None
 
         if self._vision:
             mtmd_cpp.mtmd_free(self._vision)
@@ -153,6 +176,7 @@ class GgufModel:
             size = mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk) * self._width
             found = np.ctypeslib.as_array(mtmd_cpp.mtmd_get_output_embd(self._vision), shape=(size,))
             self._embeddings[digest] = found.copy()
+            self.encoded += 1
             if len(self._embeddings) > PICTURES:
                 self._embeddings.popitem(last=False)
         self._embeddings.move_to_end(digest)
@@ -171,30 +195,34 @@ class GgufModel:
         for first in range(0, len(tokens), BATCH):
             part = tokens[first : first + BATCH]
             array = (llama_cpp.llama_token * len(part))(*part)
-            code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(array, len(part)))
-            if code != 0:
-                raise RrgError(f"llama.cpp could not read a prompt of this length (code {code})", "E_TOKENS")
+            self._decoded(llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(array, len(part))))
+
+    @staticmethod
+    def _decoded(code: int) -> None:
+        if code != 0:
+            raise RrgError(f"llama.cpp could not read a prompt of this length (code {code})", "E_TOKENS")
 
     def _scores(self) -> NDArray[np.float32]:
         import llama_cpp
 
-        size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
-        return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, -1), shape=(size,))
+        return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, -1), shape=(self._size,))
 
-    def _detokenised(self, tokens: list[int]) -> str:
+    def _generated(self, written: list[int], shares: list[float], *, cut: bool) -> Generated:
+        pieces = [self._piece(token) for token in written]
+        told = ((piece.decode("utf-8", errors="replace"), p) for piece, p in zip(pieces, shares, strict=True))
+        return Generated(b"".join(pieces).decode("utf-8", errors="replace"), cut, tuple(told))
+
+    def _piece(self, token: int) -> bytes:
+        """The text of a token; special ones as they are written."""
         import llama_cpp
 
-        out = b""
-        for token in tokens:
-            size = 64
-            while True:
-                buffer = ctypes.create_string_buffer(size)
-                wrote = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, True)
-                if wrote >= 0:
-                    break
-                size = -wrote
-            out += buffer.raw[:wrote]
-        return out.decode("utf-8", errors="replace")
+        size = 64
+        while True:
+            buffer = ctypes.create_string_buffer(size)
+            wrote = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, True)
+            if wrote >= 0:
+                return bytes(buffer.raw[:wrote])
+            size = -wrote
 
     @contextlib.contextmanager
     def _chunks(self, pictures: Pictures, prompt: str) -> Iterator[list[tuple[list[int] | None, int, Any]]]:

@@ -83,15 +83,21 @@ class TorchModel:
         with torch.inference_mode():
             tokens, scores, cache = self._read(pictures, prompt)
             written: list[int] = []
+            shares: list[float] = []
             room = min(max_new_tokens, self.settings.context - len(tokens))
             while len(written) < room:
                 token = int(scores[-1].argmax())
                 if token in self._stop:
-                    return Generated(str(self.tokenizer.decode(written)), False)
+                    return self._generated(written, shares, cut=False)
                 written.append(token)
+                shares.append(float(torch.softmax(scores[-1], -1)[token]))
                 inputs = self.network.get_input_embeddings()(torch.tensor([[token]]))
                 scores, cache = self._step(inputs, cache)
-            return Generated(str(self.tokenizer.decode(written)), True)
+            return self._generated(written, shares, cut=True)
+
+    def _generated(self, written: list[int], shares: list[float], *, cut: bool) -> Generated:
+        pieces = (str(self.tokenizer.decode([token])) for token in written)
+        return Generated(str(self.tokenizer.decode(written)), cut, tuple(zip(pieces, shares, strict=True)))
 
     def prompt_tokens(self, prompt: str) -> list[int]:
         """Token ids of a prompt, begin token and image tokens included."""

@@ -56,6 +56,8 @@ class Generated(NamedTuple):
     """Box tokens included, control tokens not."""
     cut: bool
     """The token limit was reached before the end."""
+    tokens: tuple[tuple[str, float], ...] = ()
+    """(text of the token, its probability 0..1) in order; empty where the back end does not tell."""
 
 
 class Model(Protocol):

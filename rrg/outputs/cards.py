@@ -23,6 +23,8 @@ class Mark:
     """(image id of the card, box in slice pixels)."""
     outline: str = ""
     """SVG path of the mask in slice pixels, drawn with the boxes; empty: boxes only."""
+    confidence: float | None = None
+    """The model's own for the boxes, 0..1; None: not told."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,14 @@ class Card:
     flags: tuple[str, ...] = ()
     answered: bool = False
     """The answer is a model's."""
+    confidence: float | None = None
+    """The model's own, 0..1; None: not told."""
 
 
-def of_prediction(prediction: Prediction, sample: Sample | None = None) -> Card:
-    """An answer of a model; `sample` is what it was asked, with the right answer."""
+def of_prediction(
+    prediction: Prediction, sample: Sample | None = None, outlines: Mapping[str, str] | None = None
+) -> Card:
+    """An answer of a model; `sample` is what it was asked, with the right answer; `outlines` by mention id."""
     question = Statement(prediction.question)
     reference = None
     if sample is not None:
@@ -61,10 +67,11 @@ def of_prediction(prediction: Prediction, sample: Sample | None = None) -> Card:
         lang=prediction.lang,
         images=prediction.images,
         question=question,
-        answer=located(prediction.text, prediction.mentions),
+        answer=located(prediction.text, prediction.mentions, outlines),
         reference=reference,
         flags=prediction.flags,
         answered=True,
+        confidence=prediction.confidence,
     )
 
 
@@ -125,14 +132,16 @@ def statement(parts: Sequence[Part], mentions: Sequence[Mention]) -> Statement:
     return Statement(text.strip(), tuple(moved))
 
 
-def located(text: str, mentions: Sequence[Mention]) -> Statement:
+def located(text: str, mentions: Sequence[Mention], outlines: Mapping[str, str] | None = None) -> Statement:
     """A model's text and its mentions, which come in text order, each found behind the one before it."""
     marks, at = [], 0
     for mention in mentions:
         start = text.find(mention.phrase, at) if mention.phrase else -1
         span = (start, start + len(mention.phrase)) if start >= 0 else None
         at = span[1] if span else at
-        marks.append(Mark(span, mention.phrase, _boxes(mention)))
+        scores = [r.score for r in mention.regions if r.origin == "model" and r.score is not None]
+        outline = (outlines or {}).get(mention.id, "")
+        marks.append(Mark(span, mention.phrase, _boxes(mention), outline, min(scores, default=None)))
     return Statement(text, tuple(marks))
 
 

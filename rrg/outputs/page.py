@@ -130,7 +130,8 @@ def write_document(
                     left_out += 1
                     continue
                 file.write(part.section)
-                entries.append(part.entry)
+                if part.entry:
+                    entries.append(part.entry)
                 size += len(part.section)
             if not entries:
                 file.write(f'<p class="empty">{_ui("nothing")}</p>\n')
@@ -170,9 +171,14 @@ def words_of(key: str) -> str:
     return _ui(key)
 
 
+def section_name(key: tuple[str, ...]) -> str:
+    """The id of the section of some images, by their references."""
+    return "s" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:10]
+
+
 def fragment(key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Picture], tail: str = "") -> Fragment:
     """One entry of the page, named by `key`; `tail` is HTML below its cards."""
-    name = "s" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:10]
+    name = section_name(key)
     first = pictures[0]
     place = " · ".join(_place(first))
     figures = "".join(_figure(number, picture, cards) for number, picture in enumerate(pictures))
@@ -234,7 +240,7 @@ def _boxes(group: str, told: Statement, image: str, ratio: float, width: int) ->
     drawn.sort(key=lambda item: -(item[2].x1 - item[2].x0) * (item[2].y1 - item[2].y0))
     out = ""
     for number, mark, box in drawn:
-        name = escape(mark.phrase or "?")
+        name = escape(mark.phrase or "?") + ("" if mark.confidence is None else f" · {mark.confidence:.0%}")
         top = box.y0 * ratio
         size = width / 26
         if mark.outline:
@@ -255,6 +261,8 @@ def _boxes(group: str, told: Statement, image: str, ratio: float, width: int) ->
 def _card(number: int, card: Card) -> str:
     kind = _both(*KINDS[card.kind]) if card.kind in KINDS else escape(card.kind)
     flags = "".join(f' <span class="flag">{_both(*FLAGS.get(flag, (flag, flag)))}</span>' for flag in card.flags)
+    if card.confidence is not None:
+        flags += f' <span class="sure">{_ui("confidence")} {card.confidence:.0%}</span>'
     lang = f'lang="{escape(card.lang)}"'
     question = (
         f'<p class="question" {lang}>{_told(f"{number}q", card.question)}</p>'

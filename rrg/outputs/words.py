@@ -22,6 +22,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "nothing": ("Keine Bilder.", "No pictures."),
     "empty": ("(keine Antwort)", "(no answer)"),
     "left_out": ("weitere Bilder passten nicht auf diese Seite.", "more pictures did not fit on this page."),
+    "confidence": ("Sicherheit", "confidence"),
+    "draft": ("Berichtsentwurf der Untersuchung", "Draft report of the study"),
+    "finding": ("Befunde", "Findings"),
+    "other": ("Weiteres", "Other"),
+    "normal": ("Unauffällig", "Unremarkable"),
+    "denied": ("Nicht nachweisbar", "Not seen"),
+    "contradictions": ("Widersprüche", "Contradictions"),
+    "no_statements": ("Keine Aussage.", "No statement."),
     "is_it_right": ("Stimmt das?", "Is this right?"),
     "right": ("Richtig", "Right"),
     "wrong": ("Falsch", "Wrong"),
@@ -48,11 +56,13 @@ KINDS: dict[str, tuple[str, str]] = {
     "box-to-phrase": ("Was ist es?", "What is it?"),
     "masks": ("Masken", "Masks"),
     "cited": ("Befundtext zu diesem Bild", "Report on this slice"),
+    "study-report": ("Berichtsentwurf der Untersuchung", "Draft report of the study"),
 }
 """Headings of cards, by task."""
 FLAGS: dict[str, tuple[str, str]] = {
     "malformed_box": ("unlesbare Box", "unreadable box"),
     "cut": ("abgeschnitten", "cut off"),
+    "contradictions": ("Widersprüche", "contradictions"),
     "shuffled_image": ("Kontrolle: fremdes Bild", "control: another patient's picture"),
     "no_image": ("Kontrolle: ohne Bild", "control: no picture"),
 }

@@ -4,6 +4,7 @@
   const root = document.documentElement;
   const main = document.querySelector("main");
   const sections = [...main.querySelectorAll(".slice")];
+  const drafts = [...main.querySelectorAll(".draft")];
   const entries = [...document.querySelectorAll("nav a")];
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
   let at = 0;
@@ -15,6 +16,9 @@
     at = Math.min(Math.max(number, 0), sections.length - 1);
     sections.forEach((section, i) => section.classList.toggle("current", i === at));
     entries.forEach((entry, i) => entry.setAttribute("aria-current", String(i === at)));
+    const now = sections[at].id;
+    drafts.forEach((draft) => draft.classList.toggle("current", draft.dataset.sections.split(" ").includes(now)));
+    all(".draft li").forEach((line) => line.classList.toggle("here", line.dataset.slices.split(" ").includes(now)));
     document.getElementById("position").textContent = `${at + 1} / ${sections.length}`;
     const item = entries[at].parentElement;
     const list = item.parentElement;
@@ -36,6 +40,27 @@
       const links = each.dataset.links.split(" ");
       each.classList.toggle("near", names.some((name) => links.includes(name)));
     });
+    all(".draft li").forEach((line) => {
+      const cites = line.dataset.cites.split(" ");
+      line.classList.toggle("near", names.some((name) => cites.includes(`${section.id}:${name}`)));
+    });
+  };
+
+  const cited = (line, section) => line.dataset.cites.split(" ")
+    .filter((cite) => cite.startsWith(`${section.id}:`)).map((cite) => cite.slice(section.id.length + 1));
+  const follow = (line, go) => {
+    const slices = line.dataset.slices.split(" ").filter(Boolean);
+    if (!slices.length || !sections.length) return;
+    const here = slices.indexOf(sections[at].id);
+    if (go && (here < 0 || slices.length > 1)) {
+      show(sections.findIndex((section) => section.id === slices[(here + 1) % slices.length]));
+    }
+    const section = sections[at];
+    const names = cited(line, section);
+    if (names.length) activate(section, String(Number.parseInt(names[0], 10)));
+    if (go) pinned = names.length ? { section, names } : null;
+    light(section, names);
+    line.classList.add("near");
   };
 
   const meant = (target) => {
@@ -46,6 +71,8 @@
   };
 
   const point = (event) => {
+    const line = event.target.closest(".draft li");
+    if (line) follow(line, false);
     const section = event.target.closest(".slice");
     if (!section) return;
     const card = event.target.closest(".card");
@@ -59,6 +86,11 @@
     light(section, pinned && pinned.section === section ? pinned.names : []);
   }));
   main.addEventListener("click", (event) => {
+    const line = event.target.closest(".draft li");
+    if (line) {
+      follow(line, true);
+      return;
+    }
     const names = meant(event.target);
     const section = event.target.closest(".slice");
     pinned = names.length && section ? { section, names } : null;
@@ -112,6 +144,7 @@
     else if (event.key.toLowerCase() === "b") toggle("boxes");
     else if (event.key.toLowerCase() === "r") toggle("reference");
     else if (event.key.toLowerCase() === "a") toggle("all");
+    else if (event.key === "Enter" && event.target.closest(".draft li")) follow(event.target.closest(".draft li"), true);
     else if (event.key === "Enter" && meant(event.target).length) event.target.dispatchEvent(new MouseEvent("click", { bubbles: true }));
     else if (event.key === "Escape") {
       pinned = null;
