@@ -4,8 +4,8 @@ docs/quality.md tells the gates, where their limits come from, and the formula o
 """
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from rrg.anatomy import LABELS
 from rrg.geometry import Array
 from rrg.masks import Labels, Verdict
-from rrg.quality_measures import Structure, by_name, cells_of, enclosed, largest_piece, measure
-from rrg.quality_tables import LIMITS, NEAR, ORDERS, SPINE, Order
+from rrg.quality_cells import Form, form, gap_mm
+from rrg.quality_measures import Structure, by_name, measure
+from rrg.quality_orders import AXIS_FLAGS, wrong_orders
+from rrg.quality_spine import Spine, level_at, middle_at, spine_of
+from rrg.quality_tables import LARGER, LIMITS, NEAR, PLACES, Range
 
 FACTORS: Mapping[str, float] = {
     "SUSPECT_LR": 0.1,
@@ -24,18 +27,15 @@ FACTORS: Mapping[str, float] = {
     "SUSPECT_HU": 0.3,
     "SUSPECT_PLACE": 0.3,
     "SUSPECT_VOLUME": 0.5,
+    "SUSPECT_LENGTH": 0.5,
 }
 """What is left of a score after each of these gates."""
-AXIS_FLAGS = ("SUSPECT_LR", "SUSPECT_ORDER", "SUSPECT_ORDER")
-"""Flag of a wrong order along x, y, z of the patient."""
 WHOLE_PIECE = 0.8
 """A structure of one piece whose largest piece holds less is in fragments."""
 HOLES = 0.05
 """Cavities that hold more than this part of a structure are holes."""
 FEW = 3
 """Fewer structures say nothing of whether the masks are those of the image."""
-_SPINE = tuple(name for name in LABELS if name.startswith("vertebrae_"))
-_SPINE_COARSE = ("vertebrae", "spinal_cord", "sacrum")
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,24 @@ def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judg
     flags of the volume only.
     """
     found = measure(volume, affine, hu)
-    judged = {name: structure for name in found if (structure := by_name(found, name)) is not None}
+    forms = {name: form(volume, each, affine) for name, each in found.items() if by_name(found, name) is not None}
+    return judge_measured(found, forms, float(np.linalg.norm(affine[:3, :3], axis=0).max()))
+
+
+def judge_measured(found: Mapping[str, Structure], forms: Mapping[str, Form], voxel_mm: float) -> Judged:
+    """Judge what was measured: `forms` of those structures that are large enough, `voxel_mm` the longest edge."""
+    judged = {name: found[name] for name in forms}
     tripped: dict[str, set[str]] = defaultdict(set)
-    wrong, volume_flags = _orders(judged)
+    wrong, volume_flags = wrong_orders(judged, forms, spine_of(judged, forms, doubted=()))
+    spine = spine_of(judged, forms, doubted=wrong)
     for name, flags in wrong.items():
         tripped[name] |= flags
+    for name, flag in _limits(judged, spine):
+        tripped[name].add(flag)
+    for name, flag in _neighbours(judged, forms, voxel_mm):
+        tripped[name].add(flag)
     factors: dict[str, float] = defaultdict(lambda: 1.0)
-    for name, structure in judged.items():
-        limits = LIMITS[name]
-        if limits.hu and structure.hu is not None and not limits.hu[0] <= structure.hu <= limits.hu[1]:
-            tripped[name].add("SUSPECT_HU")
-        if limits.ml and not structure.cut and not limits.ml[0] <= structure.ml <= limits.ml[1]:
-            tripped[name].add("SUSPECT_VOLUME")
-    for name, flag, factor in _shapes(volume, affine, judged):
+    for name, flag, factor in _shapes(judged, forms):
         tripped[name].add(flag)
         factors[name] *= factor
     off = sum("SUSPECT_HU" in flags for flags in tripped.values())
@@ -77,92 +82,63 @@ def judge(volume: Labels, affine: Array, hu: NDArray[Any] | None = None) -> Judg
     verdicts = {}
     for name, structure in found.items():
         whole = volume_flags & set(AXIS_FLAGS)
-        of_it = tuple(sorted(tripped[name] | whole | ({"cut"} if structure.cut else set())))
+        of_it = tuple(sorted(tripped[name] | whole | (set() if structure.whole else {"cut"})))
         score = factors[name] * math.prod(FACTORS.get(flag, 1.0) for flag in of_it)
         verdicts[name] = Verdict(score=round(score, 3), flags=of_it)
     return Judged(verdicts, tuple(sorted(volume_flags)))
 
 
-def _orders(found: Mapping[str, Structure]) -> tuple[dict[str, set[str]], set[str]]:
-    """Flags of the structures that explain the wrong orders, and of the volume: most orders along an axis are wrong."""
-    right: list[list[Order]] = [[], [], []]
-    wrong: list[list[Order]] = [[], [], []]
-    for order in ORDERS:
-        if (apart := _apart(order, found)) is not None:
-            (wrong if apart < -order.mm else right)[order.axis].append(order)
-    flags: dict[str, set[str]] = defaultdict(set)
-    for axis, flag in enumerate(AXIS_FLAGS):
-        for name in _culprits(right[axis], wrong[axis]):
-            flags[name].add(flag)
-    return flags, {flag for axis, flag in enumerate(AXIS_FLAGS) if len(wrong[axis]) > len(right[axis])}
-
-
-def _culprits(right: Iterable[Order], wrong: Iterable[Order]) -> set[str]:
-    """Who lies wrong: the structure in most wrong orders (of these, in the largest part of its orders), then the same
-    among the orders that are left. Structures that nothing tells apart are taken together.
-    """
-    good = Counter(name for order in right for name in (order.first, order.second))
-    left, found = list(wrong), set[str]()
-    while left:
-        bad = Counter(name for order in left for name in (order.first, order.second) if name != SPINE)
-        weight = {name: (n, n / (n + good[name])) for name, n in bad.items()}
-        worst = {name for name in weight if weight[name] == max(weight.values())}
-        found |= worst
-        left = [order for order in left if not worst & {order.first, order.second}]
-    return found
-
-
-def _apart(order: Order, found: Mapping[str, Structure]) -> float | None:
-    """How far `second` lies beyond `first`, in mm along the axis; None where that is not judged."""
-    first, second = found.get(order.first), found.get(order.second)
-    if order.first == SPINE and second is not None:
-        first = _spine_at(second, found)
-    if order.second == SPINE and first is not None:
-        second = _spine_at(first, found)
-    if first is None or second is None or (order.whole and (first.cut or second.cut)):
-        return None
-    return float(second.centre_mm[order.axis] - first.centre_mm[order.axis])
-
-
-def _spine_at(structure: Structure, found: Mapping[str, Structure]) -> Structure | None:
-    """The vertebra whose height is nearest, else what else there is of the spine."""
-    vertebrae: Iterable[Structure] = [found[name] for name in _SPINE if name in found]
-    if vertebrae:
-        return min(vertebrae, key=lambda each: abs(float(each.centre_mm[2] - structure.centre_mm[2])))
-    return next((found[name] for name in _SPINE_COARSE if name in found), None)
-
-
-def _shapes(volume: Labels, affine: Array, found: Mapping[str, Structure]) -> Iterable[tuple[str, str, float]]:
-    """(label, flag, factor of the score) for fragments, holes, and structures that lie far from their neighbours."""
-    neighbours = {name for near in NEAR for name in (near.first, near.second)}
-    points: dict[str, Array] = {}
+def _limits(found: Mapping[str, Structure], spine: Spine) -> Iterator[tuple[str, str]]:
+    """(label, flag) of each structure outside of its limits. What is cut off can only make it larger."""
     for name, structure in found.items():
-        limits = LIMITS[name]
-        pieces = limits.one_piece and not structure.cut
-        if not (pieces or not limits.hollow or (name in neighbours and not structure.cut)):
-            continue
-        cells = cells_of(volume, structure, LABELS[name].class_id, affine)
-        if pieces and (part := largest_piece(cells)) < WHOLE_PIECE:
-            yield name, "fragments", part
-        if not limits.hollow and (part := enclosed(cells, volume, structure)) > HOLES:
-            yield name, "holes", 1 - part
-        if name in neighbours and not structure.cut:
-            points[name] = cells.points_mm(affine)
-    voxel_mm = float(np.linalg.norm(affine[:3, :3], axis=0).max())
+        limits, body = LIMITS[name], PLACES[name]
+        if _outside(limits.hu, structure.hu) or _outside(limits.hu_top, structure.hu_top):
+            yield name, "SUSPECT_HU"
+        if _outside(limits.ml, structure.ml, smaller=structure.whole):
+            yield name, "SUSPECT_VOLUME"
+        if _outside(body.long_mm, structure.long_mm, smaller=structure.whole):
+            yield name, "SUSPECT_LENGTH"
+        x, y, z = structure.centre_mm
+        middle_x, middle_y = middle_at(spine, z, name)
+        own_side = -1 if LABELS[name].side == "right" else 1
+        side = None if middle_x is None or structure.cut[0] else own_side * (x - middle_x)
+        front = None if middle_y is None or structure.cut[1] else middle_y - y
+        if _outside(body.side_mm, side) or _outside(body.front_mm, front) or _outside(body.levels, level_at(spine, z)):
+            yield name, "SUSPECT_PLACE"
+
+
+def _outside(limits: Range | None, value: float | None, *, smaller: bool = True) -> bool:
+    """True for a value beyond its limits; without `smaller` the low one does not count. False for what is not known."""
+    if limits is None or value is None:
+        return False
+    return value > limits[1] or (smaller and value < limits[0])
+
+
+def _neighbours(
+    found: Mapping[str, Structure], forms: Mapping[str, Form], voxel_mm: float
+) -> Iterator[tuple[str, str]]:
+    """(label, flag) of structures that lie far from their neighbours, or are larger than what is larger by nature."""
     for near in NEAR:
-        if near.first in points and near.second in points:
-            gap = _gap_mm(points[near.first], points[near.second])
-            if gap > near.mm + voxel_mm:  # between centres of cells
-                yield near.first, "SUSPECT_PLACE", 1.0
+        first, second = found.get(near.first), found.get(near.second)
+        if first is None or second is None or not (first.whole and second.whole):
+            continue
+        gap = gap_mm(forms[near.first].points_mm, forms[near.second].points_mm)
+        if gap > near.mm + voxel_mm:  # between centres of cells
+            yield near.first, "SUSPECT_PLACE"
+    for larger in LARGER:
+        first, second = found.get(larger.first), found.get(larger.second)
+        if first is None or second is None or (larger.parts == "whole" and not (first.whole and second.whole)):
+            continue
+        if first.ml < second.ml:
+            yield larger.first, "SUSPECT_VOLUME"
+            yield larger.second, "SUSPECT_VOLUME"
 
 
-def _gap_mm(one: Array, other: Array) -> float:
-    """Smallest distance of two sets of points; the smaller set asks the larger one's tree."""
-    from scipy.spatial import KDTree
-
-    few, many = sorted((one, other), key=len)
-    low, high = few.min(axis=0), few.max(axis=0)
-    centre_gap = np.maximum(np.maximum(low - many, many - high), 0).max(axis=1)
-    if centre_gap.min() > 200:  # no neighbours at all: the box tells
-        return float(centre_gap.min())
-    return float(KDTree(many).query(few)[0].min())
+def _shapes(found: Mapping[str, Structure], forms: Mapping[str, Form]) -> Iterator[tuple[str, str, float]]:
+    """(label, flag, factor of the score) for fragments and holes."""
+    for name, structure in found.items():
+        limits, shape = LIMITS[name], forms[name]
+        if limits.one_piece and structure.whole and shape.largest < WHOLE_PIECE:
+            yield name, "fragments", shape.largest
+        if not limits.hollow and shape.hole > HOLES:
+            yield name, "holes", 1 - shape.hole

@@ -1,19 +1,19 @@
 """The tables of the quality gates: limits of volume and HU, and where structures lie to each other.
 
-They are ``lexicon/quality.tsv`` and ``lexicon/quality_places.tsv``; both say where their numbers come from.
+They are ``lexicon/quality.tsv``, ``quality_body.tsv``, ``quality_places.tsv``; each says where its numbers come from.
 """
 
 import fnmatch
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
 
 from rrg.anatomy import LABELS, other_side
 
-VERSION = 1
+VERSION = 2
 """Grows with every change of the gates that can change a score."""
 SPINE = "spine"
 """Stands in the table of places for the part of the spine at the height of the other structure."""
@@ -22,6 +22,17 @@ SIDE_MM = 5.0
 UNSIDED = frozenset({"brachiocephalic_vein_left", "brachiocephalic_vein_right"})
 """They have a side in their name but may cross the midline."""
 Range = tuple[float, float]
+T = TypeVar("T")
+Parts = Literal["", "whole", "height", "flank"]
+"""Judged: by the centres; only where the picture cuts neither; by the middles at the heights that both have; the same
+where both lie well beside the spine."""
+LEVELS: Mapping[str, int] = {
+    name: number
+    for number, name in enumerate(
+        [f"vertebrae_{kind}{n}" for kind, many in (("C", 7), ("T", 12), ("L", 5), ("S", 1)) for n in range(1, many + 1)]
+    )
+}
+"""Vertebrae from head to feet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +42,26 @@ class Limits:
     ml: Range | None
     hu: Range | None
     """Of the median."""
+    hu_top: Range | None
+    """Of the 90th percentile; either end may be infinite."""
     one_piece: bool
     hollow: bool
     """It encloses other tissue by nature."""
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Where the middle of what is seen of a structure may lie, and how long it may be; None: not judged."""
+
+    side_mm: Range | None
+    """From the spine to the structure's own side; without a side: to the left."""
+    front_mm: Range | None
+    """In front of the spine."""
+    levels: Range | None
+    """Numbers of vertebrae, from `LEVELS`; lower ones lie higher."""
+    long_mm: Range | None
+    """The low end for whole structures only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +74,16 @@ class Order:
     """Either may be ``spine``."""
     mm: float
     """How far the centres may lie the other way round."""
-    whole: bool
-    """Judged only where the picture cuts neither."""
+    parts: Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Larger:
+    """`first` has the larger volume."""
+
+    first: str
+    second: str
+    parts: Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +96,13 @@ class Near:
 
 
 _LIMITS = files("rrg").joinpath("lexicon/quality.tsv").read_bytes()
+_BODY = files("rrg").joinpath("lexicon/quality_body.tsv").read_bytes()
 _PLACES = files("rrg").joinpath("lexicon/quality_places.tsv").read_bytes()
 
 
 def quality_version() -> str:
-    """``rrg-quality/1:`` and the first 12 hex digits of the SHA-256 of both tables."""
-    return f"rrg-quality/{VERSION}:{hashlib.sha256(_LIMITS + _PLACES).hexdigest()[:12]}"
+    """``rrg-quality/2:`` and the first 12 hex digits of the SHA-256 of the tables."""
+    return f"rrg-quality/{VERSION}:{hashlib.sha256(_LIMITS + _BODY + _PLACES).hexdigest()[:12]}"
 
 
 def _rows(table: bytes) -> Iterator[list[str]]:
@@ -75,28 +111,48 @@ def _rows(table: bytes) -> Iterator[list[str]]:
 
 
 def _range(low: str, high: str) -> Range | None:
-    return (float(low), float(high)) if low else None
+    return (float(low or "-inf"), float(high or "inf")) if low or high else None
+
+
+def _first_fit(rows: Sequence[tuple[str, T]]) -> dict[str, T]:
+    return {label: next(row for pattern, row in rows if fnmatch.fnmatchcase(label, pattern)) for label in LABELS}
 
 
 def _read_limits() -> dict[str, Limits]:
-    rows = [
-        (name, Limits(_range(ml, ml_to), _range(hu, hu_to), parts == "one", holes == "hollow", source))
-        for name, ml, ml_to, hu, hu_to, parts, holes, source in _rows(_LIMITS)
-    ]
-    return {label: next(limits for pattern, limits in rows if fnmatch.fnmatchcase(label, pattern)) for label in LABELS}
+    rows = []
+    for name, ml, ml_to, hu, hu_to, top, top_to, parts, holes, source in _rows(_LIMITS):
+        volume, median, highest = _range(ml, ml_to), _range(hu, hu_to), _range(top, top_to)
+        rows.append((name, Limits(volume, median, highest, parts == "one", holes == "hollow", source)))
+    return _first_fit(rows)
 
 
-def _read_places() -> Iterator[tuple[str, str, str, float, bool]]:
-    """(kind, first, second, mm, whole) of each pair."""
+def _read_body() -> dict[str, Body]:
+    return _first_fit(
+        [
+            (name, Body(_range(*side), _range(*front), _levels(*levels), _range(*long)))
+            for name, *cells in _rows(_BODY)
+            for side, front, levels, long in [[cells[at : at + 2] for at in range(0, 8, 2)]]
+        ]
+    )
+
+
+def _levels(top: str, bottom: str) -> Range | None:
+    return _range(*(str(LEVELS[f"vertebrae_{name}"]) if name else "" for name in (top, bottom)))
+
+
+def _read_places() -> Iterator[tuple[str, str, str, float, Parts]]:
+    """(kind, first, second, mm, parts) of each pair."""
     for kind, first, second, mm, parts in _rows(_PLACES):
         for side in ("left", "right") if "@" in first else ("",):
             ours = _names(first.replace("@", side))
             if second == "next":
                 pairs = list(itertools.pairwise(ours))
+            elif second == "later":
+                pairs = list(itertools.combinations(ours, 2))
             else:
                 pairs = list(itertools.product(ours, _names(second.replace("@", side))))
             for one, other in pairs:
-                yield kind, one, other, float(mm), parts == "whole"
+                yield kind, one, other, float(mm or 0), cast(Parts, parts)
 
 
 def _names(field: str) -> list[str]:
@@ -104,22 +160,27 @@ def _names(field: str) -> list[str]:
 
 
 def _read_orders() -> Iterator[Order]:
-    for kind, first, second, mm, whole in _read_places():
+    for kind, first, second, mm, parts in _read_places():
         if kind == "z":  # z grows to the head: what lies above has the larger one
-            yield Order(2, second, first, mm, whole)
-        elif kind != "near":
-            yield Order(cast(Literal[0, 1], "xy".index(kind)), first, second, mm, whole)
+            yield Order(2, second, first, mm, parts)
+        elif kind in ("x", "y"):
+            yield Order(cast(Literal[0, 1], "xy".index(kind)), first, second, mm, parts)
     for name, label in LABELS.items():
         if label.side is None or name in UNSIDED:
             continue
         pair = (SPINE, name) if label.side == "left" else (name, SPINE)
-        yield Order(0, *pair, SIDE_MM, False)
+        yield Order(0, *pair, SIDE_MM, "")
     for name, label in LABELS.items():
         if label.side == "right" and (partner := other_side(name)):
-            yield Order(0, name, partner, 0.0, False)
+            yield Order(0, name, partner, 0.0, "")
 
 
 LIMITS: Mapping[str, Limits] = _read_limits()
 """By label; every label has one."""
+PLACES: Mapping[str, Body] = _read_body()
+"""By label; every label has one."""
 ORDERS: tuple[Order, ...] = tuple(_read_orders())
+LARGER: tuple[Larger, ...] = tuple(
+    Larger(one, other, parts) for kind, one, other, _, parts in _read_places() if kind == "ml"
+)
 NEAR: tuple[Near, ...] = tuple(Near(one, other, mm) for kind, one, other, mm, _ in _read_places() if kind == "near")

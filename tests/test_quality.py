@@ -3,26 +3,19 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage import measure as sk
 
-from rrg.anatomy import BY_ID, LABELS, MR_TO_UNIFIED, other_side
-from rrg.masks_grid import LPS_FROM_RAS
-from rrg.phantom_body import class_of_tissue, paint
-from rrg.phantom_plan import Settings, patient_studies, patients
-from rrg.quality import Judged, judge
+from rrg.anatomy import BY_ID, LABELS, other_side
+from rrg.quality import Judged, judge, judge_measured
 from rrg.quality_measures import measure
-from rrg.quality_tables import LIMITS, NEAR, ORDERS, SPINE, quality_version
+from rrg.quality_tables import LARGER, LEVELS, LIMITS, NEAR, ORDERS, PLACES, SPINE, quality_version
+from tests.quality_cases import REAL, Array, Measured, Volume, fatal, measured, pairs, phantoms, real, swapped
 
-Array = np.ndarray[Any, Any]
-Volume = tuple[Array, Array, Array | None]
-"""Labels (slices, layers, rows, columns), affine, HU or None."""
 AXES = {"x": 3, "y": 2, "z": 0}
 """Patient axis -> axis of a label volume in the orientation of the files used here."""
 
@@ -31,44 +24,10 @@ def id_of(name: str) -> int:
     return LABELS[name].class_id
 
 
-def fatal(judged: Judged) -> dict[str, set[str]]:
-    """Label -> its flags in capitals."""
-    found = {name: {flag for flag in each.flags if flag.isupper()} for name, each in judged.verdicts.items()}
-    return {name: flags for name, flags in found.items() if flags}
-
-
-def swapped(volume: Volume, one: str, other: str) -> Volume:
-    table = np.arange(256, dtype=np.uint8)
-    table[id_of(one)], table[id_of(other)] = id_of(other), id_of(one)
-    return table[volume[0]], volume[1], volume[2]
-
-
-def real(folder: Path, labels: str, image: str | None, *, mr: bool = False) -> Volume:
-    mask = nibabel.load(folder / "totalsegmentator-ct-mr" / labels)
-    values = np.asarray(mask.dataobj).astype(np.uint8).transpose(2, 1, 0)
-    if mr:
-        table = np.zeros(256, np.uint8)
-        for theirs, ours in MR_TO_UNIFIED.items():
-            table[theirs] = ours
-        values = table[values]
-    hu = None
-    if image:
-        hu = np.asarray(nibabel.load(folder / "totalsegmentator-ct-mr" / image).dataobj).transpose(2, 1, 0)
-    return values[:, None], (LPS_FROM_RAS @ mask.affine)[:, [2, 1, 0, 3]], hu
-
-
-REAL = {
-    "abdomen and pelvis": ("example_seg_fast_force_split.nii.gz", "example_ct.nii.gz", False, 61),
-    "upper abdomen": ("example_seg.nii.gz", "example_ct_sm.nii.gz", False, 41),
-    "slab of DICOM slices": ("example_seg_dicom.nii.gz", None, False, 31),
-    "MR": ("example_seg_mr.nii.gz", None, True, 23),
-}
-
-
 @pytest.mark.parametrize("case", list(REAL))
 def test_real_volumes_trip_no_fatal_gate_and_mirrored_ones_do(data: Path, case: str) -> None:
-    labels, image, mr, count = REAL[case]
-    volume, affine, hu = real(data, labels, image, mr=mr)
+    _, _, mr, count = REAL[case]
+    volume, affine, hu = real(data, case)
     judged = judge(volume, affine, hu)
     assert len(judged.verdicts) == count
     assert judged.flags == ()
@@ -77,7 +36,7 @@ def test_real_volumes_trip_no_fatal_gate_and_mirrored_ones_do(data: Path, case: 
     assert minor <= {"pancreas"}  # it is in three or four pieces in these masks
     assert all(each.score == 1 for name, each in judged.verdicts.items() if name not in minor)
     for axis, flag in (("x", "SUSPECT_LR"), ("y", "SUSPECT_ORDER"), ("z", "SUSPECT_ORDER")):
-        if case == "MR" and axis == "z":
+        if mr and axis == "z":
             continue  # 6 cm without single vertebrae: nothing tells above from below
         mirrored = judge(np.flip(volume, AXES[axis]), affine, hu)
         assert flag in mirrored.flags, axis
@@ -98,20 +57,48 @@ PAIRS = (
     ("rib_left_12", "rib_right_12"),
     ("hip_left", "hip_right"),
     ("sacrum", "stomach"),
+    # like density, and cut or next to each other: found by the place beside the spine, the height, or the length
+    ("kidney_right", "iliopsoas_right"),
+    ("rib_left_8", "rib_left_9"),
+    ("spinal_cord", "autochthon_left"),
+    ("vertebrae_L4", "vertebrae_L2"),
+    ("gluteus_medius_left", "gluteus_minimus_left"),
+    ("spleen", "rib_left_9"),
+    ("iliac_artery_left", "iliac_vena_left"),
 )
 
 
+@pytest.fixture(scope="module")
+def abdomen(data: Path) -> Measured:
+    return measured(real(data, "abdomen and pelvis"))
+
+
 @pytest.mark.parametrize(("one", "other"), PAIRS)
-def test_swapped_labels_of_a_real_ct_trip_a_gate(data: Path, one: str, other: str) -> None:
-    labels, image, mr, _ = REAL["abdomen and pelvis"]
-    flagged = fatal(judge(*swapped(real(data, labels, image, mr=mr), one, other)))
+def test_swapped_labels_of_a_real_ct_trip_a_gate(abdomen: Measured, one: str, other: str) -> None:
+    flagged = fatal(swapped(abdomen, one, other))
     assert {one, other} & flagged.keys()
     assert len(flagged) <= 6  # and few others
 
 
+def test_swapped_measures_are_those_of_swapped_labels(data: Path) -> None:
+    labels, affine, hu = real(data, "MR")
+    given = measured((labels, affine, hu))
+    for one, other in (("liver", "spleen"), ("kidney_left", "colon"), ("aorta", "vertebrae")):
+        table = np.arange(256, dtype=np.uint8)
+        table[id_of(one)], table[id_of(other)] = id_of(other), id_of(one)
+        assert swapped(given, one, other) == judge(table[labels], affine, hu)
+
+
+@pytest.mark.parametrize(("case", "share"), [("upper abdomen", 0.96), ("slab of DICOM slices", 0.9), ("MR", 0.88)])
+def test_most_swaps_of_two_labels_are_found(data: Path, case: str, share: float) -> None:
+    given = measured(real(data, case))
+    some = pairs(given)[::7]
+    found = [bool({one, other} & fatal(swapped(given, one, other)).keys()) for one, other in some]
+    assert sum(found) >= share * len(some)
+
+
 def test_a_mask_of_another_place_does_not_fit_the_densities(data: Path) -> None:
-    labels, image, mr, _ = REAL["abdomen and pelvis"]
-    volume, affine, hu = real(data, labels, image, mr=mr)
+    volume, affine, hu = real(data, "abdomen and pelvis")
     assert hu is not None
     outside = np.full_like(hu, -1000)
     judged = judge(volume, affine, outside)
@@ -120,34 +107,23 @@ def test_a_mask_of_another_place_does_not_fit_the_densities(data: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def phantoms() -> list[Volume]:
-    plan = Settings(seed=3, studies=6, slices=24, size=96, modality="both", noise=0, syntax="explicit")  # type: ignore[arg-type]
-    return [
-        (
-            class_of_tissue(study.header.modality, len(study.body.lesions))[
-                paint(study.body, study.primary.body_grid, study.header.modality)
-            ][:, None],
-            study.primary.body_grid.affine,
-            None,
-        )
-        for patient in patients(plan)
-        for study in patient_studies(patient, plan)
-    ]
+def made() -> list[Volume]:
+    return list(phantoms(6, seed=3))
 
 
-def test_phantoms_as_they_are_mirrored_and_swapped(phantoms: list[Volume]) -> None:
-    assert len(phantoms) == 6
-    for volume, affine, hu in phantoms:
+def test_phantoms_as_they_are_mirrored_and_swapped(made: list[Volume]) -> None:
+    assert len(made) == 6
+    for volume, affine, hu in made:
         assert fatal(judge(volume, affine, hu)) == {}
         assert judge(volume[..., ::-1], affine, hu).flags == ("SUSPECT_LR",)
         present = {BY_ID[int(value)].name for value in np.unique(volume) if value}
         for one, other in (("kidney_left", "kidney_right"), ("liver", "spleen")):
             if {one, other} <= present:
-                assert {one, other} & fatal(judge(*swapped((volume, affine, hu), one, other))).keys()
+                assert {one, other} & fatal(swapped(measured((volume, affine, hu)), one, other)).keys()
 
 
-def test_axis_order_and_direction_of_the_array_do_not_matter(phantoms: list[Volume]) -> None:
-    volume, affine, _ = phantoms[0]
+def test_axis_order_and_direction_of_the_array_do_not_matter(made: list[Volume]) -> None:
+    volume, affine, _ = made[0]
     start = judge(volume, affine)
     for axes in itertools.permutations(range(3)):
         matrix = np.eye(4)[:, [*axes, 3]]
@@ -181,10 +157,13 @@ def test_measures_are_those_of_scikit_image(seed: int) -> None:
             zip(region.bbox[:3], region.bbox[3:], strict=True)
         )
         assert ours.ml == pytest.approx(region.area * abs(np.linalg.det(affine[:3, :3])) / 1000)
-        inverted = np.percentile(hu[inside].clip(-1024, 3071), 50, method="inverted_cdf")
-        assert ours.hu is not None
-        assert abs(ours.hu - inverted) <= 4.5
-        assert ours.cut == any(region.bbox[a] == 0 or region.bbox[a + 3] == inside.shape[a] for a in range(3))
+        clipped = hu[inside].clip(-1024, 3071)
+        for seen, part in ((ours.hu, 50), (ours.hu_top, 90)):
+            assert seen is not None
+            assert abs(seen - np.percentile(clipped, part, method="inverted_cdf")) <= 4.5
+        assert ours.whole != any(region.bbox[a] == 0 or region.bbox[a + 3] == inside.shape[a] for a in range(3))
+        sizes = np.subtract(region.bbox[3:], region.bbox[:3]) * np.linalg.norm(affine[:3, :3], axis=0)
+        assert ours.long_mm == pytest.approx(sizes.max())  # fewer than 200 voxels: none is far out
 
 
 def ball(centre: tuple[int, int, int], radius: float, shape: tuple[int, int, int] = (50, 60, 60)) -> Array:
@@ -210,7 +189,7 @@ def spleen(*parts: Array) -> Array:
         (lambda v: np.maximum(v, spleen(ball((9, 9, 9), 8))), ("fragments",), None),
         (lambda v: np.roll(v, -25, 0), ("cut",), 1.0),
         (lambda v: v[:, :, :, 18:], ("cut",), 1.0),
-        (lambda v: spleen(ball((25, 30, 30), 5)), ("SUSPECT_VOLUME",), 0.5),
+        (lambda v: spleen(ball((25, 30, 30), 5)), ("SUSPECT_LENGTH", "SUSPECT_VOLUME"), 0.25),
         (lambda v: spleen(ball((25, 30, 30), 1)), (), 1.0),  # 7 voxels: too few to judge
     ],
 )
@@ -240,12 +219,56 @@ def test_a_hole_that_holds_another_structure_is_none_and_the_body_is_no_structur
 
 def test_neighbours_that_lie_apart() -> None:
     volume = np.zeros((60, 1, 60, 60), np.uint8)
-    volume[:, 0][ball((30, 30, 20), 14, (60, 60, 60))] = id_of("liver")
+    volume[:, 0][ball((30, 30, 18), 16, (60, 60, 60))] = id_of("liver")
     volume[:, 0][ball((30, 30, 38), 4, (60, 60, 60))] = id_of("gallbladder")  # 1 voxel = 3 mm beyond the liver
     assert fatal(judge(volume, SPACING)) == {}
     volume = np.where(volume == id_of("gallbladder"), 0, volume)
     volume[:, 0][ball((30, 30, 48), 4, (60, 60, 60))] = id_of("gallbladder")
     assert fatal(judge(volume, SPACING)) == {"gallbladder": {"SUSPECT_PLACE"}}
+
+
+def body_with(**places: tuple[float, float, float]) -> Measured:
+    """Three vertebrae in a column, and balls of 12 mm at (left, front, up) mm of the middle one."""
+    volume = np.zeros((60, 1, 100, 120), np.uint8)
+    whole = (60, 100, 120)
+    for number, name in enumerate(("vertebrae_L3", "vertebrae_L2", "vertebrae_L1")):
+        volume[:, 0][ball((18 + 12 * number, 70, 60), 5.5, whole)] = id_of(name)
+    for name, (left, front, up) in places.items():
+        volume[:, 0][ball((30 + round(up / 3), 70 - round(front / 3), 60 + round(left / 3)), 4, whole)] = id_of(name)
+    return measured((volume, SPACING, None))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "suspect"),
+    [
+        ("adrenal_gland_left", (45, 30, 20), False),
+        ("adrenal_gland_left", (120, 30, 20), True),  # too far to the side
+        ("adrenal_gland_left", (45, 160, 20), True),  # before the front wall
+        ("adrenal_gland_left", (45, 30, -80), True),  # below L4
+        ("spinal_cord", (0, -30, 0), False),
+        ("spinal_cord", (40, -30, 0), True),
+    ],
+)
+def test_places_are_judged_beside_the_spine(name: str, place: tuple[float, float, float], *, suspect: bool) -> None:
+    given = body_with(**{name: place})
+    flags = fatal(judge_measured(given.found, given.forms, given.voxel_mm)).get(name, set())
+    assert ("SUSPECT_PLACE" in flags) is suspect
+
+
+def test_without_a_spine_no_place_is_judged() -> None:
+    given = body_with(adrenal_gland_left=(120, 160, -80))
+    alone = {"adrenal_gland_left": given.found["adrenal_gland_left"]}
+    assert "SUSPECT_PLACE" not in fatal(judge_measured(alone, {name: given.forms[name] for name in alone}, 3.0)).get(
+        "adrenal_gland_left", set()
+    )
+
+
+def test_stray_voxels_do_not_make_a_structure_long() -> None:
+    volume = spleen(ball((25, 30, 30), 12))
+    far = volume.copy()
+    far[2, 0, 2, 2] = id_of("spleen")
+    one, two = (measured((each, SPACING, None)).found["spleen"] for each in (volume, far))
+    assert two.long_mm == one.long_mm
 
 
 def test_fine_grids_are_judged_in_cells_and_say_the_same() -> None:
@@ -269,9 +292,15 @@ def test_the_tables_know_every_label_and_only_labels() -> None:
         for each in (limits.ml, limits.hu):
             assert each is None or each[0] < each[1]
     names = {name for order in ORDERS for name in (order.first, order.second)}
-    assert names | {name for near in NEAR for name in (near.first, near.second)} <= LABELS.keys() | {SPINE}
+    names |= {name for pair in (*NEAR, *LARGER) for name in (pair.first, pair.second)}
+    assert names <= LABELS.keys() | {SPINE}
+    assert PLACES.keys() == LABELS.keys()
+    assert LEVELS.keys() <= LABELS.keys()
+    for body in PLACES.values():
+        for place in (body.side_mm, body.front_mm, body.levels, body.long_mm):
+            assert place is None or place[0] < place[1]
     ordered = {(order.first, order.second) for order in ORDERS if order.axis == 0}
     for name, label in LABELS.items():
         if label.side == "right" and (partner := other_side(name)):
             assert (name, partner) in ordered
-    assert quality_version().startswith("rrg-quality/1:")
+    assert quality_version().startswith("rrg-quality/2:")
