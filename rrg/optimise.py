@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,16 +74,43 @@ class Optimiser:
             adam = torch.optim.AdamW(self._weights[1], lr=rate, weight_decay=DECAY, betas=(0.9, 0.98), fused=True)
             self._parts.append((adam, rate))
 
+    @property
+    def weights(self) -> list[Parameter]:
+        """All that it changes."""
+        return [weight for part in self._weights for weight in part]
+
     def step(self, loss: torch.Tensor, step: int) -> None:
         """Go down the gradient of `loss`, cut to norm 1, at the rate that belongs to `step`."""
-        for part, peak in self._parts:
+        self.backward(loss)
+        self.clip()
+        self.update(step)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """The gradient of `loss` and of nothing before it."""
+        for part, _ in self._parts:
             part.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def clip(self) -> float:
+        """Cut the gradient to norm 1; returns the norm it had."""
+        return float(torch.nn.utils.clip_grad_norm_(self.weights, 1.0))
+
+    def update(self, step: int) -> None:
+        """Go down the gradient that is there."""
+        for part, peak in self._parts:
             for group in part.param_groups:
                 group["lr"] = peak * warm_cosine(step, self._steps)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([weight for part in self._weights for weight in part], 1.0)
         for part, _ in self._parts:
             part.step()
+
+    def state_dict(self) -> list[Any]:
+        """The states of both parts; the schedule is a function of the step."""
+        return [part.state_dict() for part, _ in self._parts]
+
+    def load_state_dict(self, state: list[Any]) -> None:
+        """Inverse of `state_dict`."""
+        for (part, _), one in zip(self._parts, state, strict=True):
+            part.load_state_dict(one)
 
 
 def split_matrices(parameters: Iterable[Parameter]) -> tuple[list[Parameter], list[Parameter]]:

@@ -21,6 +21,8 @@ MOST_CLASSES = 120
 """Structures that the tower stage learns: the most frequent ones."""
 FEWEST_SLICES = 8
 """A structure on fewer slices is not learnt by the tower stage."""
+RECENT = 256
+"""Pictures that are kept where not all of them are."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Pictures:
         self._store, self._preset, self._side = folder / "store", preset, side
         self._number: dict[tuple[str, str | None], int] = {}
         self._made: list[NDArray[np.uint8]] = []
+        self._recent: dict[ImageRef, NDArray[np.uint8]] = {}
 
     def __len__(self) -> int:
         return len(self._made)
@@ -106,6 +109,18 @@ class Pictures:
             self._number[key] = len(self._made)
             self._made.append(look(image, values, self._preset, self._side)[0])
         return self._number[key]
+
+    def of(self, image: ImageRef) -> NDArray[np.uint8]:
+        """(side, side, 3) picture of an image; only the `RECENT` last ones are kept."""
+        if image not in self._recent:
+            try:
+                values = pixels_of(image, store=self._store, held={})
+            except RecordError as error:
+                raise RrgError(f"data set: {error.message}", error.code) from None
+            self._recent[image] = look(image, values, self._preset, self._side)[0]
+            if len(self._recent) > RECENT:
+                self._recent.pop(next(iter(self._recent)))
+        return self._recent[image]
 
     def picture(self, number: int) -> NDArray[np.uint8]:
         """(side, side, 3)."""

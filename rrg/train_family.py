@@ -1,110 +1,118 @@
 """Fine-tune a model folder of any family on a data set: options, data, model, stages, save. One way for all."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from rrg.boxes import Dialect
-from rrg.errors import RecordError, RrgError, UsageError
-from rrg.folders import building, publish
-from rrg.model.families import EXPORTABLE, LINEAR, TRAINED, part_of
-from rrg.model.family import (
-    Encoded,
-    Loaded,
-    answer_loss,
-    chat_pieces,
-    check_folder,
-    collate,
-    encode,
-    load_family,
-    turns_of,
-)
+from rrg.errors import UsageError
+from rrg.model.families import EXPORTABLE
+from rrg.model.family import Loaded, check_folder, collate, load_family, mean_losses, written
 from rrg.model.load import MODEL, quiet_transformers
-from rrg.model.settings import Settings, write_settings
+from rrg.model.mask_head import save_head
+from rrg.model.settings import Settings
+from rrg.model.taps import taps_of
 from rrg.optimise import warm_cosine
-from rrg.prompt import render
 from rrg.provenance import make_run, sha256_file, sha256_files
-from rrg.records import Sample
+from rrg.records import Run, Sample
+from rrg.train_attention import choose_attention
+from rrg.train_cache import Features, keep_features
+from rrg.train_check import check_source
+from rrg.train_checkpoint import Checkpoints, stopping
 from rrg.train_data import Pictures, check_dataset, check_pictures, read_part
-from rrg.train_log import Log, card, say, write_manifest
-from rrg.windows import Preset
+from rrg.train_devices import together
+from rrg.train_family_data import (
+    Ahead,
+    Drawn,
+    Source,
+    drawn,
+    encoded,
+    longest,
+    micro_batches,
+    on,
+    source_of,
+    usable,
+)
+from rrg.train_family_options import Options
+from rrg.train_folder import check_target, finish, run_folder
+from rrg.train_log import Log, finite, say
+from rrg.train_lora import trainable
+from rrg.train_masks import Teaching
+from rrg.train_masks_family import drawn_loss, family_parts, family_teaching
+from rrg.train_options import Running, check_mix
+from rrg.train_order import Order, draw_weights
+from rrg.train_samples import TOKENS, Look, chosen, every, look, quiet_model
+from rrg.train_speed import Meter, forecast, timed, within_memory
+from rrg.train_stages import ADAPTER, Going
+from rrg.train_state import Weights
 
-ADAPTER = "adapter"
-SCHEMA = "rrg.model/1"
 VALIDATION = 32
 """Samples of the validation split behind ``val_loss``."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What to train and how long. All of it changes the result."""
-
-    stages: tuple[str, ...] = ("sft",)
-    steps: int = 1500
-    """Of each stage."""
-    batch: int = 16
-    """Samples per step."""
-    micro: int = 1
-    """Samples of the step that pass the model together; they have equally many pictures."""
-    rate: float = 5e-5
-    optimiser: Literal["adamw", "adafactor"] = "adamw"
-    peft: Literal["none", "lora"] = "none"
-    lora_rank: int = 16
-    lora_targets: tuple[str, ...] = LINEAR
-    lora_dropout: float = 0.0
-    dialect: Dialect | None = None
-    """None: the family's own."""
-    preset: Preset = "radgrounder"
-    languages: tuple[str, ...] = ("de", "en")
-    context: int = 2048
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse unknown stages and stages out of order."""
-        if not self.stages or list(self.stages) != [stage for stage in TRAINED if stage in self.stages]:
-            raise UsageError(
-                f"--stages {','.join(self.stages)}: of a model folder expected some of align,sft, in this order"
-            )
-
-
-def train_family(dataset: Path, out: Path, base: Path, options: Options) -> None:
+def train_family(dataset: Path, out: Path, base: Path, options: Options, running: Running | None = None) -> None:
     """Train the model folder `base` on `dataset` and write the run folder `out`, whole or not at all.
 
-    Raises UsageError for folders that can not be loaded, RrgError(E_NUMERIC) when a loss is not finite.
+    Raises UsageError for folders that can not be loaded, RrgError(E_NUMERIC) when a loss is not finite, and
+    RrgError(E_MEMORY) when memory is out.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"--out {out} is there already; choose another folder")
+    running = running or Running()
+    check_target(out)
     quiet_transformers()
     kind = check_folder(base)
     say(f"{kind}: no GGUF export of this family, run it with torch; --model {EXPORTABLE} makes one that llama.cpp runs")
     manifest = check_dataset(dataset)
-    values = {name: value for name, value in asdict(options).items() if name != "seed"}
-    inputs = {"dataset": sha256_file(dataset / "manifest.json"), "base": sha256_files(base)}
-    run = make_run("train", {**values, "threads": torch.get_num_threads()}, seed=options.seed, inputs=inputs)
-    torch.manual_seed(options.seed)
-    loaded = load_family(base, options.dialect)
-    learn, check = (read_part(dataset, split, options.languages).samples for split in ("train", "val"))
-    check_pictures(dataset, learn)
-    pictures = Pictures(dataset, options.preset, loaded.side)
-    first = check_samples(learn, loaded, pictures, options.context)
-    say(f"model of {sum(p.numel() for p in loaded.model.parameters()):,} parameters, pictures of {loaded.side} pixels")
-    with building(out) as folder:
-        log = Log(folder / "metrics.jsonl")
-        model = loaded.model
+    with together() as devices, run_folder(out, devices) as folder, stopping() as stop:
+        run = run_record(dataset, base, options, devices.count)
+        torch.manual_seed(options.seed)
+        loaded = load_family(base, options.dialect)
+        model = loaded.model.to(devices.device())
+        parts = [read_part(dataset, split, options.languages) for split in ("train", "val")]
+        learn, check = (part.samples for part in parts)
+        if not learn:
+            raise UsageError("no samples to train on in these languages")
+        check_pictures(dataset, learn)
+        check_mix(options.mix, learn)
+        pictures = Pictures(dataset, options.preset, loaded.side)
+        masks = family_teaching(dataset, parts, loaded, pictures, options, base)
+        if masks is not None:
+            learn, check = masks.targets.learnable(learn), masks.targets.known(check)
+        order = Order(learn, draw_weights(learn, dict(options.mix), dict(options.shares)), options.seed)
+        source = source_of(learn, order, loaded, pictures, options)
+        first = check_source(source)
+        say(f"model of {sum(p.numel() for p in model.parameters()):,} parameters, pictures of {loaded.side} pixels")
+        batch = longest(source, 1)
+        if not batch:
+            raise UsageError(f"no sample fits into {options.context} tokens; raise --context")
+        choose_attention(model, options.attention, on(devices.device(), batch[0].encoded.inputs), options.precision)
+        if options.checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        keep = kept_features(loaded, options, running)
+
+        log = Log(folder / "metrics.jsonl" if folder else None)
+        kept = Checkpoints(out, run, stop, resume=running.resume, every=running.save_every, devices=devices)
+        going = Going(log, kept, devices, running.features, running.sample_every)
         for stage in options.stages:
             model = trainable(loaded, stage, options)
-            stage_steps(model, stage, learn, loaded, pictures, options, log)
-        if check:
-            log.write("sft", options.steps, {"val_loss": validation_loss(model, check, loaded, pictures, options)})
+            head = {"mask_head": masks.task.head} if masks is not None else {}
+            if not kept.load(stage, {"weights": Weights(model), "log": log, **head}):
+                stage_steps(model, stage, source, check, going, masks if stage == "sft" else None)
+            validate(model, stage, options.steps, check, source, going)
+        if keep is not None and keep.made + keep.found:
+            say(f"features of pictures: {keep.found} read, {keep.made} computed")
+        if folder is None:
+            return
+
         if options.peft == "lora" and "sft" in options.stages:
             model.save_pretrained(folder / ADAPTER)
             model = model.merge_and_unload()
         model.save_pretrained(folder / MODEL)
         loaded.processor.save_pretrained(folder / MODEL)
+        if masks is not None:
+            save_head(masks.task.head, folder / MODEL)
         settings = Settings(
             family=kind,
             side=loaded.side,
@@ -114,164 +122,138 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options) -> None
             context=options.context,
             languages=options.languages,
             tasks=tuple(sorted({sample.task for sample in learn})),
-            dataset=inputs["dataset"],
+            dataset=run.inputs["dataset"],
             run=run.id,
             demonstration=bool(manifest["run"]["options"].get("made_up")),
             options=run.options,
         )
-        write_settings(folder, settings)
-        size = sum(each.numel() for each in model.parameters())
-        (folder / "card.md").write_text(card(settings, manifest, log.last, size), encoding="utf-8")
-        write_manifest(folder, SCHEMA, run)
-        publish(folder, out)
+        finish(folder, out, settings, manifest, log, run, sum(each.numel() for each in model.parameters()))
+        kept.remove()
     say(f"done: {out}")
 
 
-def encoded(sample: Sample, loaded: Loaded, pictures: Pictures) -> Encoded:
-    """A sample as the model reads it. RrgError names the sample that can not be."""
-    try:
-        chat = render(sample, loaded.dialect)
-        pieces, _ = chat_pieces(turns_of(chat.pieces), loaded)
-        images = {image.id: image for image in sample.images}
-        numbers = [pictures.add(images[name]) for name in chat.images]
-        return encode(loaded, pieces, [pictures.picture(number) for number in numbers])
-    except RecordError as error:
-        raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
+def run_record(dataset: Path, base: Path, options: Options, processes: int) -> Run:
+    """The run record: options, seed, data set and base weights."""
+    values: dict[str, Any] = {name: value for name, value in asdict(options).items() if name != "seed"}
+    values["threads"], values["processes"] = torch.get_num_threads(), processes if processes > 1 else None
+    inputs = {"dataset": sha256_file(dataset / "manifest.json"), "base": sha256_files(base)}
+    return make_run("train", values, seed=options.seed, inputs=inputs)
 
 
-def check_samples(samples: Sequence[Sample], loaded: Loaded, pictures: Pictures, context: int) -> int:
-    """Tokens of a picture in the first sample; before step 1 it must have answers to learn, and fit."""
-    if not samples:
-        raise UsageError("no samples to train on in these languages")
-    first = next((sample for sample in samples if sample.images), samples[0])
-    made = encoded(first, loaded, pictures)
-    if not bool((made.inputs["labels"] >= 0).any()):
-        raise RrgError(f"sample {first.id}: no token to learn", "E_MODEL")
-    if made.length > context:
-        raise UsageError(f"sample {first.id} has {made.length} tokens; raise --context, now {context}")
-    return image_tokens(loaded, made)
-
-
-def image_tokens(loaded: Loaded, made: Encoded) -> int:
-    """Tokens per picture of an encoded sample; 0 without pictures."""
-    config = loaded.model.config
-    token = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
-    return made.inputs["input_ids"][0].tolist().count(token) // max(1, made.pictures)
-
-
-def trainable(loaded: Loaded, stage: str, options: Options) -> Any:
-    """The model with exactly the parameters of a stage open, wrapped by peft for LoRA. New rows of box tokens learn."""
-    model = loaded.model
-    model.requires_grad_(False)
-    if stage == "sft" and options.peft == "lora":
-        return with_lora(loaded, options)
-    parts = TRAINED[stage]
-    for name, weight in model.named_parameters():
-        weight.requires_grad_(part_of(loaded.family, name) in parts)
-    return model
-
-
-def with_lora(loaded: Loaded, options: Options) -> Any:
-    """LoRA on linear layers of the language model; of embeddings only the rows of box tokens learn, in full."""
-    from peft import LoraConfig, get_peft_model
-
-    model = loaded.model
-    targets = [
-        name
-        for name, module in model.named_modules()
-        if name.startswith(loaded.family.parts.text)
-        and isinstance(module, torch.nn.Linear)
-        and name.rpartition(".")[2] in options.lora_targets
-    ]
-    if not targets:
-        raise UsageError(f"--lora-targets {','.join(options.lora_targets)}: no such layer in the language model")
-    rows: dict[str, list[int]] | None = None
-    if ids := [loaded.tokenizer.convert_tokens_to_ids(token) for token in loaded.dialect.tokens]:
-        ends = (model.get_input_embeddings(), model.get_output_embeddings())
-        names = {name for name, module in model.named_modules() if module in ends}
-        tied = ends[0].weight is ends[1].weight
-        rows = {name: ids for name in sorted(names) if not tied or not name.endswith("lm_head")}
-    wanted = LoraConfig(
-        r=options.lora_rank,
-        lora_alpha=2 * options.lora_rank,
-        lora_dropout=options.lora_dropout,
-        target_modules=targets,
-        trainable_token_indices=rows,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # peft asks transformers for a name that it will drop
-        return get_peft_model(model, wanted)
-
-
-def order(samples: Sequence[Sample], seed: int) -> Iterator[Sample]:
-    """Without end: the samples by their weights, drawn at random."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = torch.tensor([sample.weight for sample in samples], dtype=torch.float64)
-    while True:
-        for number in torch.multinomial(weights, min(len(samples), 1024), True, generator=generator).tolist():
-            yield samples[number]
+def kept_features(loaded: Loaded, options: Options, running: Running) -> Features | None:
+    """Let the tower read its features from the folder for them. None without one, or where pictures are moved."""
+    if running.features is None:
+        return None
+    if options.augment:
+        raise UsageError("--feature-cache: with --augment every picture is new; leave one of them out")
+    if not loaded.family.tower:
+        raise UsageError(f"--feature-cache: not for {loaded.family.title}, whose projector is inside of the tower")
+    tower = loaded.model.get_submodule(loaded.family.tower)
+    features = Features(running.features, tower)
+    keep_features(tower, features, loaded.family.layers(loaded.model.config))
+    return features
 
 
 def stage_steps(
-    model: Any, stage: str, samples: Sequence[Sample], loaded: Loaded, pictures: Pictures, options: Options, log: Log
+    model: Any, stage: str, source: Source, check: Sequence[Sample], going: Going, masks: Teaching | None = None
 ) -> None:
-    """All steps of one stage. Chats that are longer than the context are passed over and counted."""
+    """All steps of one stage that are left. Chats that are longer than the context are passed over and counted."""
+    options, devices, loaded = source.options, going.devices, source.loaded
     weights = [each for each in model.parameters() if each.requires_grad]
-    if options.optimiser == "adafactor":
-        from transformers import optimization
+    weights += [*masks.task.head.parameters()] if masks is not None else []
+    taps = taps_of(model, *family_parts(loaded)) if masks is not None else None
+    descent = optimiser_of(weights, options)
+    report, meter, passed = going.log.stage(stage, options.steps), Meter(stage), 0
+    advice = f"lower --micro-batch (now {options.micro}) or --context (now {options.context})" + (
+        "" if options.checkpointing else ", or give --gradient-checkpointing"
+    )
 
-        adafactor: Any = optimization.Adafactor
-        descent: Any = adafactor(weights, lr=options.rate, relative_step=False, scale_parameter=False)
-    else:
-        descent = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.01)
-    report = log.stage(stage, options.steps)
-    stream, passed = order(samples, options.seed), 0
+    def draws(step: int) -> list[tuple[Drawn, int]]:
+        return [
+            drawn(source, stage, n) for n in devices.own([*range(step * options.batch, (step + 1) * options.batch)])
+        ]
+
+    def learn(part: Sequence[Drawn]) -> float:
+        batch = on(devices.device(), collate([each.encoded for each in part], loaded.tokenizer.pad_token_id or 0))
+        with (
+            torch.autocast(devices.device().type, torch.bfloat16, enabled=options.precision == "bf16"),
+            taps or nullcontext(),
+        ):
+            loss = mean_losses(model, batch).sum() / options.batch
+        if masks is not None and taps is not None:
+            loss = loss + drawn_loss(masks, taps, batch["input_ids"], part) * len(part) / options.batch
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.item()
+
+    look_every = every(options.steps, going.sample_every)
     model.train()
-    for step in range(options.steps):
-        drawn: list[tuple[str, Encoded]] = []
-        while len(drawn) < options.batch:
-            sample = next(stream)
-            made = encoded(sample, loaded, pictures)
-            if made.length <= options.context and bool((made.inputs["labels"] >= 0).any()):
-                drawn.append((sample.id, made))
-                continue
-            passed += 1
-            if passed > 1000 and not step:
-                raise UsageError(f"no sample fits into {options.context} tokens; raise --context")
-        for group in descent.param_groups:
-            group["lr"] = options.rate * warm_cosine(step, options.steps)
-        descent.zero_grad()
-        total = 0.0
-        for part in micro_batches([made for _, made in drawn], options.micro):
-            loss = answer_loss(model, collate(part, loaded.tokenizer.pad_token_id or 0)) * (len(part) / options.batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-        report(step, {"loss": total}, [name for name, _ in drawn])
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        descent.step()
+    with within_memory(stage, advice):
+        seconds = trial(source, learn, weights)
+    say(forecast(stage, options.steps, seconds / devices.count, weights, options.optimiser))
+    parts = {"weights": Weights(model), "optimiser": descent, "log": going.log}
+    if masks is not None:
+        parts["mask_head"] = masks.task.head
+    with Ahead(draws, options.steps) as batches:
+        for step in going.kept.steps(stage, options.steps, parts):
+            with meter.time("data"):
+                made = batches.get(step)
+            passed += sum(again for _, again in made)
+            ids = [each.sample.id for each, _ in made]
+            with within_memory(stage, advice, ids), meter.time("model"):
+                descent.zero_grad()
+                total = sum(learn(part) for part in micro_batches([each for each, _ in made], options.micro))
+            report(step, {"loss": devices.total(total)}, ids)
+            with meter.time("optimiser"):
+                devices.add_gradients(weights)
+                finite(stage, step, {"gradient": float(torch.nn.utils.clip_grad_norm_(weights, 1.0))}, ids)
+                for group in descent.param_groups:
+                    group["lr"] = options.rate * warm_cosine(step, options.steps)
+                descent.step()
+            meter.step(sum(each.encoded.length for each, _ in made) * devices.count)
+            if (step + 1) % look_every == 0 and step + 1 < options.steps:
+                batches.settle()
+                validate(model, stage, step + 1, check, source, going)
     model.eval()
     if passed:
         say(f"{stage}: {passed} draws passed over: more than {options.context} tokens, or nothing to learn")
 
 
-def micro_batches(chats: Sequence[Encoded], size: int) -> Iterator[list[Encoded]]:
-    """Chats with equally many pictures in batches of at most `size`, those of like length together."""
-    ordered = sorted(chats, key=lambda each: (each.pictures, -each.length))
-    while ordered:
-        part = [each for each in ordered[:size] if each.pictures == ordered[0].pictures]
-        yield part
-        ordered = ordered[len(part) :]
+def optimiser_of(weights: Sequence[torch.nn.Parameter], options: Options) -> Any:
+    """AdamW, or Adafactor with a rate of its own."""
+    if options.optimiser == "adafactor":
+        from transformers import optimization
+
+        adafactor: Any = optimization.Adafactor
+        return adafactor(weights, lr=options.rate, relative_step=False, scale_parameter=False)
+    return torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.01)
 
 
-def validation_loss(
-    model: Any, samples: Sequence[Sample], loaded: Loaded, pictures: Pictures, options: Options
-) -> float:
-    """Mean loss of the first samples of the validation split that fit."""
-    model.eval()
+def trial(source: Source, learn: Any, weights: Sequence[torch.nn.Parameter]) -> float:
+    """Seconds of a step of the longest chats: they come first, so that memory is out now or never."""
+    options = source.options
+    part = longest(source, options.micro)
+    seconds = timed(lambda: learn(part)) * options.batch / options.micro
+    for weight in weights:
+        weight.grad = None
+    return seconds
+
+
+def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], source: Source, going: Going) -> None:
+    """Mean loss of the first samples of the validation split that fit, and what the model writes to a few."""
+    if not samples or not going.devices.first:
+        return
+    loaded, context, device = source.loaded, source.options.context, going.devices.device()
+    what = Look(
+        [sample for sample in chosen(samples) if usable(encoded(sample, loaded, source.pictures), context)],
+        lambda sample: [source.pictures.of(image) for image in sample.images],
+        loaded.dialect,
+    )
     losses = []
-    with torch.inference_mode():
+    with quiet_model(model):
         for sample in samples[:VALIDATION]:
-            made = encoded(sample, loaded, pictures)
-            if made.length <= options.context and bool((made.inputs["labels"] >= 0).any()):
-                losses.append(answer_loss(model, made.inputs).item())
-    return sum(losses) / max(1, len(losses))
+            made = encoded(sample, loaded, source.pictures)
+            if usable(made, context):
+                losses.append(float(mean_losses(model, on(device, made.inputs))))
+        if losses:
+            going.log.write(stage, step, {"val_loss": sum(losses) / len(losses)})
+        look(going.log, stage, step, what, lambda shown, prompt: written(loaded, context, shown, prompt, TOKENS).raw)

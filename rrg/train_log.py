@@ -2,13 +2,13 @@
 
 import json
 import math
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from rrg.errors import RrgError
@@ -16,52 +16,89 @@ from rrg.model.settings import Settings
 from rrg.pipe import talk
 from rrg.provenance import sha256_file
 from rrg.records import Run
+from rrg.train_events import NAME, head, scalars
 
 EVERY = 25
 """Steps between two lines of metrics.jsonl."""
 KEEP = 0.95
 """Weight of the past in the running means that are shown."""
 
+BETWEEN_LINES = 60
+"""Seconds between two lines of progress where there is no terminal."""
+
 Report = Callable[[int, Mapping[str, float], Sequence[str]], None]
 """Takes step, values and the ids of what the step saw."""
 
 
 class Log:
-    """``metrics.jsonl`` (no clock in it) and progress on stderr."""
+    """``metrics.jsonl`` and events for TensorBoard (no clock in them), and progress on stderr.
 
-    def __init__(self, path: Path) -> None:
+    Without a path nothing is written or shown.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self._path = path
         self.last: dict[str, dict[str, float]] = {}
         """Stage -> last running means."""
+        self._means: dict[str, dict[str, float]] = {}
+        self._files: dict[str, bytes] = {}
+        if path is not None:
+            (path.parent / NAME).write_bytes(head())
 
     def write(self, stage: str, step: int, values: Mapping[str, float]) -> None:
         """One line."""
         self.last.setdefault(stage, {}).update(values)
-        rounded = {name: round(value, 5) for name, value in values.items()}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"stage": stage, "step": step, **rounded}) + "\n")
+        if self._path is not None:
+            rounded = {name: round(value, 5) for name, value in values.items()}
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"stage": stage, "step": step, **rounded}) + "\n")
+            with (self._path.parent / NAME).open("ab") as events:
+                events.write(scalars(stage, step, rounded))
+
+    def keep(self, name: str, data: bytes) -> None:
+        """A file of the run folder that is made while a stage runs."""
+        self._files[name] = data
+        if self._path is not None:
+            target = self._path.parent / name
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(data)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All lines so far and the running means."""
+        lines = self._path.read_text(encoding="utf-8") if self._path is not None and self._path.exists() else ""
+        files = {name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, data in self._files.items()}
+        return {"lines": lines, "last": self.last, "means": self._means, "files": files}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`: lines that were written since are gone."""
+        self.last = {stage: dict(values) for stage, values in state["last"].items()}
+        for stage, values in state["means"].items():
+            self._means.setdefault(stage, {}).update(values)
+        for name, data in state["files"].items():
+            self.keep(name, data.numpy().tobytes())
+        if self._path is not None:
+            self._path.write_text(state["lines"], encoding="utf-8")
+            lines = map(json.loads, state["lines"].splitlines())
+            events = [scalars(each.pop("stage"), each.pop("step"), each) for each in lines]
+            (self._path.parent / NAME).write_bytes(head() + b"".join(events))
 
     def stage(self, stage: str, steps: int) -> Report:
         """The reporter of a stage. It raises RrgError(E_NUMERIC) when a value is not finite."""
-        means: dict[str, float] = {}
-        bar = tqdm(total=steps, desc=f"rrg train: {stage}", unit=" steps", disable=None)
+        means = self._means.setdefault(stage, {})
+        hidden = True if self._path is None else None  # None: shown on a terminal only
+        bar = tqdm(total=steps, desc=f"rrg train: {stage}", unit=" steps", disable=hidden)
         said = time.monotonic()
 
         def report(step: int, values: Mapping[str, float], ids: Sequence[str]) -> None:
             nonlocal said
+            finite(stage, step, values, ids)
             for name, value in values.items():
-                if not math.isfinite(value):
-                    raise RrgError(
-                        f"stage {stage}, step {step}: {name} is {value}; lower its learning rate or look at "
-                        f"{', '.join(list(ids)[:8])}",
-                        "E_NUMERIC",
-                    )
                 means[name] = KEEP * means.get(name, value) + (1 - KEEP) * value
-            bar.update()
+            bar.update(step + 1 - bar.n)
             if (step + 1) % EVERY == 0 or step + 1 == steps:
                 self.write(stage, step + 1, means)
                 bar.set_postfix({name: f"{value:.3f}" for name, value in means.items()})
-            if bar.disable and time.monotonic() - said > 30:
+            if bar.disable and time.monotonic() - said > BETWEEN_LINES:
                 said = time.monotonic()
                 say(f"{stage} {step + 1}/{steps}, " + ", ".join(f"{name} {value:.3f}" for name, value in means.items()))
             if step + 1 == steps:
@@ -70,48 +107,21 @@ class Log:
         return report
 
 
+def finite(stage: str, step: int, values: Mapping[str, float], ids: Sequence[str]) -> None:
+    """Raise RrgError(E_NUMERIC) with the ids of what a step saw when a value is not finite."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise RrgError(
+                f"stage {stage}, step {step}: {name} is {value}; lower its learning rate or look at "
+                f"{', '.join(list(ids)[:8])}",
+                "E_NUMERIC",
+            )
+
+
 def say(text: str) -> None:
     """One line on stderr, unless ``--quiet``."""
     talk("train", text)
     sys.stderr.flush()
-
-
-class StageFolder:
-    """Weights of finished stages beside the run folder, kept until the run is whole."""
-
-    def __init__(self, out: Path, run: Run, resume: bool) -> None:
-        self._folder = out.with_name(f".{out.name}.stages")
-        self._run = run.id
-        if not resume:
-            self.remove()
-
-    def load(self, stage: str, module: Any) -> bool:
-        """Put the weights of a finished stage of the same run into `module`; False when there are none."""
-        from safetensors.torch import load_file
-
-        path = self._path(stage)
-        if not path.is_file():
-            return False
-        module.load_state_dict(load_file(path))
-        say(f"{stage}: finished before, not trained again")
-        return True
-
-    def save(self, stage: str, module: Any) -> None:
-        """Keep the weights of a stage; written whole or not at all."""
-        from safetensors.torch import save_file
-
-        path = self._path(stage)
-        path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, temporary)
-        temporary.replace(path)
-
-    def remove(self) -> None:
-        """Forget all stages."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _path(self, stage: str) -> Path:
-        return self._folder / f"{stage}-{self._run}.safetensors"
 
 
 def write_manifest(folder: Path, schema: str, run: Run | None = None, **more: Any) -> None:

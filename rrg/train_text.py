@@ -21,6 +21,8 @@ from rrg.train_data import Pictures
 
 IGNORED = -1
 """Segment of padding."""
+LOOKED_AT = 512
+"""Groups among which the longest are sought."""
 SMOOTH = 1.0
 """Standard deviation, in bins, of the target of a box token: a neighbouring bin is a small mistake."""
 
@@ -39,6 +41,7 @@ class Question(NamedTuple):
     """Numbers of the pictures, in order."""
     weight: float = 1.0
     """How often it is drawn, relative to the other questions on its pictures."""
+    task: str = ""
 
 
 def kinds_of(sample: Sample) -> tuple[str, ...]:
@@ -80,40 +83,92 @@ def questions_of(
         start = max((place + 1 for place, token in enumerate(tokens) if token == image), default=1)
         images = {each.id: each for each in sample.images}
         numbers = tuple(pictures.add(images[name]) for name in chat.images)
-        yield Question(sample.id, tuple(tokens), tuple(loss), start, numbers, weight)
+        yield Question(sample.id, tuple(tokens), tuple(loss), start, numbers, weight, sample.task)
 
 
-def batches(
-    questions: Sequence[Question], size: int, most_tokens: int, generator: torch.Generator
-) -> Iterator[list[list[Question]]]:
+class Batches:
     """Without end: `size` groups of questions that share their pictures, in random order, each group once a round.
 
     Of a group as many questions are taken, at random by their weights, as fit into `most_tokens`; at least one.
+    With `shares` (task -> part of all questions) the task that is furthest behind comes first, and none gets ahead.
     """
-    shared: dict[tuple[object, ...], list[Question]] = {}
-    for question in questions:
-        shared.setdefault((question.pictures, question.tokens[: question.start]), []).append(question)
-    groups = list(shared.values())
-    queue: list[int] = []
-    while True:
-        while len(queue) < size:
-            queue += torch.randperm(len(groups), generator=generator).tolist()
-        yield [_fitting(groups[number], most_tokens, generator) for number in queue[:size]]
-        queue = queue[size:]
+
+    def __init__(
+        self,
+        questions: Sequence[Question],
+        size: int,
+        most_tokens: int,
+        generator: torch.Generator,
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        self._shares = {task: share / sum(shares.values()) for task, share in shares.items()} if shares else None
+        self._taken: dict[str, int] = {}
+        if self._shares:
+            questions = [question for question in questions if self._shares.get(question.task, 0) > 0]
+        shared: dict[tuple[object, ...], list[Question]] = {}
+        for question in questions:
+            shared.setdefault((question.pictures, question.tokens[: question.start]), []).append(question)
+        self._groups = list(shared.values())
+        self._size, self._most_tokens, self._generator = size, most_tokens, generator
+        self._queue: list[int] = []
+
+    def __iter__(self) -> Iterator[list[list[Question]]]:
+        return self
+
+    def __next__(self) -> list[list[Question]]:
+        while len(self._queue) < self._size:
+            self._queue += torch.randperm(len(self._groups), generator=self._generator).tolist()
+        taken, self._queue = self._queue[: self._size], self._queue[self._size :]
+        return [self._fitting(self._groups[number]) for number in taken]
+
+    def longest(self) -> list[list[Question]]:
+        """A batch of the longest sequences that can come; drawing is not touched."""
+
+        def longest(group: Sequence[Question]) -> list[Question]:
+            taken: list[Question] = []
+            for question in sorted(group, key=lambda each: -len(each.tokens)):
+                if not taken or tokens_of([*taken, question]) <= self._most_tokens:
+                    taken.append(question)
+            return taken
+
+        return sorted(map(longest, self._groups[:LOOKED_AT]), key=tokens_of, reverse=True)[: self._size]
+
+    def _fitting(self, group: Sequence[Question]) -> list[Question]:
+        # the order of u^(1/w) is that of draws without replacement by weight (Efraimidis and Spirakis 2006)
+        weights = torch.tensor([question.weight for question in group], dtype=torch.float64)
+        drawn = torch.rand(len(group), generator=self._generator, dtype=torch.float64).log() / weights
+        waiting = [group[number] for number in drawn.argsort(descending=True).tolist()]
+        taken: list[Question] = []
+        used = group[0].start
+        while waiting:
+            question = max(waiting, key=lambda each: self._behind(each.task)) if self._shares else waiting[0]
+            waiting.remove(question)
+            own = len(question.tokens) - question.start
+            if not taken or (used + own <= self._most_tokens and self._behind(question.task) > 0):
+                taken.append(question)
+                used += own
+                self._taken[question.task] = self._taken.get(question.task, 0) + 1
+        return taken
+
+    def _behind(self, task: str) -> float:
+        """How many questions a task is behind its share, were the next one its own."""
+        if self._shares is None:
+            return 1.0
+        return self._shares[task] * (sum(self._taken.values()) + 1) - self._taken.get(task, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the data: groups that wait, and the generator."""
+        return {"queue": self._queue, "generator": self._generator.get_state(), "taken": self._taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self._queue, self._taken = list(state["queue"]), dict(state["taken"])
+        self._generator.set_state(state["generator"])
 
 
-def _fitting(group: Sequence[Question], most_tokens: int, generator: torch.Generator) -> list[Question]:
-    taken: list[Question] = []
-    used = group[0].start
-    # the order of u^(1/w) is that of draws without replacement by weight (Efraimidis and Spirakis 2006)
-    weights = torch.tensor([question.weight for question in group], dtype=torch.float64)
-    drawn = torch.rand(len(group), generator=generator, dtype=torch.float64).log() / weights
-    for number in drawn.argsort(descending=True).tolist():
-        own = len(group[number].tokens) - group[number].start
-        if not taken or used + own <= most_tokens:
-            taken.append(group[number])
-            used += own
-    return taken
+def tokens_of(group: Sequence[Question]) -> int:
+    """Tokens of questions that share their pictures, in one sequence."""
+    return group[0].start + sum(len(question.tokens) - question.start for question in group)
 
 
 class Packed(NamedTuple):

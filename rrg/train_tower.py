@@ -4,7 +4,8 @@ Dense labels per patch (share of each class, box of the structure there) come wi
 teacher than the loss on text: a tower trained together with the language model does not find the image in that time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +14,18 @@ from torch.nn import functional
 
 from rrg.model.tiny import normalised, tower_features
 from rrg.optimise import Optimiser, split_matrices
+from rrg.train_cache import Features, pixel_hash
+from rrg.train_devices import ALONE, Devices
+from rrg.train_log import say
+from rrg.train_speed import forecast, timed
+from rrg.train_state import Draws, Stateful, Weights
 
 ZOOM, SHIFT, GAIN, NOISE = 0.1, 0.04, 0.1, 0.02
 """Augmentation: zoom by up to 10 % either way, shift by up to 4 % of the side, contrast by 10 %, noise in [-1, 1]."""
+
+
+Going = Callable[[Mapping[str, Stateful]], Iterable[int]]
+"""Parts of a stage that its steps change -> the steps that are left."""
 
 
 class Dense(NamedTuple):
@@ -105,23 +115,33 @@ def train_tower(
     precision: str,
     generator: torch.Generator,
     report: Callable[[int, dict[str, float], Sequence[int]], None],
+    going: Going | None = None,
+    devices: Devices = ALONE,
 ) -> torch.nn.Linear:
     """Train all blocks of `tower` but the last, which LLaVA does not read. Returns the head; no later stage needs it.
 
-    `report` gets step, values and the numbers of the slices, before the weights change.
+    `report` gets step, values and the numbers of the slices, before the weights change. `going` gives the steps that
+    are left, from all that they change. Of several processes each reads its part of a batch; the loss is of all.
     """
     head = torch.nn.Linear(tower.config.hidden_size, dense.classes * 5)
     tower.encoder.layers[-1].requires_grad_(False)
     matrices, others = split_matrices(tower.encoder.layers[:-1].parameters())
     optimiser = Optimiser(matrices, [*others, *tower.embeddings.parameters(), *head.parameters()], rate, steps)
-    for step in range(steps):
+    parts = {"weights": Weights(tower), "head": head, "optimiser": optimiser, "draws": Draws(generator)}
+    seconds = timed(lambda: optimiser.backward(head(tower_features(tower, normalised(dense.pictures[:batch]))).mean()))
+    say(forecast("tower", steps, seconds, optimiser.weights, "muon"))
+    for step in going(parts) if going is not None else range(steps):
         pick = torch.randint(len(dense.pictures), (batch,), generator=generator)
         pixels, maps, boxes = augmented(dense, pick, generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            out = head(tower_features(tower, pixels)).float()
-        loss, box_error = dense_loss(out, patch_shares(maps, dense.classes, patch), boxes, dense.known[pick])
+            out = head(tower_features(tower, devices.slice_of(pixels))).float()
+        whole = devices.joined(out)
+        loss, box_error = dense_loss(whole, patch_shares(maps, dense.classes, patch), boxes, dense.known[pick])
         report(step, {"loss": loss.item(), "box_error": box_error.item()}, pick.tolist())
-        optimiser.step(loss, step)
+        optimiser.backward(loss)
+        devices.add_gradients(optimiser.weights)
+        optimiser.clip()
+        optimiser.update(step)
     return head
 
 
@@ -136,9 +156,17 @@ def augmented(dense: Dense, pick: Tensor, generator: torch.Generator) -> tuple[T
 
 
 @torch.no_grad()
-def cached_features(tower: Any, pictures: Tensor, batch: int = 64) -> Tensor:
+def cached_features(tower: Any, pictures: Tensor, keep: Features | None = None, batch: int = 64) -> Tensor:
     """(n, side, side, 3) uint8 -> (n, patches, width) float16 features of a tower that no longer changes."""
-    return torch.cat([tower_features(tower, normalised(part)).half() for part in torch.split(pictures, batch)])
+    made = []
+    for part in torch.split(pictures, batch):
+        compute = partial(_features, tower, part)
+        made.append(compute() if keep is None else keep.of([pixel_hash(each) for each in part], compute))
+    return torch.cat(made)
+
+
+def _features(tower: Any, part: Tensor) -> Tensor:
+    return tower_features(tower, normalised(part)).half()
 
 
 def channel_statistics(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,10 +17,11 @@ from rrg.model.tokenizer import train_tokenizer
 from rrg.optimise import Muon, Optimiser, orthogonal, warm_cosine
 from rrg.prompt import IMAGE, user_prompt
 from rrg.records import ImageRef, Sample
-from rrg.train import Options, train
+from rrg.train import train
 from rrg.train_data import Pictures, check_pictures, dense_arrays, read_part, shrunk, structures
 from rrg.train_log import Log
-from rrg.train_text import Question, answer_loss, batches, collate, kinds_of, pack_questions, questions_of
+from rrg.train_options import Options, Running
+from rrg.train_text import Batches, Question, answer_loss, collate, kinds_of, pack_questions, questions_of
 from rrg.train_tower import (
     Dense,
     View,
@@ -165,7 +166,7 @@ QUICK_DIALECT = QUICK.dialect
 def test_a_question_in_company_costs_what_it_costs_alone(dataset: Path) -> None:
     """The packed loss is the weighted mean of the losses of single questions, computed by the stock forward pass."""
     model, tokenizer, found, pictures = small_model(dataset)
-    group = next(batches(found, 1, 400, torch.Generator().manual_seed(1)))[0]
+    group = next(Batches(found, 1, 400, torch.Generator().manual_seed(1)))[0]
     assert len(group) > 3
     image = tokenizer.convert_tokens_to_ids(IMAGE)
     pad = tokenizer.pad_token_id
@@ -202,7 +203,7 @@ def test_only_answers_are_learnt(dataset: Path) -> None:
 
 def test_groups_share_pictures_fit_and_all_come_round(dataset: Path) -> None:
     _, _, found, _ = small_model(dataset)
-    stream = batches(found, 4, 120, torch.Generator().manual_seed(0))
+    stream = Batches(found, 4, 120, torch.Generator().manual_seed(0))
     rounds = len({one.pictures for one in found}) // 4
     shown = []
     for _, groups in zip(range(rounds), stream, strict=False):
@@ -362,7 +363,7 @@ def test_a_stopped_run_leaves_no_folder_and_resumes_after_the_tower(
     assert not (tmp_path / "run").exists()
     with monkeypatch.context() as patched:
         patched.setattr(rrg.train, "tower_stage", lambda *_, **__: pytest.fail("the tower was trained again"))
-        train(dataset, tmp_path / "run", QUICK, resume=True)
+        train(dataset, tmp_path / "run", QUICK, running=Running(resume=True))
     assert all(
         torch.equal(a, b) for a, b in zip(weights(tmp_path / "run").values(), weights(run).values(), strict=True)
     )

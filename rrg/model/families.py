@@ -32,6 +32,10 @@ class Family:
     """Side in pixels of the pictures to make for an image processor, so that its own resize does nothing."""
     dialect: Callable[[int], Dialect] = lambda side: Dialect("loc", 512)
     """Side -> how boxes are written unless the user says otherwise."""
+    tower: str = ""
+    """Module whose output is the features of a picture; empty where the projector is a part of the tower."""
+    layers: Callable[[Any], tuple[int, ...]] = lambda config: ()
+    """Config -> hidden states of the tower that are read; none: its last."""
     several_images: bool = True
     prefix: bool = False
     """The whole prompt is read both ways (token_type_ids 0), the answer causally (1); one turn, no chat template."""
@@ -57,6 +61,13 @@ def _no_pan(processor: Any) -> int:
     return _height(processor)
 
 
+def _read_layers(config: Any) -> tuple[int, ...]:
+    """LLaVA's own choice of hidden states, as numbers from 0."""
+    chosen = config.vision_feature_layer
+    depth = config.vision_config.num_hidden_layers + 1
+    return tuple(layer % depth for layer in (chosen if isinstance(chosen, list | tuple) else [chosen]))
+
+
 def _multiple(processor: Any) -> int:
     """About 448 pixels, 256 tokens of 28 pixels or 196 of 32, as far as the processor's limits go."""
     factor = processor.patch_size * processor.merge_size
@@ -74,14 +85,15 @@ FAMILIES = {
         title="PaliGemma and PaliGemma 2",
         parts=_LLAVA,
         side=_height,
+        tower="model.vision_tower",
         dialect=lambda side: Dialect("paligemma", 1024),
         several_images=False,
         prefix=True,
     ),
-    "llava": Family(title="LLaVA 1.5", parts=_LLAVA, side=_height),
-    "idefics3": Family(title="Idefics3", parts=_IDEFICS, side=_one_tile),
-    "smolvlm": Family(title="SmolVLM", parts=_IDEFICS, side=_one_tile),
-    "gemma3": Family(title="Gemma 3 and MedGemma", parts=_LLAVA, side=_no_pan),
+    "llava": Family(title="LLaVA 1.5", parts=_LLAVA, side=_height, tower="model.vision_tower", layers=_read_layers),
+    "idefics3": Family(title="Idefics3", parts=_IDEFICS, side=_one_tile, tower="model.vision_model"),
+    "smolvlm": Family(title="SmolVLM", parts=_IDEFICS, side=_one_tile, tower="model.vision_model"),
+    "gemma3": Family(title="Gemma 3 and MedGemma", parts=_LLAVA, side=_no_pan, tower="model.vision_tower"),
     "qwen2_5_vl": Family(
         title="Qwen2.5-VL", parts=_QWEN, side=_multiple, dialect=lambda side: Dialect("qwen2.5-vl", side)
     ),

@@ -277,13 +277,31 @@ def collate(batch: Sequence[Encoded], pad: int) -> dict[str, Tensor]:
 
 
 def answer_loss(model: Any, batch: Mapping[str, Tensor]) -> Tensor:
-    """Mean loss of the learnt tokens. Logits are made at the places where any chat of the batch learns, no others."""
+    """Mean loss of the learnt tokens of all chats together."""
+    losses, learnt = _token_losses(model, batch)
+    return losses.sum() / learnt.sum()
+
+
+def mean_losses(model: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    """(chats,) mean loss of the learnt tokens of each chat: what a chat costs, whoever stands beside it."""
+    losses, learnt = _token_losses(model, batch)
+    return losses.sum(1) / learnt.sum(1)
+
+
+def _token_losses(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """(chats, places) losses, 0 where a chat does not learn, and where it does.
+
+    Logits are made at the places where any chat of the batch learns, no others.
+    """
     labels = batch["labels"][:, 1:]
     places = (labels != IGNORED).any(0).nonzero()[:, 0]
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     logits = model(**inputs, use_cache=False, logits_to_keep=places).logits
     wanted = labels[:, places]
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED)
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return losses.view_as(wanted), wanted != IGNORED
 
 
 class FamilyModel:
@@ -293,34 +311,37 @@ class FamilyModel:
 
     def __init__(self, folder: Path, settings: Settings, hash_: str) -> None:
         self.settings, self.hash = settings, hash_
-        self._loaded = load_family(folder, settings.dialect)
-        self._loaded.model.eval()
+        self.loaded = load_family(folder, settings.dialect)
+        self.loaded.model.eval()
 
     def answer(self, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
         """Greedy answer."""
-        loaded = self._loaded
-        pieces, opening = chat_pieces(turns_of([Piece(prompt, False)]), loaded)
-        asked = [*(piece._replace(loss=False) for piece in pieces), Piece(opening, False)]
-        if loaded.family.prefix:
-            asked = asked[-1:]
-        encoded = encode(loaded, _merged(asked), pictures)
-        if encoded.length >= self.settings.context:
-            raise RecordError(
-                "E_TOKENS", f"prompt has {encoded.length} tokens, the model reads {self.settings.context}"
-            )
-        inputs = {name: value for name, value in encoded.inputs.items() if name != "labels"}
-        stop = stop_tokens(loaded)
-        room = min(max_new_tokens, self.settings.context - encoded.length)
-        with torch.inference_mode():
-            made = loaded.model.generate(
-                **inputs, max_new_tokens=room, do_sample=False, num_beams=1, eos_token_id=sorted(stop)
-            )
-        written = made[0, encoded.length :].tolist()
-        end = next((place for place, token in enumerate(written) if token in stop), None)
-        return Generated(str(loaded.tokenizer.decode(written[:end])), end is None)
+        return written(self.loaded, self.settings.context, pictures, prompt, max_new_tokens)
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def written(loaded: Loaded, context: int, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
+    """Greedy answer of a loaded model to a prompt of `rrg.prompt`."""
+    pieces, opening = chat_pieces(turns_of([Piece(prompt, False)]), loaded)
+    asked = [*(piece._replace(loss=False) for piece in pieces), Piece(opening, False)]
+    if loaded.family.prefix:
+        asked = asked[-1:]
+    encoded = encode(loaded, _merged(asked), pictures)
+    if encoded.length >= context:
+        raise RecordError("E_TOKENS", f"prompt has {encoded.length} tokens, the model reads {context}")
+    device = next(loaded.model.parameters()).device
+    inputs = {name: value.to(device) for name, value in encoded.inputs.items() if name != "labels"}
+    stop = stop_tokens(loaded)
+    room = min(max_new_tokens, context - encoded.length)
+    with torch.inference_mode():
+        made = loaded.model.generate(
+            **inputs, max_new_tokens=room, do_sample=False, num_beams=1, eos_token_id=sorted(stop)
+        )
+    tokens = made[0, encoded.length :].tolist()
+    end = next((place for place, token in enumerate(tokens) if token in stop), None)
+    return Generated(str(loaded.tokenizer.decode(tokens[:end])), end is None)
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:
