@@ -19,6 +19,7 @@ from rrg.infer_confidence import of_answer, with_scores
 from rrg.infer_control import another
 from rrg.infer_files import Files, write_files
 from rrg.infer_forecast import Forecast
+from rrg.infer_head import with_head
 from rrg.infer_inputs import Asking, Work, picture_work, study_work, wanted
 from rrg.infer_masks import masks_of, outlines_of, with_masks
 from rrg.infer_pixels import Pixels, pixels_of
@@ -208,6 +209,9 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
     flags = {"cut"} if generated.cut else set()
     flags |= {"none": set(), "shuffled": {"shuffled_image"}, "blank": {"no_image"}}[task.control]
     text, mentions = generated.raw.strip(), tuple[Mention, ...]()
+    extra: dict[str, Any] = {}
+    if task.control == "shuffled":
+        extra["shown"] = {name: image.ref for name, image in shown.items()}
     if sample.images:
         first = sample.images[0]
         decoded = decode(generated.raw, first.rows, first.columns, settings.dialect, first.id)
@@ -215,6 +219,9 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
         scored = with_scores(
             decoded.mentions, generated.raw, generated.tokens, settings.dialect, first.rows, first.columns
         )
+        if settings.dialect.kind == "seg":
+            scored, drawn = with_head(model, task.model, views, chat, generated.raw, sample, scored)
+            extra["masks"] = drawn
         mentions = tuple(_labelled(mention, sample.lang) for mention in scored)
     return Prediction(
         id=sample.id,
@@ -233,7 +240,7 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
         model=model.hash,
         backend=cast(Any, model.backend),
         notice=notices(model)[sample.lang],
-        extra={"shown": {name: image.ref for name, image in shown.items()}} if task.control == "shuffled" else None,
+        extra=extra or None,
     )
 
 

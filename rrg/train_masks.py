@@ -46,6 +46,19 @@ class Targets:
         """The samples without tags, and those of whose tags each has a phrase and a mask of its own."""
         return tuple(sample for sample in samples if self._is_known(sample))
 
+    def learnable(self, samples: Iterable[Sample]) -> tuple[Sample, ...]:
+        """The known samples; their masks are made at once. UsageError when none of them has a tag."""
+        found = self.known(samples)
+        if found and not sum(len(self.of(sample).masks) for sample in found):
+            raise UsageError(
+                "--grounding mask: no sample has a phrase with a mask; run rrg segment and rrg synth-ground before pack"
+            )
+        return found
+
+    def by_id(self, sample: str) -> Wanted:
+        """The masks of a sample that `of` or `learnable` has made."""
+        return self._made[sample]
+
     def of(self, sample: Sample) -> Wanted:
         """The masks of a known sample, the i-th for its i-th tag. Each is made once."""
         if sample.id not in self._made:
@@ -144,3 +157,37 @@ def mask_task(tokenizer: Any, head: MaskHead, kind: Loss, weight: float) -> Mask
     if close is None or close == tokenizer.unk_token_id:
         raise RrgError(f"the vocabulary has no {CLOSE}; train again with --grounding mask", "E_MODEL")
     return MaskTask(head, int(close), kind, weight)
+
+
+class Teaching(NamedTuple):
+    """A head, and the masks it learns from."""
+
+    task: MaskTask
+    targets: Targets
+    continued: bool
+    """The head has learnt before, on plain features."""
+
+    def loss(self, taps: Taps, tokens: Tensor, samples: Sequence[str], pictures: Sequence[int]) -> Tensor:
+        """As `MaskTask.loss`, of samples (by id) that `Targets.learnable` has seen."""
+        return self.task.loss(taps, tokens, [self.targets.by_id(name) for name in samples], pictures)
+
+
+def teaching_of(
+    dataset: Path,
+    masks: Iterable[Mask],
+    dialect: Dialect,
+    shape: Shape,
+    tokenizer: Any,
+    *,
+    base: Path | None,
+    kind: Loss,
+    weight: float,
+    seed: int,
+) -> Teaching | None:
+    """What a stage needs to teach masks; None in dialects that write boxes as text."""
+    if dialect.kind != "seg":
+        return None
+    head = head_of(base, shape, seed)
+    continued = base is not None and (base / FOLDER).is_dir()
+    targets = Targets(dataset, masks, dialect, head.shape.side)
+    return Teaching(mask_task(tokenizer, head, kind, weight), targets, continued)

@@ -4,6 +4,7 @@ The parts keep their weights to the bit. The chat template is that of the langua
 """
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -66,10 +67,13 @@ def parse_spec(model: str) -> Spec:
 
 
 @contextlib.contextmanager
-def assembled(model: str, out: Path, seed: int) -> Iterator[Path]:
-    """The model folder of a spec, beside the run folder `out` for as long as it is trained."""
+def model_folder(model: str, out: Path, seed: int) -> Iterator[Path]:
+    """The model folder that ``--model`` means; of a spec it lies beside `out` for as long as it is trained."""
+    if not is_spec(model):
+        yield Path(model)
+        return
     spec = parse_spec(model)
-    folder = out.with_name(f".{out.name}.base")
+    folder = out.with_name(f".{out.name}.base{os.environ.get('RANK', '')}")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         assemble(spec, folder, seed)
