@@ -22,6 +22,8 @@ from rrg.train_state import Stateful, Tree, read_state, write_state
 
 KEPT = 2
 """Checkpoints of the running stage that are kept: the last one, and the one before should it be damaged."""
+PASSING = ("optimiser", "order", "draws")
+"""Parts that a finished stage does not need any more."""
 MINUTES = 10.0
 """Between two checkpoints, where no number of steps is given."""
 
@@ -126,7 +128,8 @@ class Checkpoints:
                 if stopped and step < count:
                     self._leave(stage, step)
             if state is None or not state["done"]:
-                self._save(stage, count, {name: parts[name] for name in ("weights", "log") if name in parts}, done=True)
+                left = {name: part for name, part in parts.items() if name not in PASSING}
+                self._save(stage, count, left, done=True)
             if self._devices.any(self._stop.number is not None):
                 self._leave(stage, count)
         finally:
