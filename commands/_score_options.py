@@ -44,6 +44,9 @@ _OPTIONS: dict[str, Any] = {
     "lowercase": _flag("--lowercase", "sacrebleu: ignore case."),
     "rouge_tokenizer": _word("rouge-score: default, stem or unicode."),
     "coco_tokenizer": _word("report coco: simple, ptb (needs Java) or raw."),
+    "label_codes": _word("labels: chexbert, chexpert or binary."),
+    "uncertain": _word("labels: uncertain is positive or negative."),
+    "force": _flag("--force", "labels, graphs: score other languages with an English labeler."),
 }
 """Name in `rrg.metrics.options.TaskOptions` -> type and help; what is not given has the default from there."""
 

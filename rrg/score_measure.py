@@ -1,9 +1,9 @@
 """Values and intervals of a set of items: means over items, values from sums, values that are computed anew."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,19 +64,23 @@ def parts(
 ) -> dict[str, Any]:
     """Metric objects of a block's own strata: of each label, of each class."""
     flags = flags_of(items, scored)
-    return {
-        facet: {value: _part(named, clusters, flags, options) for value, named in members.items()}
-        for facet, members in block.parts.items()
-    }
+    return {facet: _parts(members, clusters, flags, options) for facet, members in block.parts.items()}
 
 
-def _part(
-    named: Mapping[str, tuple[Metric, Sums | Drawn]], clusters: Clusters, flags: tuple[Bools, Bools], options: Options
+def _parts(
+    members: Mapping[str, Mapping[str, tuple[Metric, Sums | Drawn]]],
+    clusters: Clusters,
+    flags: tuple[Bools, Bools],
+    options: Options,
 ) -> Json:
-    sums = {name: it for name, (_, it) in named.items() if isinstance(it, Sums)}
-    drawn = {name: it for name, (_, it) in named.items() if isinstance(it, Drawn)}
+    named = {(value, name): each for value, metrics in members.items() for name, each in metrics.items()}
+    sums = {key: it for key, (_, it) in named.items() if isinstance(it, Sums)}
+    drawn = {key: it for key, (_, it) in named.items() if isinstance(it, Drawn)}
     values = block_values(sums, drawn, list(named), clusters, options)
-    return {name: block_object(metric, it, values[name], flags, options) for name, (metric, it) in named.items()}
+    made: Json = {value: {} for value in members}
+    for (value, name), (metric, it) in named.items():
+        made[value][name] = block_object(metric, it, values[value, name], flags, options)
+    return made
 
 
 def flags_of(items: Sequence[Item], scored: Sequence[Scored]) -> tuple[Bools, Bools]:
@@ -168,12 +172,15 @@ def mean_intervals(
     }
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
 def block_values(
-    sums: Mapping[str, Sums], drawn: Mapping[str, Drawn], wanted: Sequence[str], clusters: Clusters, options: Options
-) -> dict[str, Found]:
+    sums: Mapping[Key, Sums], drawn: Mapping[Key, Drawn], wanted: Sequence[Key], clusters: Clusters, options: Options
+) -> dict[Key, Found]:
     """Values and intervals of what belongs to the block; sums over the same items share their draws."""
-    groups: dict[bytes, list[str]] = {}
-    made: dict[str, Found] = {}
+    groups: dict[bytes, list[Key]] = {}
+    made: dict[Key, Found] = {}
     for name in wanted:
         if (each := sums.get(name)) is not None:
             groups.setdefault(b"" if each.counted is None else each.counted.tobytes(), []).append(name)
@@ -182,10 +189,10 @@ def block_values(
     for names in groups.values():
         counted = sums[names[0]].counted
         chosen = clusters if clusters is None or counted is None else clusters[counted]
-        rows = [
-            (each.stats if counted is None else each.stats[counted], each.value)
-            for each in (sums[name] for name in names)
-        ]
+        each_rows = {id(sums[name].stats): sums[name].stats for name in names}
+        if counted is not None:
+            each_rows = {key: stats[counted] for key, stats in each_rows.items()}
+        rows = [(each_rows[id(sums[name].stats)], sums[name].value) for name in names]
         intervals = bootstrap.sums_intervals(rows, options.samples, options.seed, chosen)
         for name, (stats, value), interval in zip(names, rows, intervals, strict=True):
             made[name] = _whole(sums[name].exact, stats, value), interval

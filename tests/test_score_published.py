@@ -184,6 +184,7 @@ def test_meteor_without_java_is_skipped_with_the_reason(rrg, files):
     assert {each["value"] for each in result(ptb)["metrics"].values()} == {None}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the package leaves its pipes open
 @pytest.mark.proof  # METEOR reads its paraphrases for 20 s and more
 @pytest.mark.skipif(coco_java.absent(coco_java.METEOR) is not None, reason="pycocoevalcap or Java is not installed")
 def test_meteor_is_the_packages(rrg, files, reports):

@@ -5,8 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from rrg.errors import RrgError
 from rrg.formats import fields as f
-from rrg.formats import number_rows
-from rrg.formats import judge_counts, number_rows
+from rrg.formats import graph_rows, judge_counts, label_rows, number_rows
 from rrg.formats.mask_rows import FIELDS as MASK_FIELDS
 from rrg.formats.mask_rows import mask_of
 from rrg.formats.read import Row, Source
@@ -65,10 +64,28 @@ def quantities(source: Source, names: Sequence[str], side: Side) -> Values:
     return Values([number_rows.said(source, row, names) for row in source.rows])
 
 
+def labels(source: Source, names: Sequence[str], _side: Side) -> Values:
+    """Label -> code. Columns of a CSV stay facets too."""
+    return Values(label_rows.read(source, names))
+
+
+def chexbert(source: Source, names: Sequence[str], _side: Side) -> Values:
+    """The same; of a CSV only the columns that are CheXbert's labels."""
+    return Values(label_rows.read(source, names, label_rows.CHEXBERT))
+
+
+def graphs(source: Source, names: Sequence[str], _side: Side) -> Values:
+    """An entity graph a row."""
+    return Values(graph_rows.read(source, names))
+
+
 READERS: Mapping[str, Reader] = {
     "refer": boxes,
     "masks": masks,
     "quantities": quantities,
     "green-counts": green_counts,
+    "labels": labels,
+    "chexbert": chexbert,
+    "graphs": graphs,
 }
 """Kind of rows (a task, or what a protocol names) -> its reader; all other kinds are texts."""

@@ -61,17 +61,22 @@ def sums_intervals(
     """
     if not parts or not samples or not len(parts[0][0]):
         return [None for _ in parts]
-    widths = np.cumsum([0, *(stats.shape[1] for stats, _ in parts)])
-    rows = np.hstack([stats for stats, _ in parts])
+    own = list({id(stats): stats for stats, _ in parts}.values())  # several values of the same rows share them
+    ends = np.cumsum([0, *(stats.shape[1] for stats in own)])
+    places = {id(stats): slice(begin, end) for stats, begin, end in zip(own, ends[:-1], ends[1:], strict=True)}
+    rows = np.hstack(own)
     if clusters is not None:
         rows = cluster_sums(rows, clusters)
         if len(rows) == 1:
             return [None for _ in parts]
+    n = len(rows)
     made: list[list[Array]] = [[] for _ in parts]
-    for counts in drawn_counts(len(rows), samples, seed):
+    for index in draws(n, samples, seed):
+        flat = index + (np.arange(len(index), dtype=np.int32) * n)[:, None]
+        counts = np.bincount(flat.ravel(), minlength=len(index) * n).reshape(len(index), n)
         sums = counts.astype(np.float64) @ rows
-        for (_, value), out, begin, end in zip(parts, made, widths[:-1], widths[1:], strict=True):
-            out.append(value(sums[:, begin:end]))
+        for (stats, value), out in zip(parts, made, strict=True):
+            out.append(value(sums[:, places[id(stats)]]))
     values = [np.concatenate(out) for out in made]
     return [percentiles(each[~np.isnan(each)]) for each in values]
 

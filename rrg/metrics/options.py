@@ -18,6 +18,10 @@ class TaskOptions:
     lowercase: bool = False
     rouge_tokenizer: str = "default"
     coco_tokenizer: str = "simple"
+    # labels, graphs
+    label_codes: str = "chexbert"
+    uncertain: str = "positive"
+    force: bool = False
     # refer, grounded-text
     box_format: str | None = None
     box_unit: str | None = None
@@ -45,6 +49,8 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "tokenize": ("13a", "none", "intl", "char", "zh"),
     "coco_tokenizer": ("simple", "ptb", "raw"),
     "rouge_tokenizer": ("default", "stem", "unicode"),
+    "label_codes": ("chexbert", "chexpert", "binary"),
+    "uncertain": ("positive", "negative"),
     "box_format": ("xyxy", "xywh", "cxcywh"),
     "box_unit": ("pixel", "norm01", "norm1000", "bins512", "bins1024"),
     "syntax": ("radgrounder", "paligemma", "json"),

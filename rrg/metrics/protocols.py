@@ -2,12 +2,24 @@
 
 from collections.abc import Mapping
 
-from rrg.metrics import tasks_boxes, tasks_grounded, tasks_masks, tasks_numbers, tasks_refer, tasks_report, tasks_vqa
+from rrg.metrics import (
+    tasks_boxes,
+    tasks_graphs,
+    tasks_grounded,
+    tasks_labels,
+    tasks_masks,
+    tasks_numbers,
+    tasks_refer,
+    tasks_report,
+    tasks_vqa,
+)
 from rrg.metrics.table import Protocol
 
 PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = {
     "vqa": tasks_vqa.PROTOCOLS,
     "report": tasks_report.PROTOCOLS,
+    "labels": tasks_labels.PROTOCOLS,
+    "graphs": tasks_graphs.PROTOCOLS,
     "boxes": tasks_boxes.PROTOCOLS,
     "refer": tasks_refer.PROTOCOLS,
     "grounded-text": tasks_grounded.PROTOCOLS,
