@@ -219,3 +219,29 @@ def test_strict_scores_of_one_item_are_never_above_one():
     (scored,) = boxes.score_strict([item], TaskOptions(box_format="xyxy", box_unit="pixel"))
     assert scored.unparsed
     assert set(scored.scores.values()) == {0.0}
+
+
+def test_radgrounder_skips_samples_with_boxes_on_one_side(rrg, tmp_path):
+    """Invented and missed boxes are free there, and cost in strict."""
+    liver, spleen = tag("Leber", 0, 0, 100, 100), tag("Milz", 200, 200, 300, 300)
+    pairs = [
+        (f"Die {liver} und {spleen}.", f"Die {tag('leber', 0, 0, 100, 50)} und {spleen}."),
+        (f"Eine {liver}.", f"Eine {tag('Leber', 0, 0, 100, 40)}."),
+        ("Ohne Befund.", f"Eine {liver}."),
+        (f"Eine {liver}.", "Ohne Befund."),
+        ("Ohne Befund.", "Ohne Befund."),
+    ]
+    syntax = ("--syntax", "radgrounder")
+    strict = values(grounded_text(rrg, tmp_path, pairs, *syntax))
+    done = grounded_text(rrg, tmp_path, pairs, *syntax, "--protocol", "radgrounder")
+    metrics = json.loads(done.stdout)["metrics"]
+    theirs = {name: each["value"] for name, each in metrics.items()}
+    assert (strict["boxes.reference"], theirs["boxes.reference"], theirs["boxes.hit50"]) == (4, 3, 2)
+    assert (strict["at50.f1"], theirs["at50.f1"]) == (0.5, pytest.approx(2 / 3))
+    assert (strict["matched.iou"], theirs["matched.iou"]) == (pytest.approx(1.9 / 3), pytest.approx((0.75 + 0.4) / 2))
+    assert strict["grounding_iou"] == pytest.approx((0.75 + 0.4 + 0 + 0) / 4)
+    assert theirs["grounding_iou"] == pytest.approx((0.75 + 0.4 + 0) / 3)
+    assert (theirs["tags.only_prediction"], theirs["tags.only_reference"], theirs["tags.neither"]) == (1, 1, 1)
+    assert (metrics["at50.f1"]["n"], metrics["at50.f1"]["n_excluded"]) == (2, 3)
+    assert "costs nothing" in metrics["at50.f1"]["note"]
+    assert any("not reproduced" in note for note in json.loads(done.stdout)["notes"])

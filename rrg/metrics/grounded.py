@@ -1,5 +1,6 @@
 """Text with boxes: phrases matched one to one, then their boxes compared."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -148,6 +149,31 @@ def score(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
 def block(items: Sequence[Item], options: TaskOptions) -> Block:
     """Counts of boxes, P, R, F1 of phrases and of boxes at 0.5, mean IoU of matched pairs: every sample counts."""
     return Block(sums=sums_of(all_stats(items, options)))
+
+
+def score_radgrounder(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
+    """As `score`, with upstream's averages: grounding_iou over samples with a phrase in the reference, matched.iou over
+    samples with a match, each with the mean of its own pairs."""
+    made = []
+    for each, row in zip(score(items, options), all_stats(items, options), strict=True):
+        own = {
+            "grounding_iou": each.scores["grounding_iou"] if row[0] else None,
+            "matched.iou": float(row[4] / row[2]) if row[2] else None,
+        }
+        made.append(dataclasses.replace(each, scores=own))
+    return made
+
+
+def block_radgrounder(items: Sequence[Item], options: TaskOptions) -> Block:
+    """Totals over samples that have boxes on both sides; invented and missed reports cost nothing."""
+    stats = all_stats(items, options)
+    both, all_ = (stats[:, 0] > 0) & (stats[:, 1] > 0), np.ones(len(items), bool)
+    sums = {
+        name: each if name.startswith("tags.") else dataclasses.replace(each, counted=both, of_kind=all_)
+        for name, each in sums_of(stats).items()
+        if name != "matched.iou"
+    }
+    return Block(sums=sums)
 
 
 def sums_of(stats: Array) -> dict[str, Sums]:

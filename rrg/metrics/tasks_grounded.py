@@ -32,6 +32,21 @@ def _declared(options: TaskOptions, native: bool) -> TaskOptions:
     return options
 
 
+SKIPPED = (
+    "samples without a box on one side are skipped before the totals, as upstream does: a report with only invented "
+    "boxes, or with every box missed, costs nothing"
+)
+_SAMPLE_MEAN = "a mean over samples with a match, not over matched pairs"
+_OVER_REFERENCES = "a mean over samples with a phrase in the reference: boxes in any other sample cost nothing"
+_TOTALS = ("boxes.", "matched.", "at50.")
+_NOTES = {"matched.iou": _SAMPLE_MEAN, "grounding_iou": _OVER_REFERENCES}
+
+
+def _radgrounder(metric: Metric) -> Metric:
+    note = _NOTES.get(metric.name, SKIPPED if metric.name.startswith(_TOTALS) else None)
+    return metric._replace(note=note)
+
+
 PROTOCOLS: Mapping[str, Protocol] = {
     "strict": Protocol(
         metrics=_METRICS,
@@ -41,6 +56,19 @@ PROTOCOLS: Mapping[str, Protocol] = {
         options=frozenset({"syntax", "match"}),
         declared=_declared,
         signature=lambda options: {"match": "exact" if options.match == "exact" else "file"},
+    ),
+    "radgrounder": Protocol(
+        metrics=tuple(map(_radgrounder, _METRICS)),
+        source="lmb-freiburg/radgrounder at a8f332b, g_iou",
+        score=grounded.score_radgrounder,
+        block=grounded.block_radgrounder,
+        options=frozenset({"syntax", "match"}),
+        declared=_declared,
+        signature=lambda options: {"match": "exact" if options.match == "exact" else "file"},
+        notes=(
+            "upstream's mix-up of boxes after the first match of a sample is not reproduced",
+            "upstream matches phrases by embeddings: give their similarities by --match FILE to do so",
+        ),
     ),
 }
 """Protocol -> what it is; the first is the default."""
