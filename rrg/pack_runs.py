@@ -23,8 +23,8 @@ class Runs:
 
     def __init__(self) -> None:
         self.runs: dict[str, Run] = {}
-        self._ends: dict[str, set[tuple[tuple[str, int], ...]]] = {}
-        """Run -> the different counts that its end records have: one of each shard."""
+        self._ends: dict[str, set[tuple[str | None, tuple[tuple[str, int], ...]]]] = {}
+        """Run -> the different end records that it has, one of each shard: (shard, counts)."""
         self._named: dict[str, Record] = {}
 
     def bracket(self, line: Line) -> None:
@@ -34,7 +34,7 @@ class Runs:
             self.runs.setdefault(run.id, run)
         else:
             end = decoded(line.raw, End)
-            self._ends.setdefault(end.run, set()).add(tuple(sorted(end.counts.items())))
+            self._ends.setdefault(end.run, set()).add((end.shard, tuple(sorted(end.counts.items()))))
 
     def names(self, record: Record, run: str) -> None:
         """Remember that a record was made by a run."""
@@ -59,7 +59,7 @@ class Runs:
 
     def _summed(self, run: str) -> dict[str, int]:
         total: Counter[str] = Counter()
-        for counts in self._ends.get(run, ()):
+        for _shard, counts in self._ends.get(run, ()):
             total.update(dict(counts))
         return dict(sorted(total.items()))
 

@@ -425,7 +425,8 @@ def _loop(
             totals.update(result.counts)
             if io.on_error is OnError.FAIL and _rejected(result.counts):
                 raise _FirstFailure
-        output.write([encode(End(run=run.id, counts=dict(sorted(totals.items()))))])
+        shard = f"{io.shard[0]}/{io.shard[1]}" if io.shard is not None else None
+        output.write([encode(End(run=run.id, counts=dict(sorted(totals.items())), shard=shard))])
         output.finish()
         progress.finish()
     except BrokenPipeError:

@@ -48,6 +48,8 @@ class End:
     run: str
     counts: Mapping[str, int]
     """The funnel of this stage, e.g. ``{"slice": 40, "error.E_CODEC": 1}``."""
+    shard: str | None = None
+    """``2/4``: the counts are those of one part; None: of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

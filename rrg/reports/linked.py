@@ -30,6 +30,8 @@ class Reports:
         self._unmatched = unmatched
         self._alone = parse_alone
         self._times: Counter[int] = Counter()
+        self._own: set[int] = set()
+        """Reports of studies of this shard. The others' studies may be in the input too, or be in other inputs."""
 
     def seen(self, lines: Sequence[Line]) -> None:
         """Take the lines of one study."""
@@ -38,11 +40,15 @@ class Reports:
         ]
         if slices:
             names = names_of(slices, self._settings.where)
-            self.take(reports_of(str(slices[0].get("study")), names, self._settings))
+            found = reports_of(str(slices[0].get("study")), names, self._settings)
+            self.take(found, own=self._io.has(str(slices[0].get("patient"))))
 
-    def take(self, found: Iterable[int]) -> None:
-        """These reports belong to a study."""
+    def take(self, found: Iterable[int], *, own: bool) -> None:
+        """These reports belong to a study; `own`: to one of this shard."""
+        found = tuple(found)
         self._times.update(found)
+        if own:
+            self._own.update(found)
 
     def tail(self) -> Iterator[Made]:
         """Error records, or reports without a study, of this shard; then the counts."""
@@ -51,19 +57,20 @@ class Reports:
         counts: Counter[str] = Counter()
         left: list[int] = []
         for at, entry in enumerate(table.entries):
-            if not self._io.has(entry.id):
-                continue
+            here = self._io.has(entry.id)
             if at in table.superseded:
-                counts["superseded"] += 1
+                counts["superseded"] += here
             elif at in added:
-                counts["addendum"] += 1
-            elif self._times[at]:
+                counts["addendum"] += here
+            elif at in self._own:
                 counts["matched"] += 1
                 counts["shared"] += self._times[at] > 1
+            elif self._times[at] or not here:
+                continue
             elif at in plan.ambiguous:
                 counts["ambiguous"] += 1
                 yield self._error(at, _ambiguous(plan.ambiguous[at], self._settings.where))
-            else:
+            elif self._unmatched != "ignore" or entry.problem is not None:
                 counts["unmatched" if entry.problem is None else "unreadable"] += 1
                 left.append(at)
         if self._unmatched == "keep":

@@ -191,7 +191,7 @@ def indexed_items(opened: Index, settings: Settings, left: Reports, has: Callabl
     table = index(settings.where)
     for each in studies(opened, settings.where.key):
         found = reports_of(each.study, index_names(each, opened, settings.where), settings)
-        left.take(found)
+        left.take(found, own=has(each.patient))
         if found and has(each.patient):
             files = opened.study(each.row)
             own = [table.entries[at] for at in found]
