@@ -75,9 +75,9 @@ class Hit(NamedTuple):
     kind: str
 
 
-def hits_of(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
-    """Words of change and of number in a sentence, longest match."""
-    return [Hit(first, last, kinds[0]) for first, last, kinds in phrases(lexicon(lang).changes, words, atoms)]
+def hits_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> list[Hit]:
+    """Words of change and of number in a sentence, longest match. `opening`: where one may begin."""
+    return [Hit(first, last, kinds[0]) for first, last, kinds in phrases(lexicon(lang).changes, words, opening, atoms)]
 
 
 def compares(words: Words, one: Stated, hits: Sequence[Hit]) -> bool:

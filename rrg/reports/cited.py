@@ -51,6 +51,20 @@ def shows(
     return sized or (not event and any(fact in clause for fact in facts))
 
 
+def gathered(words: Words, written: list[Found]) -> list[Found]:
+    """ "(Bild 12 und 34), alle in Serie 3": what is said of all gives the images in front of it their series."""
+    for at, each in enumerate(written):
+        if each.series is None or each.images:
+            continue
+        start = within(words, each.span).start
+        if at and not _ALL.isdisjoint(words.keys[max(0, start - 3) : start]):
+            return [one._replace(series=one.series or each.series) for one in written[:at]] + written[at:]
+    return written
+
+
+_ALL = word_set("alle allesamt saemtlich saemtliche beide jeweils all both each")
+
+
 class Carry:
     """The series that a bare "(Bild 47)" takes: of the sentence, else of the section."""
 

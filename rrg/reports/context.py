@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rrg.records import Lang
+from rrg.reports.exclusions import denied_exclusion, doubting, failed_exclusion
 from rrg.reports.lexicon import Trigger, lexicon, phrases
 from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, noun_end, other_end, prior_end, right_end, walls_of
 from rrg.reports.words import MASK, Words, word_set
@@ -75,14 +76,16 @@ def _blank(n: int) -> Context:
     return Context([None] * n, [None] * n, [None] * n, [None] * n, [None] * n, [None] * n)
 
 
-def context_of(words: Words, lang: Lang, atoms: bytearray) -> Context:
-    """Scopes over the words of a sentence. `atoms` marks words inside of references and dates: no scope ends there."""
+def context_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> Context:
+    """Scopes over the words of a sentence. `opening`: where a trigger may begin. `atoms` marks words inside of
+    references and dates: no scope ends there.
+    """
     made = _blank(len(words.raw))
     told = lang == "en" and not _SHOWED.isdisjoint(words.keys)
     scoping = lexicon(lang).scoping
     if not told and scoping.isdisjoint(words.keys) and not any("=" + words.raw[i] in scoping for i in words.shouted):
         return made
-    hits = _hits(words, lang, atoms)
+    hits = _hits(words, lang, opening, atoms)
     if told and (study := _dated_study(words)) is not None:
         hits = sorted((*(hit for hit in hits if hit.last <= study.first or study.last <= hit.first), study))
     if not hits:
@@ -141,19 +144,39 @@ _NEITHER_SIDE = 4
 """Words of "weder rechts noch links", which denies what stands in front when "abgrenzbar" follows."""
 
 
-def _hits(words: Words, lang: Lang, atoms: bytearray) -> list[Hit]:
+def _hits(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> list[Hit]:
     """Longest triggers, from left to right. One form may have a forward and a backward meaning: the place decides."""
     found: list[Hit] = []
-    for first, last, triggers in phrases(lexicon(lang).context, words, atoms):
-        bare = words.keys[first] in ("nicht", "not") and last == first + 1
-        neither = words.keys[first] == "weder" and last == first + _NEITHER_SIDE
-        if (bare or neither) and _perceived(words, last, lang):
-            triggers = [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
+    end = 0
+    for first, last, triggers in phrases(lexicon(lang).context, words, opening, atoms):
+        if first < end:
+            continue
+        if (excluded := denied_exclusion(words, first, last)) is not None:
+            end = excluded
+            found.append(Hit(first, end, doubting(words, first, end)))
+            continue
+        if triggers[0].kind == "negation":
+            triggers = _denying(words, first, last, triggers, lang)
         if len(triggers) == 1 and triggers[0].kind != "prior":
             found.append(Hit(first, last, triggers[0]))
         else:
             found.extend(_chosen(words, first, last, triggers))
     return found
+
+
+_PLACES = (["in"], ["im"], ["am"], ["an"], ["innerhalb"], ["within"], ["on"])
+
+
+def _denying(words: Words, first: int, last: int, triggers: list[Trigger], lang: Lang) -> list[Trigger]:
+    """What a negation does at its place."""
+    key = words.keys[first]
+    bare = key in ("nicht", "not") and last == first + 1
+    neither = key == "weder" and last == first + _NEITHER_SIDE
+    if (bare or neither) and _perceived(words, last, lang):
+        return [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
+    if key in ("weder", "neither") and words.keys[last : last + 1] in _PLACES:
+        return [triggers[0]._replace(scope="both")]  # "Metastasen weder in der Leber noch in der Milz"
+    return failed_exclusion(words, first, last, triggers)
 
 
 _PERCEIVED: dict[Lang, re.Pattern[str]] = {
@@ -253,44 +276,3 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
             if earlier and made.prior[i] is None:
                 continue  # "war in der VU nicht abgrenzbar" says nothing against today
             column[i] = column[i] or rule
-
-
-_KNOWN = word_set(
-    """follow followup known bekannt bekannte bekannter bekanntes bekannten verlauf verlaufskontrolle kontrolle nach
-    lagekontrolle staging restaging surveillance nachsorge status zustand monitoring preoperative postoperative history
-    z re"""
-)
-
-
-def question_from(words: Words, *, in_question: bool) -> int:
-    """The word from which on a sentence asks; one past its end when it does not. Known things are not asked for."""
-    n = len(words.raw)
-    if n and words.raw[-1] == "?":
-        start = n - 1
-        while start > 0 and words.raw[start - 1] != ";":
-            start -= 1
-        if any(key in _KNOWN for key in words.keys[start:]) and "," in words.raw[start:]:
-            start = n - 1 - words.raw[::-1].index(",")
-        return start
-    return 0 if in_question and not any(key in _KNOWN for key in words.keys) else n
-
-
-def doubted(words: Words, first: int, last: int) -> bool:
-    """ "Metastase (?)", "Fraktur?, ...", "? PE", "?left hip fracture": a question mark right behind the phrase of words
-    [first, last), or before it, where it opens a phrase.
-    """
-    if "?" not in words.raw:
-        return False
-    if words.raw[last : last + 2] == ["(", "?"] or words.raw[last : last + 1] == ["?"]:
-        return True
-    i = first - 1
-    while i > 0 and first - i <= NEAR + 2 and words.raw[i][0].isalpha() and words.keys[i] not in _ASIDE:
-        i -= 1
-    return (
-        i >= 0
-        and words.raw[i] == "?"
-        and (i == 0 or not words.raw[i - 1][0].isalpha() or words.ends[i - 1] < words.starts[i])
-    )
-
-
-_ASIDE = word_set("no kein keine without ohne but aber")

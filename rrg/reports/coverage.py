@@ -20,7 +20,7 @@ from rrg.pipe import Made
 from rrg.records import Report, Span
 from rrg.reports.compounds import compound
 from rrg.reports.findings import findings_of
-from rrg.reports.lexicon import Lexicon, lexicon, longest
+from rrg.reports.lexicon import Lexicon, lexicon, longest, openings
 from rrg.reports.words import words_of
 
 LEAST = 3
@@ -119,7 +119,7 @@ def _words(report: Report) -> Iterator[str]:
             continue
         lex = lexicon(sentence.lang)
         words = words_of(report.text, *sentence.span)
-        findings = findings_of(words, sentence.lang, bytearray(len(words.raw)))
+        findings = findings_of(words, sentence.lang, openings(words, sentence.lang).findings, bytearray(len(words.raw)))
         taken = {i for one in findings for i in range(one.first, one.last)}
         for i, word in enumerate(words.raw):
             if i in taken or not _WORD.fullmatch(word) or _inside((words.starts[i], words.ends[i]), pointing):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rrg.records import Lang, Span
 from rrg.reports.compounds import SIGNS, compound, part_span
-from rrg.reports.lexicon import begins, lexicon, longest
+from rrg.reports.lexicon import lexicon, longest
 from rrg.reports.words import Words, word_set
 
 LESION_LIKE = word_set(
@@ -60,17 +60,15 @@ def name_at(one: Stated, key: str, classes: set[str]) -> str:
     return next((other for place, other in _AT.get(one.name, {}).items() if place in classes), one.name)
 
 
-def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
-    """Findings in text order, longest match, without overlap."""
+def findings_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> list[Stated]:
+    """Findings in text order, longest match, without overlap. `opening`: where a phrase of the list may begin."""
     lex = lexicon(lang)
     found: list[Stated] = []
     frees = lang == "en" and "free" in words.keys
     joins = not _AND.isdisjoint(words.keys)
-    first = begins(lex.findings, words)
-    opening = set(first)
     end = 0
     every = lang == "de" or joins or frees or "thickening" in words.keys
-    for i in range(len(words.raw)) if every else first:
+    for i in range(len(words.raw)) if every else opening:
         if i < end or atoms[i] or not words.raw[i][0].isalpha():
             continue
         if frees and (free := _ending(words, i, lang)) is not None:
@@ -96,7 +94,7 @@ def findings_of(words: Words, lang: Lang, atoms: bytearray) -> list[Stated]:
                 if part.finding is not None:
                     rule = _sign_rule(words, i) if words.keys[i].endswith(SIGNS) else "compound"
                     found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, rule))
-    return _settled(words, found) if lang == "de" and len(found) > 1 else found
+    return _settled(words, found) if len(found) > 1 else found
 
 
 def _sign_rule(words: Words, i: int) -> str:
@@ -113,7 +111,7 @@ def _sign_rule(words: Words, i: int) -> str:
 _OPERATIONS = (
     *("resektion", "entfernung", "exzision", "exstirpation", "ausraeumung", "clipping", "coiling", "operation"),
 )
-_HEIGHT = ("hoehenmind", "hoehengemind")
+_HEIGHT = ("hoehenmind", "hoehengemind", "height")
 _HEALED = ("konsolidier", "konsolidation")
 _BREAKS = frozenset(("fracture", "pseudarthrosis", "compression fracture", "callus"))
 _DISCS = frozenset(("osteochondrosis", "disc protrusion", "disc herniation"))

@@ -1,5 +1,6 @@
 """Vertebrae and ribs by number: "BWK 11/12", "L4/5", "Th 3-5", "3.-5. Rippe rechts", "left ribs 4 to 6"."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -107,9 +108,7 @@ def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
     if _DIGIT.search(part) is None and _SPELLED_OUT.search(part) is None:
         return
     taken: list[Span] = []
-    for pattern, rule, marks in _PATTERNS:
-        if marks.search(part) is None:
-            continue
+    for pattern, rule in itertools.chain.from_iterable(each for marks, each in _PATTERNS if marks.search(part)):
         for match in pattern.finditer(text, start, end):
             span = match.span()
             if any(span[0] < last and first < span[1] for first, last in taken):
@@ -145,17 +144,18 @@ def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lan
 
 _HORMONES = re.compile(r"\b(?:TSH|TRH|f?T[34][-\s]?(?:Wert|Spiegel)|fT[34])|[Tt]hyroxin|[Tt]hyroid function")
 """ "TSH, T3 und T4": hormones of the thyroid."""
-_SPINE = re.compile("W|wirbel|vertebra")
 _PATTERNS = (
-    (_NAMED, "vertebra", _SPINE),
-    (_ORDINAL, "vertebra-ordinal", _SPINE),
-    (_SPELLED_LEVEL, "vertebra-spelled", _SPINE),
-    (_BARE, "level", re.compile("[CTLS]")),
-    (_RIB, "rib", re.compile("Rippe|rib|Rib")),
-    (_RIB_ROMAN, "rib", re.compile("Rippe|Costa")),
-    (_RIB_COMPOUND, "rib-compound", re.compile("Rippen")),
+    (
+        re.compile("W|wirbel|vertebra"),
+        ((_NAMED, "vertebra"), (_ORDINAL, "vertebra-ordinal"), (_SPELLED_LEVEL, "vertebra-spelled")),
+    ),
+    (re.compile(r"[CTLS][hH]?\s?\d"), ((_BARE, "level"),)),
+    (
+        re.compile("Rippe|[rR]ib|Costa"),
+        ((_RIB, "rib"), (_RIB_ROMAN, "rib"), (_RIB_COMPOUND, "rib-compound")),
+    ),
 )
-"""Pattern, rule, and what a text has at least where it matches."""
+"""What a text has at least where a pattern matches, the patterns, and their rules."""
 
 
 def _spelled(match: re.Match[str]) -> tuple[str, ...]:

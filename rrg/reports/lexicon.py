@@ -1,5 +1,6 @@
 """The word lists of ``rrg/lexicon`` as tries over folded words. Loaded once per process and language."""
 
+import bisect
 import hashlib
 import itertools
 import re
@@ -76,6 +77,17 @@ class Lexicon(NamedTuple):
     """Words that deny their finding themselves: "steinfrei"."""
     abbreviations: dict[str, str]
     """Word before a full stop -> kind."""
+    openers: dict[str, tuple[int, ...]]
+    """First words of phrases -> the fields of `Openings` whose lists have such a phrase."""
+
+
+class Openings(NamedTuple):
+    """The words of a sentence that a phrase of the lists may begin with, list by list."""
+
+    structures: list[int]
+    findings: list[int]
+    context: list[int]
+    changes: list[int]
 
 
 _ADDED: dict[str, list[list[str]]] = {}
@@ -166,19 +178,27 @@ def _add(trie: Trie, form: str, payload: Any, exact_from: int = 2) -> None:
     node.setdefault("", []).append(payload)
 
 
-def begins(trie: Trie, words: Words) -> list[int]:
-    """The words that a phrase of the lists may begin with."""
-    found = [i for i, key in enumerate(words.keys) if key in trie]
-    exact = [i for i in words.shouted if "=" + words.raw[i] in trie]
-    return sorted({*found, *exact}) if exact else found
+def openings(words: Words, lang: Lang) -> Openings:
+    """Where phrases may begin; every word is looked up once for all lists."""
+    openers = lexicon(lang).openers
+    found = Openings([], [], [], [])
+    for i, lists in enumerate(map(openers.get, words.keys)):
+        if lists is not None:
+            for each in lists:
+                found[each].append(i)
+    for i in words.shouted:
+        for each in openers.get("=" + words.raw[i], ()):
+            if i not in found[each]:
+                bisect.insort(found[each], i)
+    return found
 
 
-def phrases(trie: Trie, words: Words, atoms: bytearray) -> Iterator[tuple[int, int, list[Any]]]:
+def phrases(trie: Trie, words: Words, opening: list[int], atoms: bytearray) -> Iterator[tuple[int, int, list[Any]]]:
     """The longest phrases from left to right, without overlap: (first word, one past the last, payloads). None begins
-    at a word that `atoms` marks.
+    at a word that `atoms` marks. `opening`: where one may begin.
     """
     end = 0
-    for i in begins(trie, words):
+    for i in opening:
         if i >= end and not atoms[i] and (match := longest(trie, words, i)) is not None:
             end, payloads = match
             yield i, end, payloads
@@ -276,4 +296,13 @@ def lexicon(lang: Lang) -> Lexicon:
         single,
         frozenset(denied),
         abbreviations,
+        _openers((structures, findings, context, changes)),
     )
+
+
+def _openers(lists: tuple[Trie, ...]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for number, trie in enumerate(lists):
+        for word in trie:
+            found[word] = (*found.get(word, ()), number)
+    return found

@@ -7,7 +7,7 @@ from rrg.anatomy import LABELS
 from rrg.records import Lang, Side, Span
 from rrg.reports.compounds import SHORTEST_STEM, compound, merged, part_span
 from rrg.reports.levels import Level
-from rrg.reports.lexicon import Lexicon, Meaning, begins, lexicon, longest
+from rrg.reports.lexicon import Lexicon, Meaning, lexicon, longest
 from rrg.reports.side_words import SideWord
 from rrg.reports.sides import clause_side, side_of, side_places
 from rrg.reports.words import Words, word_set
@@ -42,17 +42,17 @@ class Mention(NamedTuple):
 
 
 def mentions_of(
-    words: Words, lang: Lang, levels: Sequence[Level], sides: list[SideWord], atoms: bytearray
+    words: Words, lang: Lang, levels: Sequence[Level], sides: list[SideWord], opening: list[int], atoms: bytearray
 ) -> list[Mention]:
-    """Structures of a sentence in text order, longest match, without overlap."""
+    """Structures of a sentence in text order, longest match, without overlap. `opening`: where a phrase of the list
+    may begin.
+    """
     lex = lexicon(lang)
     found: list[Mention] = []
     n = len(words.raw)
     by_start = {level.span[0]: level for level in levels}
-    first = begins(lex.structures, words)
-    opening = set(first)
     end = 0
-    for i in range(n) if levels or lang == "de" else first:
+    for i in range(n) if levels or lang == "de" else opening:
         if i < end:
             continue
         level = by_start.get(words.starts[i])

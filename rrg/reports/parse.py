@@ -6,15 +6,18 @@ from collections import Counter
 from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
+from rrg.reports.asked import doubted, question_from
 from rrg.reports.changes import changes_of, compares, counts_of, hits_of
-from rrg.reports.cited import Carry, reference_of, shows
-from rrg.reports.context import Context, context_of, doubted, question_from
+from rrg.reports.cited import Carry, gathered, reference_of, shows
+from rrg.reports.context import Context, context_of
 from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
+from rrg.reports.lexicon import openings
 from rrg.reports.measurements import came_from, is_earlier, measurements_of
 from rrg.reports.mentions import Mention, free_sides, mentions_of
-from rrg.reports.places import explains, goes_with, places, shares, sides_around
+from rrg.reports.places import places
+from rrg.reports.places_shared import explains, goes_with, shares, sides_around
 from rrg.reports.references import references_of
 from rrg.reports.references_bare import DECIMAL, DOUBT
 from rrg.reports.references_words import Found
@@ -30,6 +33,8 @@ _DATE = re.compile(
     r"\b\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\b\d{4}-\d{2}-\d{2}\b|\b\d{1,2}/\d{1,2}/\d{2,4}\b|\[[A-Z]{2,11}\]"
 )
 """Dates, and the placeholders of `rrg.reports.phi`."""
+_DIGIT = re.compile(r"\d")
+"""What every reference and size has."""
 _DATE_LIKE = re.compile(r"\d[./-]|\[[A-Z]")
 """What every date has: most sentences have none."""
 _ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
@@ -95,12 +100,14 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
     """Add the facts of one sentence."""
     at = len(into.sentences)
     words = words_of(text, *span)
-    written = references_of(text, *span)
-    atoms = _atoms(text, span, words, written)
-    context = context_of(words, lang, atoms)
+    numbered = _DIGIT.search(text, *span) is not None
+    written = references_of(text, *span) if numbered else []
+    atoms = _atoms(text, span, words, written) if numbered or "[" in words.raw else bytearray(len(words.raw))
+    opening = openings(words, lang)
+    context = context_of(words, lang, opening.context, atoms)
     sides = side_words(words, lang)
-    stated = findings_of(words, lang, atoms) if section.kind not in _NO_FINDINGS else []
-    mentions = mentions_of(words, lang, list(levels_of(text, *span, lang)), sides, atoms)
+    stated = findings_of(words, lang, opening.findings, atoms) if section.kind not in _NO_FINDINGS else []
+    mentions = mentions_of(words, lang, list(levels_of(text, *span, lang)), sides, opening.structures, atoms)
     mentions = _kept(mentions, stated, atoms)
     earlier_section = section.kind == "comparison"
 
@@ -110,11 +117,11 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             places_of[i] = len(into.anatomy)
             into.anatomy.append(anatomy_of(mention, at, context, alone=not stated))
     spoken = section.kind not in _NO_FINDINGS
-    measured = _measured(text, span, words, atoms, context, at, earlier_section) if spoken else []
+    measured = _measured(text, span, words, atoms, context, at, earlier_section) if numbered and spoken else []
     into.measurements.extend(measured)
     if stated:
         asked = question_from(words, in_question=section.kind == "question")
-        hits = hits_of(words, lang, atoms)
+        hits = hits_of(words, lang, opening.changes, atoms)
         stated = [one for one in stated if not compares(words, one, hits)]
         denied = [any(context.negated[one.first : one.last]) for one in stated]
         earlier = bool(context.compared) or any(context.prior)
@@ -129,13 +136,18 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             ]
         sides = [side for side in sides if not any(each.first <= side.at < each.last for each in mentions)]
         several = len(stated) > 1 and bool(sides)
-        attached = [side_places(words, lang, one.first, one.last, sides) for one in stated] if several else []
-        owners = Counter(itertools.chain.from_iterable(attached)) if several else {}
         # an adjective has the side of its noun: "verkalktes Granulom rechts"
+        # and one behind its level or its unpaired place: "Osteochondrose L5/S1 rechts"
         ends = [
             then.last if then.first == one.last else one.last
             for one, then in itertools.pairwise([*stated, *stated[-1:]])
         ]
+        unsided = {mention.first: mention.last for mention in mentions if mention.side is None} if sides else {}
+        ends = [unsided.get(end, end) for end in ends]
+        attached = [
+            side_places(words, lang, one.first, end, sides) for one, end in zip(stated, ends, strict=True) if several
+        ]
+        owners = Counter(itertools.chain.from_iterable(attached)) if several else {}
         for i, one in enumerate(stated):
             own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])] if several else free
             where, carried = places(words, one, mentions, stated)
@@ -173,7 +185,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
                 shared_with(into.findings, joint, into.anatomy)
             if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
                 into.anatomy.append(lesion_of(one, made, into.anatomy))
-    written = _sure(written, words, section.kind, context, stated, mentions, measured)
+    written = gathered(words, _sure(written, words, section.kind, context, stated, mentions, measured))
     for number_of, reference in enumerate(written):
         earlier = any(
             each.prior

@@ -4,11 +4,10 @@ import bisect
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rrg.anatomy import LABELS
-from rrg.records import Lang, Side
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
-from rrg.reports.words import Words, between_attributes, word_set
+from rrg.reports.places_between import FAR, begins_anew, carries, is_numbered, is_open, listed_on, outside
+from rrg.reports.words import Words, word_set
 
 SELF_LOCATED = frozenset(
     (
@@ -39,7 +38,6 @@ SELF_LOCATED = frozenset(
     )
 )
 """Findings whose name says where they are: a structure in front of them is not their place."""
-_WALLS = frozenset(("aber", "jedoch", "but", "however", "sowie", "ausser", "except"))
 _PLACING = word_set(
     """i in im am an der des dem den der beider von vom innerhalb of the within on both at over inside involving
     affecting along auf ueber unter into throughout"""
@@ -55,26 +53,15 @@ _LINKS = word_set(
 )
 _JOINERS = word_set(
     """und and oder or sowie linken rechten linker rechter linkem rechtem linke rechte links rechts left right der
-    die des den dem beiden beider the both bzw u"""
+    die des den dem beiden beider the both bzw u noch nor"""
 )
 _AND = frozenset(("und", "and", "u", "sowie", "bzw", "oder", "or"))
-_CARRY = word_set(
-    """mit ohne with without aber jedoch allerdings but however showing containing darin dort therein hierin dabei
-    links rechts left right beidseits bilaterally li re segment segmente segmenten unterpol oberpol"""
-)
-"""Words of a clause that goes on with the structure of the one before: "Niere rechts schlank, links mit Zyste"."""
+_SIDED = frozenset(("links", "rechts", "beidseits", "left", "right"))
 _GENITIVE = frozenset(("der", "des", "of", "the"))
 _DENYING = word_set("kein keine keinen keiner keines ohne no without not nicht")
 _GENERIC = frozenset(("bone", "intervertebral_discs"))
-_EXPLAINS = word_set(
-    """consistent compatible keeping vereinbar passend entsprechend representing reflecting suggesting diagnostic
-    typical
-    characteristic typisch charakteristisch"""
-)
 NEAR = 4
 """Mentions that are looked at around a finding."""
-FAR = 12
-"""Words between a finding and its place, at most."""
 
 
 class Where(NamedTuple):
@@ -121,7 +108,11 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
     if not inside and at > 0 and stated.first < mentions[at - 1].last <= stated.last:
         inside = [at - 1]  # "bladder wall thickening"
     if inside:
-        found = _joined_before(words, inside, mentions)
+        found = [
+            i
+            for i in _joined_before(words, inside, mentions)
+            if i in inside or not _of_another(words, mentions[i], others)
+        ]
         if all(set(mentions[i].classes) <= _GENERIC or _unnumbered(mentions[i]) for i in found):
             found += [i for i in _behind(words, head, mentions, others) if i not in found]
             found += [i for i in _titles(words, stated, mentions) if i not in found]
@@ -147,16 +138,16 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
         attached = any(last.first >= other.first and last.last <= other.last for other in others)
         if attached or any(other.first == last.last for other in others):
             return Where(())  # "no renal calculi or diverticulitis"
-    if _open(words, last.last, stated.first):
+    if is_open(words, last.last, stated.first):
         if "bei" in words.keys[last.last : stated.first]:
             return Where(())  # "Atelektase im Unterlappen bei Pleuraerguss": the cause lies where it lies
         further = any(words.keys[i] in _FURTHER for i in range(last.last, stated.first))
         return Where(() if further else tuple(_joined_before(words, before[-1:], mentions)))
     found = _joined_before(words, before[-1:], mentions)
-    if last.classes and _listed_on(words, last.last, stated.first):
+    if last.classes and listed_on(words, last.last, stated.first):
         return Where(tuple(found))
     opening = mentions[found[0]].first <= 1 and (stated.name in LESION_LIKE or stated.name in _OF_ORGANS)
-    if last.classes and _carries(words, last, stated.first, opening=opening):
+    if last.classes and carries(words, last, stated.first, opening=opening):
         return Where(tuple(found), carried=True)
     return Where(())
 
@@ -179,18 +170,6 @@ _HOMES = {
     "sinusitis": ("skull",),
 }
 """Where findings lie whose name says the organ: an adjective of another finding's organ is not their place."""
-
-
-def _listed_on(words: Words, start: int, end: int) -> bool:
-    """ "The lungs are clear without nodule, mass or opacity": the last of a denied list lie where the first lies."""
-    keys = words.keys[start:end]
-    denied = next((i for i, key in enumerate(keys) if key == "without"), None)
-    if denied is None or any(sign in keys[:denied] for sign in (",", ";")):
-        return False
-    return not any(key in _VERBS or key in ";:(" for key in keys[denied:])
-
-
-_VERBS = word_set("is are was were there with in of at on shows show has have normal unremarkable clear but")
 
 
 def _family(mention: Mention) -> str:
@@ -222,59 +201,6 @@ def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[in
     return [at] if such else []
 
 
-def explains(words: Words, at: int) -> bool:
-    """ "..., consistent with metastasis", "..., vereinbar mit einem Infarkt": the words in front of word `at`."""
-    return not _EXPLAINS.isdisjoint(words.keys[max(0, at - 4) : at])
-
-
-def shares(words: Words, lang: Lang, one: Stated, other: Stated) -> str | None:
-    """ "Weder Konkremente noch Stau beidseits", "DD Abszess, DD Hämatom im Psoas links": what the second of two
-    findings that a conjunction joins says of its place holds for the first. "and" or "dd"; None if they are not joined.
-    """
-    if lang != "de" or other.first - one.last > 4:
-        return None
-    between = words.keys[one.last : other.first]
-    if between[:2] == [",", "dd"] and all(key in _ADDS for key in between):
-        return "dd"
-    return "and" if between and between[0] in _ADDS and between[0] != "," and len(between) == 1 else None
-
-
-_ADDS = frozenset((",", "dd", "und", "oder", "noch", "sowie", "bzw", "."))
-
-
-def generic(mention: Mention) -> bool:
-    """A structure that says nothing of the side, because it has none or none is named: "bone", "liver"."""
-    return mention.side is None and len({LABELS[name].side for name in mention.classes}) <= 1
-
-
-def sides_around(where: Sequence[Mention]) -> list[Side | None]:
-    """The sides of the places of a finding, without those of places that have none or are only the whole of another."""
-    sided = {mention.classes[0].partition("_")[0] for mention in where if mention.classes and mention.side is not None}
-    return [
-        mention.side
-        for mention in where
-        if not generic(mention)
-        and (mention.side is not None or not mention.classes or mention.classes[0].partition("_")[0] not in sided)
-    ]
-
-
-def goes_with(words: Words, start: int, end: int, name: str) -> bool:
-    """ "Erguss rechts mit angrenzender Atelektase", "Hydronephrose rechts bei Konkrement": a companion or the cause, on
-    the same side.
-    """
-    between = words.keys[start:end]
-    if name in _CAUSES and ("bei" in between or ("mit" in between and name == "calculus")) and "," not in between:
-        return True
-    return any(words.keys[i].startswith(_COMPANION) for i in range(start, end))
-
-
-_CAUSES = frozenset(("calculus", "occlusion", "stenosis", "mass", "tumor"))
-_COMPANION = (
-    *("angrenzend", "begleitend", "konsekutiv", "zugehoerig", "benachbart", "adjacent", "associated", "compressive"),
-    *("overlying", "underlying", "accompanying", "passive"),
-)
-
-
 def _unnumbered(mention: Mention) -> bool:
     return mention.classes == ("vertebrae",) and not mention.levels
 
@@ -299,11 +225,22 @@ def _joined_before(words: Words, found: list[int], mentions: Sequence[Mention]) 
         left, right = mentions[found[0] - 1], mentions[found[0]]
         between = words.keys[left.last : right.first]
         joined = any(key in _AND for key in between) and all(key in _JOINERS or key == "-" for key in between)
-        listed = between in ([","], ["-", ","]) and len(found) > 1
+        commas = [key for key in between if key not in _SIDED]  # "Scapula links, Humerus links und Klavikula links"
+        listed = commas in ([","], ["-", ","]) and len(found) > 1
         if not joined and not listed and not (left.last == right.first and not right.classes):
             break
         found = [found[0] - 1, *found]
     return found
+
+
+def _of_another(words: Words, mention: Mention, others: Sequence[Stated]) -> bool:
+    """ "Osteochondrose L5/S1 und Bandscheibenvorfall", "Zysten der Leber und Nierenstein": the place of the finding in
+    front of it. "Leber-" has its noun behind it.
+    """
+    if words.raw[mention.last : mention.last + 1] == ["-"]:
+        return False
+    before = [other.last for other in others if other.last <= mention.first]
+    return bool(before) and all(key in _PLACING for key in words.keys[before[-1] : mention.first])
 
 
 def _adjective(words: Words, stated: Stated, mentions: Sequence[Mention]) -> int | None:
@@ -330,21 +267,21 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
         mention = mentions[i]
         if mention.first - at > FAR:
             break
-        between = _outside(words, at, mention.first)
+        between = outside(words, at, mention.first)
         if any(key in _CLOSE for key in between):
             break
         listed = listed or (not found and between[:1] == [":"])
         if listed:
             between = [key for key in between[not found :] if not key[0].isdigit() and key not in _SIZING]
         if found:
-            if not listed and "," in between and _begins_anew(words, between, mention.last, others):
+            if not listed and "," in between and begins_anew(words, between, mention.last, others):
                 break  # "fracture of the right femoral neck, left femur intact"
             if not mention.classes or any(other.first == mention.first for other in others):
                 break  # "Ödem der Gallenblase, Leberzirrhose"
             if not all(key in _JOINERS or key in _PLACING or key in (",", "-") for key in between):
                 break
         else:
-            if not _open(words, at, mention.first):
+            if not is_open(words, at, mention.first):
                 break
             crossed = any(stated.last <= other.first < mention.first for other in others)
             bracket = words.raw[mention.first - 1] == "("
@@ -355,7 +292,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
                 or not between
                 or all(key in _APPOSED or key[0].isdigit() for key in between)
                 or bracket
-                or _numbered(between)
+                or is_numbered(between)
             )
             if not tied or (crossed and not any(key in _AND for key in between)):
                 break
@@ -379,36 +316,7 @@ _APPOSED = word_set(
 ) | {".", "×"}
 """Words of a side and a size: "Rundherd 7 mm rechter Oberlappen" lies in that lobe."""
 _SIZING = frozenset(("mm", "cm", "x", "×", "bis", "ca", "up", "."))
-_FINE = word_set(
-    """intact normal unremarkable clear is are frei intakt unauffaellig regelrecht regelhaft normwertig zart schlank
-    orthotop homogen altersentsprechend ist sind o ohne reizlos durchgaengig glatt patent preserved"""
-)
-
-
-def _begins_anew(words: Words, between: list[str], end: int, others: Sequence[Stated]) -> bool:
-    """ "Atrophie der rechten Niere, linke Nebenniere regelrecht": what a comma sets apart is the subject of a clause on
-    a normal structure, not a further place.
-    """
-    until = next((i for i in range(end, len(words.raw)) if words.raw[i] in ",;:"), len(words.raw))
-    until = min((other.first for other in others if other.first >= end), default=until) if until > end else until
-    return any(words.keys[i] in _FINE for i in range(end, until)) or between[-1:] in (["linke"], ["rechte"])
-
-
-def _outside(words: Words, start: int, end: int) -> list[str]:
-    """The words between two places, without what stands in brackets."""
-    keys = words.keys[start:end]
-    if "(" not in keys:
-        return keys
-    inside = _bracketed(words, start, end)
-    return [key for i, key in enumerate(keys, start) if i not in inside]
-
-
 _STATES = word_set("is are was were there shows demonstrates")
-
-
-def _numbered(between: list[str]) -> bool:
-    """ "Zielläsion 1 Leber", "Herd Nr. 2 Leber": a number between a finding and its place."""
-    return len(between) <= 3 and between[-1].isdecimal() and all(key in ("nr", ".") for key in between[:-1])
 
 
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
@@ -434,47 +342,3 @@ def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[i
     if sign == "," and not any(mention.last == title for mention in mentions):
         return []  # "At C4/5, there is ..."
     return [i for i, mention in enumerate(mentions) if mention.classes and mention.last <= title <= FAR]
-
-
-def _open(words: Words, start: int, end: int) -> bool:
-    """No wall between two places: comma, semicolon, "aber"; what stands in brackets does not count."""
-    if _SEPARATING.isdisjoint(words.keys[start:end]):
-        return True
-    inside = _bracketed(words, start, end)
-    return not any(
-        i not in inside and ((words.raw[i] in ",;" and not between_attributes(words, i)) or words.keys[i] in _WALLS)
-        for i in range(start, end)
-    )
-
-
-_SEPARATING = _WALLS | {",", ";"}
-
-
-def _bracketed(words: Words, start: int, end: int) -> set[int]:
-    """The words of [start, end) in brackets that open and close there."""
-    inside: set[int] = set()
-    if "(" in words.raw[start:end]:
-        first = words.raw.index("(", start, end)
-        while ")" in words.raw[first:end]:
-            last = words.raw.index(")", first, end)
-            inside.update(range(first, last + 1))
-            if "(" not in words.raw[last:end]:
-                break
-            first = words.raw.index("(", last, end)
-    return inside
-
-
-def _carries(words: Words, mention: Mention, end: int, *, opening: bool) -> bool:
-    """The clause of the finding goes on with this structure. `opening`: it opens the sentence, as its subject."""
-    start = mention.last
-    wall = end - 1
-    while wall >= start and words.raw[wall] not in ",;" and words.keys[wall] not in _WALLS:
-        wall -= 1
-    if wall < start or ";" in words.raw[start:end] or end - start > 2 * FAR:
-        return False
-    clause = words.keys[wall:end]
-    other_side = {"links": "left", "rechts": "right", "li": "left", "re": "right"}
-    named = {other_side.get(key, key) for key in clause} & {"left", "right"}
-    if named and mention.side in ("left", "right") and mention.side not in named:
-        return False  # "Nebenniere rechts schlank, links mit Adenom"
-    return opening or any(key in _CARRY for key in clause)

@@ -40,6 +40,11 @@ def anatomy_of(mention: Mention, sentence: int, context: Context, *, alone: bool
     )
 
 
+def _unjudged(rule: str) -> bool:
+    """ "Der Tumor ist nicht beurteilbar": it is there, and what it is like can not be told."""
+    return any(word in rule for word in ("beurteil", "assess", "evalu"))
+
+
 def _settled(negated: str | None) -> bool:
     """ "Verdacht auf ... hat sich nicht bestätigt", "... ausgeschlossen": the doubt is over."""
     return negated is not None and negated.startswith(UNSEEN) and any(word in negated for word in _SETTLING)
@@ -79,21 +84,22 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
     negated, uncertain, history, prior, lacking, other = context.over(one.first, one.last)
     if told.question and negated is not None and "Ausschluss" in negated:
         negated = None  # "Ausschluss Blutung?"
-    if negated is None and lacking is not None and lacking.startswith("absent"):
+    if negated is None and lacking is not None and lacking.startswith("absent") and not _unjudged(lacking):
         negated = lacking  # "fehlende Diffusionsstörung", "absent enhancement"
     history = history or (other if context.bygone else None)
     if (told.change == "resolved" and negated is not None) or told.change in ("unchanged", "larger", "smaller"):
         prior = None  # "der im Vor-CT beschriebene Herd ist nicht mehr nachweisbar" speaks of today
     gone_since = told.change == "resolved" and prior is None
+    doubted = uncertain is not None and not _settled(negated)
+    if negated is not None:
+        doubted = doubted and "unlikely:" in f"{negated} {uncertain}"  # what is denied outright is certain
     absent = bool(negated or (one.rule == "denied" and not told.question) or gone_since)
     return Finding(
         span=one.span,
         sentence=told.sentence,
         name=one.name,
         state="absent" if absent else "present",
-        certainty="uncertain"
-        if (uncertain and not _settled(negated)) or told.question or one.rule == "suspected"
-        else "certain",
+        certainty="uncertain" if doubted or told.question or one.rule == "suspected" else "certain",
         time="prior" if prior or told.earlier else "history" if history or one.rule == "operated" else "current",
         side=told.side,
         change=told.change,

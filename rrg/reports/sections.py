@@ -96,7 +96,9 @@ def _marks(text: str) -> list[tuple[Span, str]]:
     marks: dict[int, tuple[Span, str]] = {}
     colons = False
     lines = "\n" in text
-    if not lines and len(text) > _LONGEST_HEADING and ":" not in text and " - " not in text and " – " not in text:
+    if not (lines or ":" in text or " - " in text or " – " in text) and (
+        len(text) > _LONGEST_HEADING or (text.endswith(".") and text.count(" ") > 1)
+    ):
         return []
     end = 0
     for at in _heading_places(text):

@@ -179,6 +179,8 @@ def _ends_after_number(before: str, word: str, rest: str, lang: Lang) -> bool:
         return False
     if re.search(r"\d\.\d{1,2}\Z", before) and rest[0].isdigit():
         return False  # 12.03. 2021
+    if re.search(r"\d\.\d{1,2}\Z", before) and rest[0] == "(":
+        return False  # "zur VU vom 08.11. (Serie 3, Bild 12)"
     if lang == "de" and len(word) <= 2 and _ORDINAL_NOUNS.match(rest):
         return False
     if not before[: -len(word)].strip(" (*-•\n"):

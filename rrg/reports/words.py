@@ -3,12 +3,14 @@
 import bisect
 import re
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[^\w\s]|_")
 _FOLD = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "œ": "oe", "é": "e"})
 
 
+_WORD, _START, _END = itemgetter(0), re.Match.start, re.Match.end
 MASK = "·"
 """Stands for each word of a reference or a date, once these are found."""
 
@@ -42,10 +44,9 @@ def word_set(words: str) -> frozenset[str]:
 def words_of(text: str, start: int, end: int) -> Words:
     """Tokens of ``text[start:end]`` with places in `text`."""
     matches = list(_TOKEN.finditer(text, start, end))
-    raw = [match[0] for match in matches]
+    raw = list(map(_WORD, matches))
     shouted = [i for i, word in enumerate(raw) if word.isupper()]
-    starts = [match.start() for match in matches]
-    return Words(raw, list(map(fold, raw)), starts, [match.end() for match in matches], shouted)
+    return Words(raw, list(map(fold, raw)), list(map(_START, matches)), list(map(_END, matches)), shouted)
 
 
 def unfolded(raw: str, length: int) -> int:
