@@ -161,11 +161,17 @@ def opened(
     return (Exchange(asked, templates.escape(spoken.text), loss=False),), True
 
 
-def place(fact: Fact, lang: Lang) -> str:
-    """ "in der Leber", "der Aorta", "in der Leber oder in der Milz"; empty where the name of the finding says it."""
+def place(fact: Fact, lang: Lang, *, inside: bool = False) -> str:
+    """ "in der Leber", "der Aorta", "in der Leber oder in der Milz"; empty where the name of the finding says it.
+
+    `inside`: "in der Aorta", also where the name of the finding would take "der Aorta".
+    """
     if fact.name in NAMES_ITS_PLACE:
         return ""
-    where = [templates.fields(label, lang)["des" if fact.name in OF_ITS_PLACE else "in"] for label in fact.labels]
+    where = [
+        templates.fields(label, lang)["des" if fact.name in OF_ITS_PLACE and not inside else "in"]
+        for label in fact.labels
+    ]
     return _BETWEEN[lang][not fact.present].join(where)
 
 

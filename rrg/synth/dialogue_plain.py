@@ -14,6 +14,8 @@ from rrg.synth.facts import Study
 from rrg.synth.report_facts import Fact
 
 _ARTICLES = {"m": "einen", "f": "eine", "n": "ein"}
+_INSIDE = frozenset({"calcification", "edema", "hydronephrosis", "thrombosis"})
+"""Their plain words lie in a structure, where the term is of it: "ein Blutgerinnsel in der Pfortader"."""
 
 
 class Lay(NamedTuple):
@@ -54,18 +56,23 @@ def explanations(study: Study, lang: Lang, rng: Generator) -> Iterator[Chat]:
 
 
 def plain_sentence(fact: Fact, lang: Lang) -> str:
-    """ "Auf dem Bild sieht man einen mit Flüssigkeit gefüllten Hohlraum (Fachwort: Zyste) in der Leber."."""
+    """ "Auf dem Bild sieht man einen mit Flüssigkeit gefüllten Hohlraum (Fachwort: Zyste) in der Leber.".
+
+    A German relative clause at the end of the plain words is closed by a comma where the sentence goes on. The term is
+    left out where the plain words say it.
+    """
     lay = LAY[fact.name]
     article = _ARTICLES[lay.gender]
     words = lay.en if lang == "en" else f"{article if fact.present else 'k' + article} {lay.de_accusative}"
-    where = place(fact, lang)
+    where = place(fact, lang, inside=fact.name in _INSIDE)
+    term, before = fact.called(lang), ", " if lang == "de" and "," in lay.de_accusative else " "
     size = saying("plain-size", lang, None, size=fact.size(lang)) if fact.size_mm else ""
     return saying(
         "plain-present" if fact.present else "plain-absent",
         lang,
         None,
         lay=words,
-        term=fact.called(lang),
-        place=f" {where}" if where else "",
+        term="" if term.lower() in words.lower() else saying("plain-term", lang, None, term=term),
+        place=f"{before}{where}" if where else "",
         size=size if fact.present else "",
     )

@@ -128,13 +128,14 @@ SAYINGS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
         ),
     },
     "plain-present": {
-        "en": ("The image shows {lay} (medical term: {term}){place}{size}.",),
-        "de": ("Auf dem Bild sieht man {lay} (Fachwort: {term}){place}{size}.",),
+        "en": ("The image shows {lay}{term}{place}{size}.",),
+        "de": ("Auf dem Bild sieht man {lay}{term}{place}{size}.",),
     },
     "plain-absent": {
-        "en": ("The image does not show {lay} (medical term: {term}){place}.",),
-        "de": ("Auf dem Bild sieht man {lay} (Fachwort: {term}){place}.",),
+        "en": ("The image does not show {lay}{term}{place}.",),
+        "de": ("Auf dem Bild sieht man {lay}{term}{place}.",),
     },
+    "plain-term": {"en": (" (medical term: {term})",), "de": (" (Fachwort: {term})",)},
     "plain-size": {"en": (", {size} in size",), "de": (", {size} groß",)},
     "region": {
         "en": ("Which structure is at {box}?", "What lies at {box}?"),
