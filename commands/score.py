@@ -7,12 +7,14 @@ import typer
 
 from rrg.errors import RECORDS_FAILED, UsageError
 
+from ._score_judge import with_judge
 from ._score_options import with_task_options
 
 
+@with_judge
 @with_task_options
 def command(
-    task: Annotated[str | None, typer.Argument(help="vqa, report, refer, grounded-text or compare.")] = None,
+    task: Annotated[str | None, typer.Argument(help="What is scored: vqa, report, ...; see --protocols.")] = None,
     predictions: Annotated[Path | None, typer.Argument(help="Predictions, or both sides; - is stdin.")] = None,
     references: Annotated[Path | None, typer.Argument(help="References.")] = None,
     protocols: Annotated[bool, typer.Option("--protocols", help="List protocols and metrics, read no file.")] = False,
@@ -32,8 +34,13 @@ def command(
     prediction_field: Annotated[str | None, typer.Option(help="Field of the prediction.")] = None,
     reference_field: Annotated[str | None, typer.Option(help="Field of the reference, or several: A,B.")] = None,
     format: Annotated[str | None, typer.Option(help="Format of the files when the fields are ambiguous.")] = None,
+    sanity: Annotated[bool, typer.Option("--sanity", help="Also score trivial answers: majority, constant.")] = False,
+    baseline: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FILE", help="Also score these predictions, e.g. without image.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table on stderr.")] = False,
     task_options: Any = None,
+    judge: Any = None,
 ) -> None:
     """Score predictions against references, joined by id, with 95 % intervals.
 
@@ -44,7 +51,7 @@ def command(
     from rrg.metrics.output import deliver
     from rrg.score import score
     from rrg.score_compare import compare
-    from rrg.score_options import Options, condition, names
+    from rrg.score_options import Options, baseline_of, condition, names
 
     if protocols:
         print(listing(task))
@@ -65,10 +72,17 @@ def command(
         prediction_field=prediction_field,
         reference_field=reference_field,
         partial=partial,
+        sanity=sanity,
+        baselines=tuple(baseline_of(each) for each in baseline or ()),
+        judge=judge,
         task=of_task,
         given=given,
     )
     if task == "compare":
+        if sanity or baseline or judge is not None:
+            raise UsageError(
+                "--sanity, --baseline and --judge-url mean nothing to compare; score each system with them"
+            )
         result = compare(predictions, references, options)
     else:
         result = score(task, predictions, references, options)

@@ -9,15 +9,19 @@ import numpy as np
 
 from rrg.errors import UsageError
 from rrg.formats.items import Item
+from rrg.metrics import published
 from rrg.metrics.options import flag
 from rrg.metrics.output import Result, item_lines
 from rrg.metrics.protocols import ALSO, PROTOCOLS
-from rrg.metrics.table import Metric, Protocol
+from rrg.metrics.table import Block, Metric, Protocol
 from rrg.metrics.tags import strip_tags
 from rrg.provenance import rrg_version
 from rrg.score_join import joined
+from rrg.score_judge import METRIC as JUDGE
+from rrg.score_judge import judged
 from rrg.score_measure import measure, parts
 from rrg.score_options import Json, Options
+from rrg.score_sanity import table as sanity_table
 from rrg.score_strata import cluster_names, few_clusters, strata_of, where
 
 TEXT_TASKS = ("vqa", "report")
@@ -46,6 +50,12 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
     warnings = protocol.check(items, task_options)
     bare = [_bare(item) for item in items] if task in TEXT_TASKS and not task_options.keep_tags else items
     scored = protocol.score(bare, task_options)
+    more = protocol.signature(task_options)
+    if options.judge is not None:
+        if task not in TEXT_TASKS or protocol.rows is not None:
+            raise UsageError(f"--judge-url means nothing to {task} --protocol {name}")
+        scored, how = judged(bare, scored, options.judge)
+        wanted, more = (*wanted, JUDGE), {**more, "judge": how}
     clusters = cluster_names(items, options.cluster)
     whole, block = measure(protocol, wanted, bare, scored, clusters, options, task_options)
     strata = {
@@ -55,8 +65,13 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
             else whole
             for value, chosen in values.items()
         }
-        for facet, values in strata_of(items, options.by).items()
-    } | parts(block, bare, scored, clusters, options)
+        for facet, values in strata_of(items, own_facets(options.by, block)).items()
+    } | {
+        facet: members
+        for facet, members in parts(block, bare, scored, clusters, options).items()
+        if options.by is None or facet in options.by
+    }
+    count_failed([whole, *(each for values in strata.values() for each in values.values())])
     missing = sum(item.missing for item in items)
     warnings += few_clusters(clusters)
     if missing:
@@ -65,7 +80,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         "task": task,
         "protocol": name,
         "version": rrg_version(),
-        "signature": signature(task, name, items, options, protocol.signature(task_options)),
+        "signature": signature(task, name, items, options, more),
         "inputs": both.inputs,
         "metrics": whole,
         "strata": strata,
@@ -78,7 +93,30 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         "warnings": warnings,
         "notes": [*both.notes, *protocol.notes, *protocol.remarks(items, scored)],
     }
+    if options.sanity or options.baselines:
+
+        def row(others: Sequence[Item]) -> Json:
+            bared = [_bare(item) for item in others] if bare is not items else others
+            plain = tuple(each for each in wanted if each is not JUDGE)
+            found = protocol.score(bared, task_options)
+            return measure(protocol, plain, bared, found, clusters, options, task_options)[0]
+
+        body["sanity"] = sanity_table(task, protocol, both, bare, scored, options, row)
+    if others := published.of(task, name, items, scored):
+        body["published"] = others
     return Result(body, lambda: item_lines(items, scored, block), missing)
+
+
+def own_facets(by: Sequence[str] | None, block: Block) -> Sequence[str] | None:
+    """The facets of ``--by`` that are fields of the references, not the block's own strata."""
+    return by if by is None else [facet for facet in by if facet not in block.parts]
+
+
+def count_failed(blocks: Sequence[Json]) -> None:
+    """Say at each ``judge`` how many verdicts failed: nothing else is left out of it."""
+    for each in blocks:
+        if JUDGE.name in each:
+            each[JUDGE.name]["n_judge_failed"] = each[JUDGE.name]["n_excluded"]
 
 
 def _bare(item: Item) -> Item:

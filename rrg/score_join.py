@@ -23,6 +23,8 @@ class Joined:
     inputs: Json
     notes: list[str]
     native: bool
+    again: Callable[[Path], tuple[list[Item], Json]] | None = None
+    """Another file of predictions -> its items, and what the result says about it; None where a file is no rows."""
 
 
 def join(task: str, kind: str, predictions: Path, references: Path | None, options: Options) -> Joined:
@@ -46,17 +48,31 @@ def join(task: str, kind: str, predictions: Path, references: Path | None, optio
             right, kind, fields, both_sides=references is None, predictions=fields.prediction
         )
         asked = {}
+    if not wanted:
+        raise RrgError(f"{right.path}: no references for {task}; is it the right file?")
+
+    def items_of(source: Source) -> list[Item]:
+        given = _answers(task, kind, source, right, fields, asked, both_sides=references is None)
+        return by_id(source, given, right, wanted, set(asked))
+
+    def again(path: Path) -> tuple[list[Item], Json]:
+        source = read_source(path, partial=options.partial)
+        return items_of(source), input_of(source)
+
+    return Joined(items_of(left), inputs, notes, left.native and right.native, again)
+
+
+def _answers(
+    task: str, kind: str, left: Source, right: Source, fields: Fields, asked: dict[str, Any], *, both_sides: bool
+) -> list[Answer]:
+    """The predictions of a file. RrgError where boxes of ours would meet boxes in the frame of another program."""
     if left.native:
         if task in ("refer", "grounded-text") and not right.native:
             raise RrgError(f"{right.path}: predictions of rrg hold pixel boxes; references must be rrg samples too")
-        given = native.answers(left, task, asked)
-    else:
-        if task in ("refer", "grounded-text") and right.native:
-            raise RrgError(f"{left.path}: samples of rrg hold pixel boxes; predictions must be rrg records")
-        given = foreign.answers(foreign.flat(left), kind, fields, both_sides=references is None)
-    if not wanted:
-        raise RrgError(f"{right.path}: no references for {task}; is it the right file?")
-    return Joined(by_id(left, given, right, wanted, set(asked)), inputs, notes, left.native and right.native)
+        return native.answers(left, task, asked)
+    if task in ("refer", "grounded-text") and right.native:
+        raise RrgError(f"{left.path}: samples of rrg hold pixel boxes; predictions must be rrg records")
+    return foreign.answers(foreign.flat(left), kind, fields, both_sides=both_sides)
 
 
 def input_of(source: Source) -> Json:

@@ -1,10 +1,12 @@
 """What the command line says about a score."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rrg.errors import UsageError
 from rrg.metrics.options import TaskOptions
+from rrg.score_judge import JudgeOptions
 
 SAMPLES, SEED = 10_000, 12_345
 Json = dict[str, Any]
@@ -27,6 +29,10 @@ class Options:
     prediction_field: str | None = None
     reference_field: str | None = None
     partial: bool = False
+    sanity: bool = False
+    baselines: tuple[tuple[str, Path], ...] = ()
+    """Name and prediction file of each."""
+    judge: JudgeOptions | None = None
     task: TaskOptions = field(default_factory=TaskOptions)
     given: frozenset[str] = frozenset()
     """Names of `TaskOptions` that were given on the command line."""
@@ -38,6 +44,14 @@ def condition(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise UsageError(f"--where {text}: expected FIELD=VALUE")
     return name, value.strip()
+
+
+def baseline_of(text: str) -> tuple[str, Path]:
+    """``NAME=FILE`` of ``--baseline``."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise UsageError(f"--baseline {text}: expected NAME=FILE, for instance no-image=answers.jsonl")
+    return name, Path(path)
 
 
 def names(text: str | None) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""Rows with an graph as RadGraph writes it: ``{"entities": {"1": {tokens, label, relations: [[type, id]]}}}``."""
+"""Rows with a graph as RadGraph writes it: ``{"entities": {"1": {tokens, label, relations: [[type, id]]}}}``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

@@ -29,9 +29,8 @@ Bools = NDArray[np.bool_]
 def names_of(items: Sequence[Item]) -> tuple[str, ...]:
     """All labels of a file, in order of first appearance, those of the references first."""
     seen: dict[str, None] = {}
-    for side in (lambda item: item.reference.value, lambda item: item.prediction or {}):
-        for item in items:
-            seen.update(dict.fromkeys(side(item)))
+    for codes in (*(item.reference.value for item in items), *(item.prediction or {} for item in items)):
+        seen.update(dict.fromkeys(codes))
     return tuple(seen)
 
 

@@ -136,10 +136,25 @@ def table(body: Json) -> str:
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(n) for cell, n in zip(row[1:], widths[1:], strict=True))])
         for row in rows
     ]
+    lines += beside(body)
     inner = {facet: len(values) for facet, values in body.get("strata", {}).items()}
     tail = [f"strata: {', '.join(f'{facet} ({n})' for facet, n in inner.items())}"] if inner else []
     tail += [f"warning: {each}" for each in body["warnings"]] + [f"note: {each}" for each in body["notes"]]
     return "\n".join([f"{body['task']}, protocol {body['protocol']}", *lines, *tail, body["signature"]])
+
+
+def beside(body: Json) -> list[str]:
+    """Values beside the score: the sanity table, and what others have published on the same questions."""
+    columns = {
+        name: {key: each["value"] for key, each in row["metrics"].items()}
+        for name, row in body.get("sanity", {}).items()
+    }
+    columns |= {f"{each['system']} ({each['source']})": each["metrics"] for each in body.get("published", [])}
+    lines = []
+    for name, values in columns.items():
+        shown = ", ".join(f"{key} {_short(values[key])}" for key in body["metrics"] if key in values)
+        lines.append(f"beside: {name}: {shown}")
+    return lines
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,103 @@
+"""An LLM judge behind any OpenAI-compatible server: a rubric, one verdict for each answer, failures counted apart."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrg.errors import RrgError, UsageError
+from rrg.formats.items import Item
+from rrg.metrics.table import FRACTION, Metric, Scored
+
+METRIC = Metric("judge", FRACTION, "verdicts of the judge, 0..1; those that failed are left out and counted")
+PLACES = ("question", "reference", "prediction")
+_SCALE = re.compile(r"\Ascale:\s*(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)\s*\n")
+_PLACE = re.compile(r"\{(question|reference|prediction)\}")
+SYSTEM = 'You grade answers by a rubric. Answer with JSON only: {"score": NUMBER}.'
+MAX_TOKENS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions:
+    """The judge of the command line."""
+
+    url: str
+    rubric: Path
+    model: str | None = None
+    cache: Path | None = None
+    key_env: str | None = None
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """A rubric that was read."""
+
+    text: str
+    low: float
+    high: float
+    sha256: str
+
+
+def read_rubric(path: Path) -> Rubric:
+    """A text with {reference} and {prediction}, and {question} if it is wanted; its first line may be
+    ``scale: LOW HIGH``, the range of the verdicts (0 1). UsageError when something is missing."""
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise RrgError(f"{path}: {error.strerror}", "E_IO") from None
+    except UnicodeDecodeError:
+        raise RrgError(f"{path}: not UTF-8; save the rubric as UTF-8") from None
+    scale = _SCALE.match(text)
+    low, high = (float(scale[1]), float(scale[2])) if scale else (0.0, 1.0)
+    text = text[scale.end() :] if scale else text
+    lacking = [name for name in PLACES[1:] if f"{{{name}}}" not in text]
+    if lacking or low >= high:
+        wrong = f"no {{{lacking[0]}}} in it" if lacking else f"scale: {low:g} {high:g} is no range"
+        raise UsageError(
+            f"--judge-rubric {path}: {wrong}; expected a text with {{reference}} and {{prediction}} "
+            "(and {question}), its first line may be scale: LOW HIGH"
+        )
+    return Rubric(text, low, high, hashlib.sha256(data).hexdigest())
+
+
+def judged(items: Sequence[Item], scored: Sequence[Scored], options: JudgeOptions) -> tuple[list[Scored], str]:
+    """Scores with a ``judge`` each, and the part of the signature. A missing or empty answer is 0 and is not asked for;
+    a verdict that can not be had, or is outside of the scale, is None.
+
+    RrgError when the server does not answer at all.
+    """
+    from rrg import llm
+    from rrg.llm_options import LlmOptions
+    from rrg.llm_settings import Prompt
+
+    rubric = read_rubric(options.rubric)
+    schema = {
+        "type": "object",
+        "properties": {"score": {"type": "number", "minimum": rubric.low, "maximum": rubric.high}},
+        "required": ["score"],
+    }
+    settings = LlmOptions(
+        where=options.url, model=options.model, cache=options.cache, key_env=options.key_env, max_tokens=MAX_TOKENS
+    ).settings()
+    asked = [number for number, item in enumerate(items) if not item.missing and item.text.strip()]
+    prompts = [Prompt(SYSTEM, filled(rubric.text, items[number]), json.dumps(schema)) for number in asked]
+    found: dict[int, float | None] = dict.fromkeys(range(len(items)), 0.0)
+    for number, answer in zip(asked, llm.ask(prompts, settings), strict=True):
+        score = answer.value["score"] if answer.value is not None else None
+        found[number] = None if score is None else (score - rubric.low) / (rubric.high - rubric.low)
+    llm.close()
+    made = [dataclasses.replace(each, scores={**each.scores, METRIC.name: found[n]}) for n, each in enumerate(scored)]
+    name = settings.identity.removeprefix("server:").replace("|", "/")
+    return made, f"{name}+rubric-{rubric.sha256[:12]}"
+
+
+def filled(rubric: str, item: Item) -> str:
+    """The rubric with the texts of an item, each as a quoted string, so that no text can end its place."""
+    from rrg.llm_text import quoted
+
+    texts = dict(zip(PLACES, (item.reference.question, str(item.reference.value), item.text), strict=True))
+    return _PLACE.sub(lambda match: quoted(texts[match[1]]), rubric)
