@@ -99,9 +99,11 @@ def command(
     """
     from rrg.metrics.agreement import told
     from rrg.outputs.audit_draw import Draw
-    from rrg.synth.facts import check_choice, languages_of, one_of, run_of
-    from rrg.synth.grounding import COMMAND, TASKS, Options, ground
+    from rrg.synth.grounding import ground
+    from rrg.synth.grounding_options import COMMAND, TASKS, Options
     from rrg.synth.negatives import shares_of
+    from rrg.synth.options import languages_of, one_of, run_of
+    from rrg.synth.slice_choice import check_choice
 
     if audit_read is not None:
         from rrg.outputs.audit import precision, read_verdicts

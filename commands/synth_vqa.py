@@ -79,8 +79,9 @@ def command(
     """
     from rrg.synth.blind_model import model_of, tried
     from rrg.synth.dialogue import TASKS
-    from rrg.synth.facts import check_choice, languages_of, one_of
     from rrg.synth.llm_questions import told_of, writer_of
+    from rrg.synth.options import languages_of, one_of
+    from rrg.synth.slice_choice import check_choice
     from rrg.synth.vqa import FAMILIES, Options, ask_all, check_store, run_record, told
 
     wanted = FAMILIES if families is None else one_of(families, FAMILIES, "--families")

@@ -18,7 +18,7 @@ from rrg.provenance import sha256_file
 from rrg.records import Error, ImageRef, Lang, Sample, Slice
 from rrg.store import sha256_pixels
 from rrg.study_choice import Chosen, ranges
-from rrg.synth.facts import image_of
+from rrg.synth.seen import image_of
 
 Kind = Literal["stream", "dataset", "picture", "study"]
 PICTURES = (".png", ".jpg", ".jpeg")

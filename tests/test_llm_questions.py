@@ -17,9 +17,9 @@ from rrg import llm
 from rrg.codec import decode, encode
 from rrg.records import Lang, Record, Report, Sample
 from rrg.reports.parse import parse
-from rrg.synth.facts import seen_on
 from rrg.synth.llm_questions import examples
 from rrg.synth.llm_questions_check import Pair, Source, problem
+from rrg.synth.seen import seen_on
 from tests.conftest import Rrg
 from tests.llm_server import Reaction, Say, serve
 from tests.synth_cases import a_mask, a_slice, read, rectangle, stream

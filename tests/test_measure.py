@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rrg.records import Box, Mask, Sample
 from rrg.store import write_array
 from rrg.synth import measure
-from rrg.synth.facts import Found
 from rrg.synth.measure import Arrays
+from rrg.synth.seen import Found
 from rrg.synth.vqa import Options, ask_all
 from tests.conftest import Rrg
 from tests.synth_cases import COLUMNS, ROWS, a_mask, a_slice, group, rectangle, samples_of, stream

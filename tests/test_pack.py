@@ -23,7 +23,7 @@ from rrg.pack_split import SPLITS, split_of
 from rrg.pipe import check_closed
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import Mask, Record, Run, Sample, Slice
-from rrg.synth import grounding, vqa
+from rrg.synth import grounding, grounding_options, vqa
 from tests.conftest import Rrg
 from tests.synth_cases import RUN, a_report, a_study, group, read, samples_of, stream, write_arrays
 
@@ -34,7 +34,7 @@ def samples(records: list[Record], study: str) -> list[Record]:
     """Samples of a study, stamped as the run of the test."""
     made = [
         *samples_of(vqa.ask_all(vqa.Options(slices="all"), group(records, study))),
-        *samples_of(grounding.ground(grounding.Options(slices="all"), group(records, study))),
+        *samples_of(grounding.ground(grounding_options.Options(slices="all"), group(records, study))),
     ]
     return [replace(sample, run=RUN.id) for sample in made]
 

@@ -8,7 +8,8 @@ from rrg.pipe import Count
 from rrg.records import Anatomy, Mask, Report, Rewrite, Sample, Slice
 from rrg.reports.rewrite import with_static, with_translations
 from rrg.synth.facts import Said
-from rrg.synth.grounding import Options, ground
+from rrg.synth.grounding import ground
+from rrg.synth.grounding_options import Options
 from rrg.synth.reworded import said_in, worded
 from tests.synth_cases import a_mask, a_report, a_slice, counts_of, group, rectangle, samples_of
 

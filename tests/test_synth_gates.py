@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from rrg.errors import UsageError
 from rrg.records import Mask, Record, Report, Sample, Slice
-from rrg.synth.facts import seen_on
-from rrg.synth.grounding import Options, ground
+from rrg.synth.grounding import ground
+from rrg.synth.grounding_options import Options
 from rrg.synth.negatives import rounded, shares_of
+from rrg.synth.seen import seen_on
 from tests.conftest import Rrg
 from tests.synth_cases import (
     COLUMNS,

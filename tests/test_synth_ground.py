@@ -14,8 +14,10 @@ from rrg.geometry import union_box
 from rrg.prompt import render, template_text
 from rrg.records import Mask, Record, Sample, Slice
 from rrg.synth import templates
-from rrg.synth.facts import choose, seen_on
-from rrg.synth.grounding import TASKS, Options, ground
+from rrg.synth.grounding import ground
+from rrg.synth.grounding_options import TASKS, Options
+from rrg.synth.seen import seen_on
+from rrg.synth.slice_choice import choose
 from rrg.synth.snippets import Phrase, snippet
 from tests.conftest import Rrg
 from tests.synth_cases import a_mask, a_report, a_slice, a_study, counts_of, group, read, rectangle, samples_of, stream

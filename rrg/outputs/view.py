@@ -13,7 +13,7 @@ from rrg.outputs.page import Fragment, fragments, write_document
 from rrg.outputs.pictures import pictures_of
 from rrg.pipe import read_records
 from rrg.records import Mask, Prediction, Record, Report, Sample, Slice
-from rrg.synth.facts import image_of
+from rrg.synth.seen import image_of
 
 TITLE = ("Datensatz", "Data set")
 ORDER = ("cited", "grounded-report", "report", "masks")

@@ -44,7 +44,7 @@ class TextModel(NamedTuple):
     settings: LlmSettings
 
     def told(self) -> dict[str, dict[str, Any]]:
-        """What the run record says of it: keywords of `rrg.synth.facts.run_of`."""
+        """What the run record says of it: keywords of `rrg.synth.options.run_of`."""
         options = {f"blind_{name}": value for name, value in recorded(self.settings).items()}
         return {"more": options, "inputs": {"blind_model": self.settings.identity, "blind_prompt": prompt_version()}}
 

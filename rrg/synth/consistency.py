@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from rrg.anatomy import LABELS, covers, other_side
 from rrg.records import Mask, Report
-from rrg.synth.facts import NEVER_ASKED, Study
+from rrg.synth.facts import Study
 from rrg.synth.mentions import not_current
+from rrg.synth.seen import NEVER_ASKED
 
 PREFIX = "consistency."
 MILLION = 1_000_000

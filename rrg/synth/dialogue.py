@@ -13,13 +13,14 @@ from rrg.pipe import Count
 from rrg.records import Lang, Sample
 from rrg.seeds import rng_for
 from rrg.synth import dialogue_templates
+from rrg.synth.absences import pick
 from rrg.synth.dialogue_chat import Chat, sample_of
 from rrg.synth.dialogue_correction import corrections
 from rrg.synth.dialogue_findings import lists, questions, reports
 from rrg.synth.dialogue_places import regions, views
 from rrg.synth.dialogue_plain import LAY, explanations
 from rrg.synth.dialogue_sections import impressions, summaries
-from rrg.synth.facts import Study, pick
+from rrg.synth.facts import Study
 
 MAKERS: Mapping[str, Callable[[Study, Lang, Generator], Iterator[Chat]]] = {
     "report": reports,

@@ -12,9 +12,11 @@ from rrg.codec import encode
 from rrg.records import Lang, Mention, Part, Report, Sample, Turn
 from rrg.synth import dialogue_templates, templates
 from rrg.synth.dialogue_templates import saying
-from rrg.synth.facts import Said, Seen, Study, sample
+from rrg.synth.facts import Said, Study
 from rrg.synth.questions import EASY_WEIGHT
 from rrg.synth.report_facts import NAMES_ITS_PLACE, OF_ITS_PLACE, Fact, facts_of
+from rrg.synth.samples import sample
+from rrg.synth.seen import Seen
 from rrg.synth.snippets import snippet
 
 

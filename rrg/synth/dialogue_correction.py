@@ -12,12 +12,14 @@ from numpy.random import Generator
 from rrg.anatomy import LABELS
 from rrg.records import Lang
 from rrg.synth import templates
+from rrg.synth.absences import pick
 from rrg.synth.dialogue_chat import Chat, Exchange, Spoken, facts_on, line, no_what, spoken_on, what
 from rrg.synth.dialogue_errors import KINDS, Kind, Wrong, inject
 from rrg.synth.dialogue_templates import saying
-from rrg.synth.facts import NEVER_ASKED, Seen, Study, pick
+from rrg.synth.facts import Study
 from rrg.synth.negatives import rounded
 from rrg.synth.report_facts import LESION_LABELS, NAMES, Fact
+from rrg.synth.seen import NEVER_ASKED, Seen
 
 RARE: tuple[Kind, ...] = ("remove", "side", "size")
 """Few slices have room for these errors. The others are put in as often, in the mean, as one of these."""

@@ -14,8 +14,8 @@ from numpy.random import Generator
 from rrg.records import Finding, Lang, Span
 from rrg.reports.parse import Facts, parse
 from rrg.synth import templates
+from rrg.synth.absences import pick
 from rrg.synth.dialogue_templates import saying
-from rrg.synth.facts import pick
 from rrg.synth.report_facts import NAMES
 
 Kind = Literal["add", "remove", "side", "size", "negation"]

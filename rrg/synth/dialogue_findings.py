@@ -7,10 +7,12 @@ from numpy.random import Generator
 
 from rrg.records import Lang, Report
 from rrg.synth import dialogue_templates, templates, terms
+from rrg.synth.absences import pick
 from rrg.synth.dialogue_chat import Chat, Exchange, facts_on, line, opened, spoken_on, what
 from rrg.synth.dialogue_templates import saying
-from rrg.synth.facts import Said, Seen, Study, pick
+from rrg.synth.facts import Said, Study
 from rrg.synth.report_facts import NAMES_ITS_PLACE, Fact, facts_of
+from rrg.synth.seen import Seen
 from rrg.synth.vqa_presence import LESION
 from rrg.synth.vqa_report import is_denied, with_partners
 

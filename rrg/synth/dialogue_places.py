@@ -7,11 +7,13 @@ from numpy.random import Generator
 from rrg.geometry import iou
 from rrg.records import Lang, Mention
 from rrg.synth import templates, terms
+from rrg.synth.absences import pick
 from rrg.synth.dialogue_chat import Chat, Exchange, Spoken, facts_on, spoken_on
 from rrg.synth.dialogue_templates import saying
-from rrg.synth.facts import NEVER_ASKED, Seen, Study, pick
-from rrg.synth.grounding import ALIKE_IOU
+from rrg.synth.facts import Study
+from rrg.synth.grounding_masks import ALIKE_IOU
 from rrg.synth.report_facts import LESION_LABELS
+from rrg.synth.seen import NEVER_ASKED, Seen
 
 
 def regions(study: Study, lang: Lang, rng: Generator) -> Iterator[Chat]:

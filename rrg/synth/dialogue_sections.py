@@ -12,7 +12,8 @@ from rrg.records import Lang, Report
 from rrg.synth import templates
 from rrg.synth.dialogue_chat import Chat, Exchange
 from rrg.synth.dialogue_templates import saying
-from rrg.synth.facts import Seen, Study
+from rrg.synth.facts import Study
+from rrg.synth.seen import Seen
 from rrg.synth.snippets import snippet
 
 LONGEST = 4000

@@ -20,8 +20,10 @@ from rrg.pipe import Count
 from rrg.records import Lang, Sample
 from rrg.synth import templates
 from rrg.synth.dialogue_chat import Spoken, spoken_on
-from rrg.synth.facts import NEVER_ASKED, Seen, Study, sample
+from rrg.synth.facts import Study
 from rrg.synth.llm_questions_check import LONGEST_ANSWER, LONGEST_QUESTION, Pair, Source, problem
+from rrg.synth.samples import sample
+from rrg.synth.seen import NEVER_ASKED, Seen
 
 _NAMES = {"de": "German", "en": "English"}
 MOST_STRUCTURES = 12
@@ -57,7 +59,7 @@ class Asked(NamedTuple):
     """Questions per slice and language."""
 
     def told(self) -> dict[str, dict[str, Any]]:
-        """What the run record says of it: keywords of `rrg.synth.facts.run_of`."""
+        """What the run record says of it: keywords of `rrg.synth.options.run_of`."""
         options = {"engine": "llm", "llm_questions": self.pairs, **recorded(self.settings)}
         return {"more": options, "inputs": {"model": self.settings.identity, "prompt": prompt_version(self.pairs)}}
 

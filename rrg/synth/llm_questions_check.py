@@ -14,8 +14,8 @@ from rrg.reports.language import scores
 from rrg.reports.parse import Facts, parse
 from rrg.reports.rewrite_words import WORDS
 from rrg.synth import terms
-from rrg.synth.facts import NEVER_ASKED, Seen
 from rrg.synth.report_facts import LESION_LABELS
+from rrg.synth.seen import NEVER_ASKED, Seen
 
 LONGEST_QUESTION = 200
 LONGEST_ANSWER = 80

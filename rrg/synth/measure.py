@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rrg.records import Box, Lang, Quantity, Slice
 from rrg.store import read
-from rrg.synth.facts import Found, at_border
+from rrg.synth.seen import Found, at_border
 
 AXIS_COSINE = 0.99
 """A direction of the picture within 8 degrees of a patient axis is called by it; the error is at most 1 %."""

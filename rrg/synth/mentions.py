@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rrg.anatomy import LABELS, other_side
 from rrg.records import Anatomy, Mention, Region, Report, Span, TextSource
-from rrg.synth.facts import NEVER_ASKED, Seen
+from rrg.synth.seen import NEVER_ASKED, Seen
 from rrg.synth.snippets import removed, said_as, with_side
 
 SIDE_WORD = re.compile(r"\b(?:link|recht|beid|left|right|both|li\.|re\.|bds)", re.IGNORECASE)

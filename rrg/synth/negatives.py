@@ -9,9 +9,9 @@ from numpy.random import Generator
 from rrg.anatomy import LABELS
 from rrg.errors import UsageError
 from rrg.records import Lang, Mention
-from rrg.synth.facts import Seen
 from rrg.synth.mentions import other_side_too
 from rrg.synth.reworded import Worded
+from rrg.synth.seen import Seen
 
 SHARES: Mapping[str, float] = {"detect": 0.5, "phrase-to-box": 0.2}
 """Task -> share of its questions that ask for something that is not there."""

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rrg.anatomy import LABELS
 from rrg.records import Mask, Report, Slice
-from rrg.synth.facts import NEVER_ASKED, Said, Seen, compares, seen_on
+from rrg.synth.facts import Said, compares
 from rrg.synth.mentions import not_current
+from rrg.synth.seen import NEVER_ASKED, Seen, seen_on
 
 SECTIONS = ("findings", "impression", "addendum", "body")
 """Sections whose sentences describe these images."""

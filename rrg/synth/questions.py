@@ -8,7 +8,9 @@ from numpy.random import Generator
 
 from rrg.records import Lang, Quantity, Sample
 from rrg.synth import templates, terms
-from rrg.synth.facts import Seen, pick, sample
+from rrg.synth.absences import pick
+from rrg.synth.samples import sample
+from rrg.synth.seen import Seen
 from rrg.synth.templates import name, say, with_choices
 from rrg.synth.terms import Terms
 

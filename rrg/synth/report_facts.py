@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from rrg.anatomy import LABELS
 from rrg.records import Finding, Lang, Report
-from rrg.synth.facts import NEVER_ASKED, Said
+from rrg.synth.facts import Said
+from rrg.synth.seen import NEVER_ASKED
 
 LESION_LABELS = frozenset({"lesion", "lung_nodule", "kidney_cyst_left", "kidney_cyst_right"})
 """Labels that are findings themselves: not where a finding is."""
@@ -60,7 +61,9 @@ NAMES_ITS_PLACE = frozenset(
     }
 )
 """Findings whose name says where they are: nobody asks for "a pancreatitis in the pancreas"."""
-_DEFINITE = {"m": "der ", "f": "die ", "n": "das ", "-": ""}
+_DEFINITE = {"m": "der ", "f": "die ", "n": "das "}
+_WITHOUT_ARTICLE = {"ascites": "m", "free air": "f", "portal hypertension": "f", "sludge": "m"}
+"""Gender of German names that take no indefinite article: "Zeigt dieses Bild Aszites?"."""
 _ACCUSATIVE = {"m": "einen ", "f": "eine ", "n": "ein ", "-": ""}
 
 
@@ -88,9 +91,9 @@ class Fact:
         return NAMES[self.name].en if lang == "en" else NAMES[self.name].de
 
     def definite(self, lang: Lang) -> str:
-        """With its definite article, as the subject: "the cyst", "die Zyste"; German "Aszites" has none."""
+        """With its definite article, as the subject: "the cyst", "die Zyste", "der Aszites"."""
         said = NAMES[self.name]
-        return f"the {said.en}" if lang == "en" else _DEFINITE[said.gender] + said.de
+        return f"the {said.en}" if lang == "en" else _DEFINITE[_WITHOUT_ARTICLE.get(self.name, said.gender)] + said.de
 
     def accusative(self, lang: Lang) -> str:
         """With its indefinite article, as the object of a verb: "a cyst", "eine Zyste"."""

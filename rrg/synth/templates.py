@@ -39,8 +39,8 @@ FORMS: Mapping[str, Mapping[Lang, tuple[str, ...]]] = {
         "de": ("Wo {is} {the}?", "Zeige {den} auf diesem Bild.", "Finde {den}."),
     },
     "phrase-to-box": {
-        "en": ("Show on this image: {phrase}", "Where on this image: {phrase}"),
-        "de": ("Zeige auf diesem Bild: {phrase}", "Wo auf diesem Bild: {phrase}"),
+        "en": ("Show on this image: {phrase}", "Where on this image is this: {phrase}?"),
+        "de": ("Zeige auf diesem Bild: {phrase}", "Wo auf diesem Bild liegt das: {phrase}?"),
     },
     "box-to-phrase": {
         "en": ("Which structure is at {box}?", "What lies at {box}?"),

@@ -139,7 +139,7 @@ EXTENTS: tuple[Mapping[Lang, str], ...] = (
 KINDS: Mapping[str, Mapping[Lang, str]] = {
     "kidneys": {"en": "kidneys", "de": "Nieren"},
     "adrenal_glands": {"en": "adrenal glands", "de": "Nebennieren"},
-    "lungs": {"en": "lungs", "de": "Lungen"},
+    "lungs": {"en": "lungs", "de": "Lungenflügel"},
     "lung_lobes": {"en": "lobes of the lungs", "de": "Lungenlappen"},
     "ribs": {"en": "ribs", "de": "Rippen"},
     "scapulae": {"en": "shoulder blades", "de": "Schulterblätter"},

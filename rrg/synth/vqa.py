@@ -17,12 +17,15 @@ from rrg.pipe import Count, Group, Made
 from rrg.records import Lang, Run
 from rrg.seeds import rng_for
 from rrg.synth import templates, vqa_compare, vqa_header, vqa_measure, vqa_presence
+from rrg.synth.absences import Absences, pick
 from rrg.synth.dialogue import dialogue_version, dialogues_of
-from rrg.synth.facts import NEVER_ASKED, Absences, Seen, Study, pick, read_study, run_of
+from rrg.synth.facts import Study, read_study
 from rrg.synth.llm_questions import Asked, written
 from rrg.synth.measure import Arrays
+from rrg.synth.options import run_of
 from rrg.synth.questions import CHOICES, Question, sample_of
 from rrg.synth.report_facts import Fact, facts_of, names_version
+from rrg.synth.seen import NEVER_ASKED, Seen
 from rrg.synth.vqa_header import header
 from rrg.synth.vqa_presence import presence, which
 from rrg.synth.vqa_report import report_questions, with_partners

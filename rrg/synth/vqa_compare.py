@@ -7,9 +7,10 @@ from rrg.anatomy import LABELS
 from rrg.errors import RecordError
 from rrg.geometry import slice_affine
 from rrg.records import Box
-from rrg.synth.facts import NEVER_ASKED, Seen, pick
+from rrg.synth.absences import pick
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import Question, choice_of_structures
+from rrg.synth.seen import NEVER_ASKED, Seen
 from rrg.synth.terms import DIRECTIONS
 
 LARGER_BY = 1.5

@@ -4,9 +4,10 @@ from numpy.random import Generator
 
 from rrg.records import Quantity
 from rrg.synth import measure, terms
-from rrg.synth.facts import NEVER_ASKED, Found, Seen, pick
+from rrg.synth.absences import pick
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import Question, Said
+from rrg.synth.seen import NEVER_ASKED, Found, Seen
 from rrg.synth.templates import fields, say
 
 

@@ -7,9 +7,10 @@ from numpy.random import Generator
 from rrg.anatomy import LABELS
 from rrg.records import Box
 from rrg.synth import templates, terms
-from rrg.synth.facts import NEVER_ASKED, Seen, pick
+from rrg.synth.absences import pick
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import CHOICES, Question, Said, choice_of_structures, yes_no
+from rrg.synth.seen import NEVER_ASKED, Seen
 from rrg.synth.templates import name, say
 
 LESION = "lesion"

@@ -10,9 +10,11 @@ from rrg.anatomy import LABELS
 from rrg.records import Lang, Quantity
 from rrg.reports.findings import LESION_LIKE
 from rrg.synth import measure, templates
-from rrg.synth.facts import Seen, Study, pick
+from rrg.synth.absences import pick
+from rrg.synth.facts import Study
 from rrg.synth.questions import Question, Said, yes_no
 from rrg.synth.report_facts import NAMES_ITS_PLACE, OF_ITS_PLACE, Fact
+from rrg.synth.seen import Seen
 from rrg.synth.templates import name, say
 from rrg.synth.vqa_presence import LESION
 
