@@ -63,10 +63,9 @@ def write_audit(items: Sequence[Item], store: Path, folder: Path, *, lang: str =
 
 def _row(item: Item) -> list[str]:
     """A line of the CSV, without the verdict. No text of a report is in it."""
-    labels = "+".join(dict.fromkeys(region.label for region in item.mention.regions))
     scores = [region.score for region in item.mention.regions if region.score is not None]
     score = f"{min(scores):.3g}" if scores else ""
-    return [item.id, *item.stratum, str(item.of), labels, score, item.sample.id, item.mention.id]
+    return [item.id, *item.stratum, str(item.of), _labels(item), score, item.sample.id, item.mention.id]
 
 
 def _part(item: Item, store: Path, number: int) -> Fragment | None:
@@ -79,7 +78,12 @@ def _part(item: Item, store: Path, number: int) -> Fragment | None:
     others = {mention.id for mention in item.sample.mentions} - {item.mention.id}
     mentions = tuple(_bare(mention) if mention.id in others else mention for mention in item.sample.mentions)
     cards = [_outlined(card, item.mention, store) for card in of_sample(replace(item.sample, mentions=mentions))]
-    return fragment((item.id, image.ref), cards[:1], [picture], tail=_verdict(item, number))
+    about = escape(f"{number}. {_labels(item)}")
+    return fragment((item.id, image.ref), cards[:1], [picture], tail=_verdict(item, number), about=about)
+
+
+def _labels(item: Item) -> str:
+    return "+".join(dict.fromkeys(region.label for region in item.mention.regions))
 
 
 def _bare(mention: Mention) -> Mention:
@@ -146,7 +150,7 @@ def _verdict(item: Item, number: int) -> str:
         f"{words_of(verdict)} <kbd>{keys[verdict]}</kbd></button>"
         for verdict in VERDICTS
     )
-    told = " · ".join((*item.stratum, "+".join(dict.fromkeys(region.label for region in item.mention.regions))))
+    told = " · ".join((*item.stratum, _labels(item)))
     return (
         f'<div class="verdict" role="group" aria-labelledby="v{item.id}" data-head="{",".join(COLUMNS)}" '
         f'data-row="{escape(text.getvalue())}"><h3 id="v{item.id}">{number}. {words_of("is_it_right")}</h3>'

@@ -176,8 +176,10 @@ def section_name(key: tuple[str, ...]) -> str:
     return "s" + hashlib.sha256("\n".join(key).encode()).hexdigest()[:10]
 
 
-def fragment(key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Picture], tail: str = "") -> Fragment:
-    """One entry of the page, named by `key`; `tail` is HTML below its cards."""
+def fragment(
+    key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Picture], tail: str = "", about: str = ""
+) -> Fragment:
+    """One entry of the page, named by `key`; `tail` is HTML below its cards, `about` says in the list what it is."""
     name = section_name(key)
     first = pictures[0]
     place = " · ".join(_place(first))
@@ -187,11 +189,15 @@ def fragment(key: tuple[str, ...], cards: Sequence[Card], pictures: Sequence[Pic
         f'<section class="slice" id="{name}" tabindex="-1">\n<h2>{place}</h2>\n'
         f'<div class="pictures">{figures}</div>\n<div class="cards">{shown}{tail}</div>\n</section>\n'
     )
-    boxes = sum(len(mark.boxes) for card in cards for mark in card.answer.marks)
+    told = [each for card in cards for each in (card.question, card.answer) if each is not None]
+    boxes = sum(len(mark.boxes) for each in told for mark in each.marks)
+    about = about or (
+        f"{len(cards)} {_ui('statements' if len(cards) > 1 else 'statement')}, "
+        f"{boxes} {_ui('boxes_noun' if boxes != 1 else 'box_noun')}"
+    )
     entry = (
         f'<li><a href="#{name}"><img src="{first.thumbnail}" alt=""><span>{place}</span>'
-        f'<span class="count">{len(cards)} {_ui("statements" if len(cards) > 1 else "statement")}, '
-        f"{boxes} {_ui('boxes_noun' if boxes != 1 else 'box_noun')}</span></a></li>\n"
+        f'<span class="count">{about}</span></a></li>\n'
     )
     return Fragment(section, entry)
 
