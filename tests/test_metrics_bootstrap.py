@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from rrg.metrics import bootstrap, compare
+from rrg.metrics import bootstrap, compare, drawing
 
 SAMPLES, SEED = 300, 12345
 
@@ -29,8 +29,19 @@ def test_mean_interval_is_the_documented_one(values):
 def test_small_blocks_give_the_same_bits(monkeypatch):
     x = np.random.default_rng(0).random(500)
     whole = bootstrap.mean_intervals([x, x**2], SAMPLES, SEED)
-    monkeypatch.setattr(bootstrap, "BLOCK", 700)
+    monkeypatch.setattr(drawing, "BLOCK", 700)
     assert bootstrap.mean_intervals([x, x**2], SAMPLES, SEED) == whole
+
+
+def test_many_items_are_added_in_another_order_and_hits_are_exact():
+    rng = np.random.default_rng(3)
+    n = drawing.MANY + 1
+    columns = [*rng.integers(0, 2, (5, n)).astype(float), rng.random(n)]
+    index = np.random.default_rng(SEED).choice(n, (40, n))
+    expected = [tuple(np.percentile(column[index].mean(axis=1), [2.5, 97.5])) for column in columns]
+    found = bootstrap.mean_intervals(columns, 40, SEED)
+    assert found[:5] == expected[:5]
+    assert found[5] == pytest.approx(expected[5], rel=1e-12)
 
 
 def test_no_samples_or_no_items_is_no_interval():

@@ -10,20 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.metrics.drawing import counted, draws, means, packed, row_sums
+
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
-BLOCK = 1 << 18
-"""Draws made at once: one MiB of indices."""
 PERCENTILES = (2.5, 97.5)
-
-
-def draws(n: int, samples: int, seed: int) -> Iterator[NDArray[np.int32]]:
-    """Blocks of rows of ``default_rng(seed).choice(n, (samples, n))``, each (rows, n)."""
-    generator = np.random.default_rng(seed)
-    rows = max(1, BLOCK // n)
-    for start in range(0, samples, rows):
-        # 32-bit integers are drawn from the same stream as the 64-bit ones of choice() and are twice as fast
-        yield generator.integers(0, n, size=(min(rows, samples - start), n), dtype=np.int32)
 
 
 def percentiles(values: Array) -> Interval | None:
@@ -40,9 +31,10 @@ def mean_intervals(columns: Sequence[Array], samples: int, seed: int) -> list[In
     if not n or not samples:
         return [None for _ in columns]
     made: list[list[Array]] = [[] for _ in columns]
+    items = packed(columns)
     for index in draws(n, samples, seed):
-        for column, out in zip(columns, made, strict=True):
-            out.append(column[index].mean(axis=1))
+        for values, out in zip(means(index, items), made, strict=True):
+            out.append(values)
     return [percentiles(np.concatenate(out)) for out in made]
 
 
@@ -69,12 +61,9 @@ def sums_intervals(
         rows = cluster_sums(rows, clusters)
         if len(rows) == 1:
             return [None for _ in parts]
-    n = len(rows)
     made: list[list[Array]] = [[] for _ in parts]
-    for index in draws(n, samples, seed):
-        flat = index + (np.arange(len(index), dtype=np.int32) * n)[:, None]
-        counts = np.bincount(flat.ravel(), minlength=len(index) * n).reshape(len(index), n)
-        sums = counts.astype(np.float64) @ rows
+    for index in draws(len(rows), samples, seed):
+        sums = row_sums(index, rows)
         for (stats, value), out in zip(parts, made, strict=True):
             out.append(value(sums[:, places[id(stats)]]))
     values = [np.concatenate(out) for out in made]
@@ -89,8 +78,7 @@ def drawn_counts(n: int, samples: int, seed: int, clusters: NDArray[Any] | None 
     if k == 0 or (names is not None and k == 1):
         return
     for index in draws(k, samples, seed):
-        flat = index + (np.arange(len(index), dtype=np.int32) * k)[:, None]
-        counts = np.bincount(flat.ravel(), minlength=len(index) * k).reshape(len(index), k)
+        counts = counted(index, k)
         yield counts if member is None else counts[:, member]
 
 

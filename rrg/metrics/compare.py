@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.metrics import bootstrap
+from rrg.metrics import bootstrap, drawing
 from rrg.metrics.bootstrap import Array
 from rrg.metrics.compare_texts import STRICT_ONLY
 from rrg.metrics.table import Metric
@@ -82,7 +82,7 @@ def sign_flip_p(differences: Array, samples: int, seed: int, clusters: NDArray[A
 
 def _signs(n: int, samples: int, seed: int) -> Iterator[Array]:
     generator = np.random.default_rng(seed)
-    rows = max(1, bootstrap.BLOCK // n)
+    rows = max(1, drawing.BLOCK // n)
     for start in range(0, samples, rows):
         drawn = generator.integers(0, 2, size=(min(rows, samples - start), n), dtype=np.int32)
         yield drawn.astype(np.float64) * 2 - 1
