@@ -55,7 +55,7 @@ def _dicom(
     """One SEG for each series with marks, one SR."""
     if files.dicom is None:
         return {}
-    from rrg.outputs.dicom_common import Maker, origin_of, save
+    from rrg.outputs.dicom_common import Maker, origin_of, save, unworried
     from rrg.outputs.dicom_seg import segmentation
     from rrg.outputs.dicom_sr import report
 
@@ -71,11 +71,14 @@ def _dicom(
         own = [mark for mark in marks if series_of[mark.slice] == series]
         if own:
             where = {name: place for name, (of, place) in places.items() if of == series}
-            seg = segmentation(origin, own, where, maker, store=files.store, compact=files.compact)
+            with unworried():
+                seg = segmentation(origin, own, where, maker, store=files.store, compact=files.compact)
             save(seg, folder / ("seg.dcm" if len(origins) == 1 else f"seg-{number}.dcm"))
             made["dicom.seg"] += 1
     texts = [summary.text] if summary is not None else [each.text for each in answers if each.text]
-    save(report(origins, marks, places, texts, maker), folder / "sr.dcm")
+    with unworried():
+        told = report(origins, marks, places, texts, maker)
+    save(told, folder / "sr.dcm")
     talk("infer", f"DICOM: {folder}: {made['dicom.seg']} SEG, 1 SR with {len(marks)} boxes")
     return made
 

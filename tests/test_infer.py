@@ -439,9 +439,10 @@ def test_a_study_folder(ask_fake: Any, rrg: Any, study: Path, tmp_path: Path) ->
     arguments = (study, "--slices", "3", "--task", "report", "--page")
     german = ask_fake(*arguments, tmp_path / "de.html", "--lang", "de")
     english = ask_fake(*arguments, tmp_path / "en.html", "--lang", "en")
-    told = lines_of(german)
+    *told, summary = lines_of(german)
     assert [each["question"] for each in told] == [ask("report", "de")] * 3
-    assert [each["question"] for each in lines_of(english)] == [ask("report", "en")] * 3
+    assert (summary["task"], summary["from"]) == ("study-report", [each["id"] for each in told])
+    assert [each["question"] for each in lines_of(english) if each["task"] == "report"] == [ask("report", "en")] * 3
     assert b"--slices all|N|every:K|referenced|LIST and --series choose others" in german.stderr
     assert "Berichtsentwurf" in (tmp_path / "de.html").read_text(encoding="utf-8")
     # the same slices as extract-slices makes, by id, index and content

@@ -4,7 +4,8 @@ import contextlib
 import datetime
 import hashlib
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,12 @@ ANATOMY, ABNORMAL = (
 )
 LESION = ("52988006", "SCT", "Lesion")
 LESIONS = ("lesion", "lung_nodule", "kidney_cyst_left", "kidney_cyst_right")
+
+MAY_BE_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName",
+)  # fmt: skip
+"""Type 2 of patient and study: what a source has left out is empty in what is made from it."""
 
 
 class Maker(NamedTuple):
@@ -74,12 +81,36 @@ def origin_of(chosen: Chosen) -> Origin:
             raise RecordError(
                 "E_PATH", f"--dicom: a source file can not be read again: {type(error).__name__}"
             ) from None
-    for dataset in datasets:
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
-            if not getattr(dataset, keyword, None):
+    of_path = {header.path: header for header in headers}
+    for path, dataset in zip(paths, datasets, strict=True):
+        told = {"SOPInstanceUID": of_path[path].sop, "SOPClassUID": of_path[path].sop_class}  # file meta, where need be
+        for keyword, value in told.items():
+            if not value:
                 raise RecordError("E_MALFORMED", f"--dicom: a source object has no {keyword}; it can not be pointed at")
+            setattr(dataset, keyword, value)
+        _shared_grid(dataset)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID"):
+        if not all(getattr(dataset, keyword, None) for dataset in datasets):
+            talk("infer", f"DICOM: source objects have no {keyword}; one is made up, and viewers will not join them")
+            for dataset in datasets:
+                setattr(dataset, keyword, uid(keyword, str(datasets[0].SOPInstanceUID)))
+    for dataset in datasets:
+        for keyword in MAY_BE_EMPTY:
+            if keyword not in dataset:
+                setattr(dataset, keyword, None)
     _one_frame(datasets)
     return Origin(headers, tuple(datasets))
+
+
+def _shared_grid(dataset: Any) -> None:
+    """What all frames of an object say alike of their grid is said once: highdicom looks for it there."""
+    frames = getattr(dataset, "PerFrameFunctionalGroupsSequence", None)
+    if not frames:
+        return
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence"):
+        if keyword not in shared and all(keyword in frame for frame in frames):
+            setattr(shared, keyword, getattr(frames[0], keyword))
 
 
 def _one_frame(datasets: Sequence[Any]) -> None:
@@ -142,6 +173,14 @@ def equipment(maker: Maker) -> Any:
     )
 
 
+@contextlib.contextmanager
+def unworried() -> Iterator[None]:
+    """Without highdicom's and pydicom's advice about names and values of the source, which are kept as they are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def stamp(dataset: Any, maker: Maker, description: str) -> None:
     """What every object says: research, by whom, when."""
     dataset.ContentQualification = "RESEARCH"
@@ -157,7 +196,7 @@ def save(dataset: Any, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with partial.open("wb") as file:
+        with partial.open("wb") as file, unworried():
             dataset.save_as(file, enforce_file_format=True)
             file.flush()
             os.fsync(file.fileno())

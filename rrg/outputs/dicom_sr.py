@@ -32,7 +32,12 @@ from rrg.records import Box
 SERIES_NUMBER = 9002
 DESCRIPTION = "AI draft, research only"
 COMMENT = ("121106", "DCM", "Comment")
-CONFIDENCE = ("111012", "DCM", "Certainty of Finding")
+PROCEDURES = {
+    "CT": ("25045-6", "LN", "CT unspecified body region"),
+    "MR": ("25056-3", "LN", "MRI unspecified body region"),
+    "other": ("18748-4", "LN", "Diagnostic imaging study"),
+}
+"""What was reported on, by modality (CID 100)."""
 LANGUAGES = {"de": ("de-DE", "RFC5646", "German (Germany)"), "en": ("en-US", "RFC5646", "English (United States)")}
 
 
@@ -59,8 +64,7 @@ def report(
     device = DeviceObserverIdentifyingAttributes(
         uid=uid("device", maker.weights), name="rrg infer", manufacturer_name=MANUFACTURER, model_name=rrg_version()
     )
-    modality = evidence[0].Modality
-    procedure = codes.LN.CTUnspecifiedBodyRegion if modality == "CT" else codes.LN.MRUnspecifiedBodyRegion
+    procedure = code(PROCEDURES.get(evidence[0].Modality, PROCEDURES["other"]))
     try:
         content = MeasurementReport(
             observation_context=ObservationContext(
