@@ -26,7 +26,8 @@ test: venv lint  ## behaviour, in under 20 minutes on 2 cores
 proofs: venv  ## what training teaches, with controls that must fail
 	$(BIN)/python -m pytest -m proof -q
 
-chaos: venv  ## kills at random instants, resumes, compares bytes
+chaos: venv  ## 200 faults at random instants, resumed, bytes compared: bench-out/chaos.json; then whole pipes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --kills $${KILLS:-200} --seed $${SEED:-0}
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
 
 bench: bench-extract bench-parse bench-segment bench-synth  ## everything measured side by side: bench-out/, and the tables

@@ -453,7 +453,7 @@ def _loop(
     for line in lines:
         talk(run.command, line)
     usable = sum(n for name, n in totals.items() if name in _KIND_WORDS)
-    if not usable and (_rejected(totals) or not from_records):
+    if not usable and (_rejected(totals) or not (from_records or io.shard)):  # a part of few patients may be empty
         talk(run.command, "nothing usable came out" if totals else "no usable input")
         _exit(errors.FAILED)
     _exit(errors.RECORDS_FAILED if _rejected(totals) else 0)

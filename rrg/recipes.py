@@ -1,13 +1,13 @@
 """A TOML recipe -> stages: which command with which words, what it reads from, and where its lines go.
 
-A recipe is a list of ``[[stage]]`` tables. ``run`` names the command, ``input`` its positional arguments, ``output``
-the file that its stdout goes to, ``from`` a stage before whose output it reads; every other key is one of the
-command's own options, and one that is an empty text is left out. A stage that reads records and has neither ``input``
-nor ``from`` is joined by a pipe to the stage before it. ``{name}`` in a string stands for a value of ``[vars]``.
+In a ``[[stage]]`` ``run`` names the command, ``input`` its positional arguments, ``output`` the file that its stdout
+goes to, ``reads`` a stage before whose output it reads; every other key is an option of the command, left out where it
+is an empty text. A stage that reads records and has neither ``input`` nor ``reads`` is joined by a pipe to the stage
+before it. ``{name}`` in a string stands for a value of ``[vars]``.
 
 ==============  ====================================================================================================
 ``[matrix]``    lists of values: stages that name one are repeated for every combination (`rrg.recipes_matrix`)
-``[fixture]``   with ``--fixture``: ``vars`` that replace values, ``[[fixture.stage]]`` that run before (phantoms)
+``[fixture]``   with ``--fixture``: ``vars`` and ``matrix`` replace values, ``[[fixture.stage]]`` run before (phantoms)
 ``[[expect]]``  what must hold at the end (`rrg.recipes_expect`)
 ``[table]``     scores of the matrix as CSV and LaTeX (`rrg.recipes_table`)
 ``[slurm]``     for ``--slurm`` (`rrg.recipes_slurm`)
@@ -27,7 +27,8 @@ from rrg.recipes_matrix import Cell, cells_of, fill, names_in
 
 FILTERS = frozenset({"parse-reports", "segment", "synth-vqa", "synth-ground", "pack", "sort", "infer", "view"})
 """Commands that can read records from stdin."""
-OWN_KEYS = frozenset({"run", "name", "input", "output", "from"})
+OWN_KEYS = frozenset({"run", "name", "input", "output", "reads"})
+FIXTURE = ("vars", "matrix", "stage")
 TABLES = ("meta", "vars", "stage", "matrix", "fixture", "expect", "table", "slurm")
 MAKES = {
     "extract-slices": ("store", "phi-report"),
@@ -105,16 +106,17 @@ def read_recipe(path: Path, given: Mapping[str, str], options_of: Options, *, fi
     values = _table(source, recipe, "vars")
     own = _table(source, recipe, "fixture") if fixture else {}
     for key in own:
-        if key not in ("vars", "stage"):
-            raise source.wrong(key, None, f"[fixture] has no key {key!r}", source.near(key, ("vars", "stage")))
+        if key not in FIXTURE:
+            raise source.wrong(key, None, f"[fixture] has no key {key!r}", source.near(key, FIXTURE))
     if fixture and not own:
         raise UsageError(f"{path}: --fixture: the recipe has no [fixture]")
     for key in (*own.get("vars", {}), *given):
         if key not in values:
             where = f"--set {key}" if key in given else f"[fixture.vars] {key}"
             raise UsageError(f"{path}: {where}: not in [vars]{source.near(key, values)}")
-    values = {name: str(value) for name, value in {**values, **own.get("vars", {}), **given}.items()}
-    cells = cells_of(source, _table(source, recipe, "matrix"), values)
+    plain = {name: str(value) for name, value in {**values, **own.get("vars", {}), **given}.items()}
+    values = {name: fill(source, value, plain) for name, value in plain.items()}
+    cells = cells_of(source, {**_table(source, recipe, "matrix"), **own.get("matrix", {})}, values)
     tables = recipe.get("stage")
     if not isinstance(tables, list) or not tables:
         raise UsageError(f"{path}: no [[stage]]; a recipe is a list of stages, see rrg pipeline --help")
@@ -196,8 +198,8 @@ def _stage(
     options = options_of[command]
     words = [fill(source, word, values) for word in source.words(number, "input", table.get("input", []))]
     words = [word for word in words if word]
-    if "from" in table:
-        words.append(str(_output_of(source, number, table["from"], before, suffix)))
+    if "reads" in table:
+        words.append(str(_output_of(source, number, table["reads"], before, suffix)))
     made: list[Path] = []
     for key, value in table.items():
         if key in OWN_KEYS:
@@ -209,7 +211,7 @@ def _stage(
         words += filled
         if key in MAKES.get(command, ()):
             made += [Path(word) for word in filled[1::2]]
-    joined = not table.get("input") and "from" not in table and command in FILTERS
+    joined = not table.get("input") and "reads" not in table and command in FILTERS
     if joined and not before:
         raise source.wrong("run", number, f"{command} is the first stage and has no input")
     output = table.get("output")
@@ -247,10 +249,10 @@ def _output_of(source: Source, number: int, name: object, before: Sequence[Stage
     if found is None:
         later = isinstance(name, str) and source.has_stage(name)
         why = "comes later: a cycle" if later else "is no stage before this one"
-        raise source.wrong("from", number, f"from = {name!r} {why}", "" if later else source.near(str(name), known))
+        raise source.wrong("reads", number, f"reads = {name!r} {why}", "" if later else source.near(str(name), known))
     made = [*([found.output] if found.output else []), *found.makes]
     if not made:
-        raise source.wrong("from", number, f"from = {name!r}: that stage has no output; give it one")
+        raise source.wrong("reads", number, f"reads = {name!r}: that stage has no output; give it one")
     return made[0]
 
 

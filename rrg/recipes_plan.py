@@ -111,11 +111,20 @@ def pipes(
                 source = _tee(work, number, place - 1, group[place - 1]) if place and not placed else None
                 if shard is not None and not stage.shards:
                     raise UsageError(f"--shard: {stage.name} does not do a part; end with --to a stage before it")
+                if shard is not None and stage.command == "parse-reports" and stage.joined:
+                    _check_unmatched(stage)
                 placed.append(Placed(stage, tee, source, ("--shard", shard) if shard else ()))
         if placed:
             found.append(Pipe(number, tuple(placed), len(placed) == len(group)))
         at += len(group)
     return found
+
+
+def _check_unmatched(stage: Stage) -> None:
+    """In a part of the studies the reports of all others belong to none, and each would be an error."""
+    words = stage.arguments
+    if "--unmatched" not in words or words[words.index("--unmatched") + 1] != "ignore":
+        raise UsageError(f'--shard: stage {stage.name} needs unmatched = "ignore", in the whole run too')
 
 
 def _place(names: Sequence[str], name: str | None, option: str, default: int) -> int:

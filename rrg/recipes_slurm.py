@@ -13,7 +13,7 @@ from typing import Any
 
 from rrg.recipes import Recipe, Stage
 from rrg.recipes_check import Source
-from rrg.recipes_plan import groups
+from rrg.recipes_plan import groups, pipes
 
 TEXTS = ("partition", "account", "qos", "reservation", "constraint", "gres", "time", "memory", "max-reject")
 NUMBERS = ("tasks", "at-once", "array-limit", "cpus", "nodes", "processes", "signal-seconds")
@@ -59,6 +59,7 @@ def jobs_of(recipe: Recipe, tasks: int) -> list[Job]:
         shared += 1
     found: list[Job] = []
     if shared and shared < len(first):
+        pipes(recipe.stages, Path(), first[0].name, first[shared - 1].name, f"1/{tasks}")  # can all do a part?
         found += [Job("data", first[:shared], array=tasks)]
         found += [Job("merge", first[shared:], merge=tasks, after=("data",))]
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.faults import FAULTS, STAGES, Chaos
 from tests.conftest import Rrg
 
 RECIPE = Path(__file__).parents[1] / "examples" / "recipes" / "phantom.toml"
@@ -87,6 +88,16 @@ def test_a_pipe_broken_in_the_middle_resumes_to_the_same_data_set(
     """A kill may come when its process is done already; then another pipe is tried."""
     tries = (chaos(tmp_path / str(seed), phantom, key_file, whole, kills=seed) for seed in range(2, 8))
     assert any(tries)
+
+
+def test_twenty_faults_and_the_same_bytes(tmp_path: Path, key_file: Path) -> None:
+    """kill -9, SIGTERM, SIGUSR1, full disk, read-only folder, two writers: each stage in turn (make chaos: 200)."""
+    chaos_ = Chaos(tmp_path, key_file)
+    chaos_.prepare()
+    rng = random.Random(0)
+    stages = sorted(STAGES)
+    hit = [chaos_.hit(stages[n % len(stages)], FAULTS[n % len(FAULTS)], rng) for n in range(20)]
+    assert sum(hit) >= 10, "faults that come too late prove nothing"
 
 
 @pytest.mark.chaos
