@@ -21,11 +21,14 @@ InitFrom = Annotated[Path | None, typer.Option(help="Run folder to start from, i
 Stages = Annotated[
     str,
     typer.Option(
-        help="tower: learn from masks; sft: learn from questions; of a model folder: align, sft.",
+        help="tower: learn from masks; siglip: the tower learns from report sentences; sft: learn from questions; of a "
+        "model folder: siglip, align, sft.",
         show_default="tower,sft; of a model folder sft",
     ),
 ]
 TowerSteps = Annotated[int, typer.Option(min=0, help="Steps of the tower stage.")]
+SiglipSteps = Annotated[int, typer.Option(min=0, help="Steps of tiny's siglip stage.")]
+SiglipBatch = Annotated[int, typer.Option(min=2, help="Slices a step of tiny's siglip stage.")]
 SftSteps = Annotated[int, typer.Option(min=0, help="Steps of the sft stage.")]
 Rate = Annotated[
     float | None,

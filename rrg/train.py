@@ -24,6 +24,7 @@ from rrg.train_folder import check_target, finish, run_folder
 from rrg.train_log import Log, say
 from rrg.train_masks import Teaching, teaching_of
 from rrg.train_options import Options, Running, check_mix
+from rrg.train_siglip_stage import siglip_stage
 from rrg.train_stages import Form, Going, box_tokens, sft_stage, tower_stage
 from rrg.train_state import Weights
 from rrg.windows import Preset
@@ -62,6 +63,8 @@ def train(
         tower = {"weights": Weights(model.model.vision_tower), "log": log}
         if "tower" in options.stages and not kept.load("tower", tower):
             tower_stage(model, dataset, part, pictures, options, going)
+        if "siglip" in options.stages and not kept.load("siglip", tower):
+            siglip_stage(model, tokenizer, (part.samples, held_out.samples), pictures, options, going)
         masks = masks_of(dataset, (*part.masks, *held_out.masks), form, tokenizer, model, options, base)
         if "sft" in options.stages:
             samples = part.samples, held_out.samples

@@ -17,7 +17,9 @@ from rrg.records import Sample
 from rrg.train_text import Question, kinds_of
 from rrg.windows import Preset
 
-STAGES = ("tower", "sft")
+STAGES = ("tower", "siglip", "sft")
+DEFAULT = ("tower", "sft")
+"""Stages unless told otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +28,13 @@ class Options:
 
     model: str = "tiny"
     """``tiny`` or ``tiny:SIZE``; ignored with `base`."""
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] = DEFAULT
     tower_steps: int = 3000
     tower_batch: int = 16
     tower_rate: float = 1e-3
+    siglip_steps: int = 1000
+    siglip_batch: int = 64
+    siglip_rate: float = 1e-3
     sft_steps: int = 1500
     sft_batch: int = 16
     """Pictures (or groups of pictures) per step."""

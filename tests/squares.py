@@ -23,14 +23,25 @@ WORDS = {
 
 
 def make(
-    folder: Path, patients: int = 12, slices: int = 4, seed: int = 0, split: tuple[int, int, int] = (60, 20, 20)
+    folder: Path,
+    patients: int = 12,
+    slices: int = 4,
+    seed: int = 0,
+    split: tuple[int, int, int] = (60, 20, 20),
+    *,
+    reports: bool = False,
+    shuffled: bool = False,
 ) -> Path:
-    """The data set folder ``folder/dataset``. Each structure is there on two of three slices."""
+    """The data set folder ``folder/dataset``. Each structure is there on two of three slices.
+
+    With `reports` each slice has a sentence on place and size; `shuffled`: that of another slice.
+    """
     rng = np.random.default_rng(seed)
     run = make_run("squares", {"seed": seed, "patients": patients})
-    lines: list[Record] = [run]
-    for patient in range(patients):
-        lines += _study(folder / "store", f"p{patient:03d}", slices, rng)
+    studies = [_study(folder / "store", f"p{patient:03d}", slices, rng) for patient in range(patients)]
+    if reports:
+        _add_reports(studies, np.random.default_rng(seed + 1) if shuffled else None)
+    lines: list[Record] = [run, *(line for study in studies for line in study)]
     stamped = [line if line is run else dataclasses.replace(line, run=run.id) for line in lines]  # type: ignore[type-var,call-arg]
     stream = folder / "stream.jsonl"
     stream.write_bytes(b"".join(encode(line) + b"\n" for line in [*stamped, End(run=run.id, counts={})]))
@@ -73,6 +84,43 @@ def _study(store: Path, name: str, slices: int, rng: np.random.Generator) -> lis
         )  # fmt: skip
         out += [one, mask, *_samples(one, found[index])]
     return out
+
+
+def _add_reports(studies: list[list[Record]], rng: np.random.Generator | None) -> None:
+    masks = [(study, line) for study in studies for line in study if isinstance(line, Mask)]
+    slices = {line.id: line for study in studies for line in study if isinstance(line, Slice)}
+    told = range(len(masks)) if rng is None else rng.permutation(len(masks))
+    for (study, mask), other in zip(masks, told, strict=True):
+        one = slices[mask.slice]
+        image = ImageRef(id="i0", ref=one.pixels, slice=one.id, rows=SIDE, columns=SIDE, modality="MR", unit="stored")
+        for lang in WORDS:
+            asked = (Part(type="image", ref="i0"), Part(type="text", text="Report."))
+            answer = (Part(type="text", text=sentence(masks[other][1], lang)),)
+            study.append(
+                Sample(
+                    id=f"{one.id}-{lang}-report", patient=one.patient, study=one.study, images=(image,), lang=lang,  # type: ignore[arg-type]
+                    turns=(Turn(role="user", content=asked), Turn(role="assistant", content=answer, loss=True)),
+                    task="report",
+                )
+            )  # fmt: skip
+
+
+def sentence(mask: Mask, lang: str) -> str:
+    """What a report says of a slice: height, width and breadth of each structure."""
+    words = {
+        "en": (("high", "midway", "low"), ("narrow", "wide"), ("flat", "tall"), "is absent"),
+        "de": (("oben", "mittig", "unten"), ("schmal", "breit"), ("flach", "hoch"), "fehlt"),
+    }[lang]
+    found = {each.label: each.box for each in mask.labels}
+    out = []
+    for label, _, _, names in NAMES:
+        box, name = found.get(label), names[lang][0].upper() + names[lang][1:]
+        if box is None:
+            out.append(f"{name} {words[3]}.")
+            continue
+        place = words[0][min(2, int((box.y0 + box.y1) / 2 / SIDE * 3))]
+        out.append(f"{name} {place}, {words[1][box.x1 - box.x0 >= 20]}, {words[2][box.y1 - box.y0 >= 20]}.")
+    return " ".join(out)
 
 
 def _samples(one: Slice, found: list[MaskLabel]) -> list[Sample]:

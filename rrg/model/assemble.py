@@ -16,6 +16,7 @@ import torch
 
 from rrg.errors import UsageError
 from rrg.model.assemble_parts import PREFIX_TOKENS, language_model, vision_tower
+from rrg.model.load import quiet_transformers
 from rrg.pipe import talk
 from rrg.prompt import IMAGE
 
@@ -73,6 +74,7 @@ def model_folder(model: str, out: Path, seed: int) -> Iterator[Path]:
         yield Path(model)
         return
     spec = parse_spec(model)
+    quiet_transformers()
     folder = out.with_name(f".{out.name}.base{os.environ.get('RANK', '')}")
     shutil.rmtree(folder, ignore_errors=True)
     try:

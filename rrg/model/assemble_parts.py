@@ -1,5 +1,7 @@
 """The parts of an assembled LLaVA: a language model from safetensors or GGUF, and a vision tower."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,8 @@ def language_model(path: Path) -> tuple[Any, Any]:
     if kind not in TEXTS:
         raise UsageError(f"llm={path}: a language model of kind {kind}; expected one of {', '.join(TEXTS)}")
     try:
-        model = auto.AutoModelForCausalLM.from_pretrained(source, **given)
+        with contextlib.redirect_stderr(io.StringIO()):  # a bar of its own while it reads GGUF
+            model = auto.AutoModelForCausalLM.from_pretrained(source, **given)
         given = {name: value for name, value in given.items() if name not in ("dtype", "use_safetensors")}
         tokenizer = auto.AutoTokenizer.from_pretrained(source, **given)
     except (OSError, ValueError, ImportError, KeyError, NotImplementedError) as error:
