@@ -137,7 +137,7 @@ def answer_work(work: Work, task: Task) -> Iterator[Made]:
     if task.grammar:
         constrain(model)
     pixels = functools.lru_cache(8)(functools.partial(pixels_of, store=task.store, held=work.held))
-    look = functools.lru_cache(8)(functools.partial(_look, pixels=pixels, settings=model.settings))
+    look = look_of(model, pixels)
     made = _answers(model, work, look, task)
     answers = [each for each in made if isinstance(each, Prediction)]
     summary = None
@@ -260,6 +260,11 @@ def _named(mention: Mention) -> Mention:
         return mention
     corners = "; ".join(", ".join(f"{v:g}" for v in box.xyxy) for region in mention.regions for box in region.boxes)
     return dataclasses.replace(mention, phrase=f"[{corners}]")
+
+
+def look_of(model: Model, pixels: Pixels) -> Look:
+    """How a model sees images; the last ones are kept."""
+    return functools.lru_cache(8)(functools.partial(_look, pixels=pixels, settings=model.settings))
 
 
 def _look(image: ImageRef, pixels: Pixels, settings: Settings) -> NDArray[np.uint8]:

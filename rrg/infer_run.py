@@ -46,6 +46,8 @@ class Source(NamedTuple):
     pool: tuple[Path, ...]
     """Streams that the shuffled control draws from."""
     start: Callable[[Task, Run, Io, Callable[[], Iterable[Made]]], None]
+    asking: Asking | None = None
+    """What is asked about pictures without samples."""
 
 
 def run(request: Request, io: Io) -> None:
@@ -84,6 +86,12 @@ def run(request: Request, io: Io) -> None:
         seed=request.seed if control == "shuffled" else None,
         inputs={"model": model.hash, **source.sides, **_masks(request)},
     )
+    if request.chat:
+        from rrg.infer_chat_run import end
+
+        assert source.asking is not None
+        end(request, io, source.asking, task, record, kind)
+        return
     source.start(task, record, io, _page_writer(request, kind, parts, model.settings.demonstration))
 
 
@@ -92,6 +100,8 @@ def _told(request: Request, model: Model) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if request.grammar:
         told["grammar"] = True
+    if request.chat:
+        told["chat"] = True
     if model.backend == "server":
         dialect = model.settings.dialect
         told |= {"box_dialect": f"{dialect.kind}:{dialect.bins}", "image_side": request.image_side}
@@ -156,9 +166,10 @@ def _own(request: Request, io: Io, kind: str) -> Source:
     options: dict[str, Any] = {"asks": [list(ask) for ask in asks], "lang": lang, "context": sorted(request.context)}
     sides: dict[str, str] = {}
     wish = _wish(request, options, sides) if kind == "study" else None
+    asking = Asking(asks, lang, request.context, wish)
 
     def start(task: Task, record: Run, io: Io, tail: Callable[[], Iterable[Made]]) -> None:
-        step = functools.partial(answer_item, task=task, asking=Asking(asks, lang, request.context, wish))
+        step = functools.partial(answer_item, task=task, asking=asking)
         items = study_items(io.inputs, wish.key) if wish is not None else picture_items(io.inputs)
         run_items(step, items, run=record, io=io, tail=tail)
 
@@ -167,7 +178,7 @@ def _own(request: Request, io: Io, kind: str) -> Source:
     if request.context:
         told = json.dumps(sorted(request.context.items())).encode()
         sides["context"] = hashlib.sha256(told).hexdigest()
-    return Source(options, sides, request.store if request.masks else None, (), start)
+    return Source(options, sides, request.store if request.masks else None, (), start, asking)
 
 
 def _wish(request: Request, options: dict[str, Any], sides: dict[str, str]) -> Wish:

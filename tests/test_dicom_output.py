@@ -145,7 +145,8 @@ def test_frames_of_the_seg_lie_where_the_boxes_are(made: Made) -> None:
         assert np.allclose(place, np.array(source.ImagePositionPatient, float), atol=0.01)
         corner = patient_mm(source, columns.min(), rows.min())
         assert np.abs(corner - patient_mm(source, box.x0, box.y0)).max() <= 0.51 * max(map(float, source.PixelSpacing))
-        assert abs(columns.max() + 1 - box.x1) <= 0.51 and abs(rows.max() + 1 - box.y1) <= 0.51
+        assert abs(columns.max() + 1 - box.x1) <= 0.51
+        assert abs(rows.max() + 1 - box.y1) <= 0.51
         shown.setdefault(reference, set()).add(segment)
     assert sorted(map(len, shown.values())) == [2] * len(made.work.slices)
 
@@ -165,7 +166,7 @@ def test_nifti_masks_lie_there_too(made: Made) -> None:
     ]
     assert len(found) == len(wanted)
     assert np.abs(np.sort(np.array(found), axis=0) - np.sort(np.array(wanted), axis=0)).max() < 0.05
-    control = np.array(wanted) + [0.0, 0.0, 1.0]
+    control = np.array(wanted) + np.array((0.0, 0.0, 1.0))
     assert np.abs(np.sort(np.array(found), axis=0) - np.sort(control, axis=0)).max() > 0.5
 
 
@@ -199,7 +200,8 @@ def test_the_report_has_a_closed_polyline_for_each_box(made: Made) -> None:
         assert region.ConceptNameCodeSequence[0].CodeValue == "111030"
         assert region.GraphicType == "POLYLINE"
         points = np.array(region.GraphicData, float).reshape(-1, 2)
-        assert points.shape == (5, 2) and (points[0] == points[4]).all()
+        assert points.shape == (5, 2)
+        assert (points[0] == points[4]).all()
         site = [each for each in group.ContentSequence if each.ConceptNameCodeSequence[0].CodeValue == "363698007"]
         box = BOX if any("kidney" in each.ConceptCodeSequence[0].CodeMeaning for each in site) else SMALL
         assert (*points.min(axis=0), *points.max(axis=0)) == pytest.approx(box.xyxy)

@@ -26,13 +26,13 @@ MAX_PAGE_BYTES = 64 * 1024 * 1024
 """Slices beyond this size of the page are counted, not shown: browsers must still open it."""
 
 
-_UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+UNSHOWABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of the text around them."""
 
 
 def escape(text: str) -> str:
     """Text for HTML, in elements and in quoted attributes; characters that can not be shown become U+FFFD."""
-    return _escape(_UNSHOWABLE.sub("\ufffd", text))
+    return _escape(UNSHOWABLE.sub("\ufffd", text))
 
 
 class Fragment(NamedTuple):
