@@ -36,7 +36,7 @@ MAKES = {
     "pack": ("out",),
     "train": ("out",),
     "export": ("out",),
-    "check": ("out", "page"),
+    "check": ("draw",),
     "infer": ("page",),
     "view": ("page",),
     "score": ("out", "per-item"),

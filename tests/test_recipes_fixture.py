@@ -6,7 +6,10 @@ import pytest
 
 from tests.conftest import Rrg
 
-RECIPES = sorted((Path(__file__).parents[1] / "examples" / "recipes").glob("*.toml"))
+FOLDER = Path(__file__).parents[1] / "examples" / "recipes"
+
+RECIPES = sorted(path for path in FOLDER.glob("*.toml") if path.stem != "phantom")
+"""That of the demo is run by test_network.py."""
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
