@@ -100,10 +100,12 @@ def test_what_no_longer_fits_is_told_and_the_report_stays() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("Fasse das zusammen.", "summary"), ("Please summarise", "summary"), ("Sag das in einfacher Sprache", "plain-language"),
+        ("Fasse das zusammen.", "summary"), ("Please summarise", "summary"),
+        ("Sag das in einfacher Sprache", "plain-language"),
         ("plain language please", "plain-language"), ("Übersetze das auf Englisch", "translation"),
         ("Translate that into German.", "translation"), ("Liste alle Befunde auf", "findings-list"),
-        ("There is no effusion.", "correction"), ("Es gibt keinen Erguss", "correction"), ("Is there an effusion?", "vqa"),
+        ("There is no effusion.", "correction"), ("Es gibt keinen Erguss", "correction"),
+        ("Is there an effusion?", "vqa"),
         ("Gibt es einen Erguss?", "vqa"), ("What is at [1,2,3,4]?", "region"), ("Wie groß ist die Leber?", "vqa"),
     ],
 )  # fmt: skip
