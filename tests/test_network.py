@@ -1,4 +1,4 @@
-"""No command opens a connection: the whole way in a network namespace without interfaces, every attempt written down."""
+"""No command opens a connection: the whole way in a network namespace without interfaces, each attempt noted."""
 
 import os
 import shutil
