@@ -39,28 +39,29 @@ def command(
     resample: Annotated[
         bool, typer.Option("--resample", help="Engine masks: nearest neighbour in the patient for other grids.")
     ] = False,
+    consensus: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Engine masks: keep what N readers agree on (docs/segment.md). [all that is drawn]"
+        ),
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             envvar="TOTALSEG_WEIGHTS_PATH",
-            help="Engine totalsegmentator: the unpacked Dataset... folders; checked first, never downloaded.",
+            help="Engine totalsegmentator: the unpacked Dataset... folders.",
         ),
     ] = None,
     task: Annotated[
         str | None,
-        typer.Option(
-            help="Task of TotalSegmentator (docs/segment.md lists them), or name of a nested label map. Default: total "
-            "for CT, total_mr for MR."
-        ),
+        typer.Option(help="Task of TotalSegmentator, or name of a nested label map. [total for CT, total_mr for MR]"),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Engine totalsegmentator: its 3 mm model.")] = False,
     roi_subset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES",
-            help="Engine totalsegmentator: only these classes, with commas (liver,spleen). Runs a rough pass first, "
-            "then only the networks that know them.",
+            metavar="NAMES", help="Engine totalsegmentator: only these classes, with commas, after a rough pass."
         ),
     ] = None,
     device: Annotated[
@@ -74,8 +75,7 @@ def command(
         typer.Option(
             min=0.1,
             metavar="GB",
-            help="Engine totalsegmentator: what its process may take, per worker; a volume that wants more gets "
-            "E_MEMORY. [what the machine has]",
+            help="Engine totalsegmentator: for its process, else E_MEMORY. [what the machine has]",
         ),
     ] = None,
     share: Annotated[
@@ -122,6 +122,7 @@ def command(
         labels=load_labels(labels) if labels else None,
         task=task,
         resample=resample,
+        consensus=consensus,
         weights=weights,
         fast=fast,
         roi_subset=tuple(filter(None, map(str.strip, roi_subset.split(",")))) if roi_subset is not None else None,

@@ -8,8 +8,8 @@
 
 A file holds one such object or a list of them. Points are pixel indices: (0, 0) is the centre of the first pixel. One
 reader may write ``slices`` and ``holes`` at the top instead of ``readers``. A pixel belongs to the region when at least
-``min_readers`` readers drew it (default: all). ``border`` says whether the pixels on the line belong to it
-(``included``, default) or not (``excluded``: the line runs just outside, as in LIDC-IDRI).
+``min_readers`` readers drew it (default: all; ``--consensus`` counts instead). ``border`` says whether the pixels on
+the line belong to it (``included``, default) or not (``excluded``: the line runs just outside, as in LIDC-IDRI).
 """
 
 import functools
@@ -53,6 +53,8 @@ class Region:
     min_readers: int
     border: bool
     """Pixels on the line belong to it."""
+    alone: bool
+    """One reader, who wrote no list of readers: others may have drawn it in other files."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _region(given: Mapping[str, Any]) -> Region:
         raise ValueError(f"border is {border!r}, expected 'included' or 'excluded'")
     if not 1 <= least <= len(readers):
         raise ValueError(f"min_readers is {least} of {len(readers)} readers")
-    return Region(given["label"], readers, least, border == "included")
+    return Region(given["label"], readers, least, border == "included", "readers" not in given)
 
 
 def _drawn(given: Mapping[str, Any]) -> Drawn:
@@ -108,13 +110,22 @@ def _drawn(given: Mapping[str, Any]) -> Drawn:
     return drawn
 
 
-def draw(contours: Contours, slices: Sequence[Slice], key: bytes) -> Labelled | None:
-    """Fill the polygons on the slices of one series; None when no slice of it is named."""
+def draw(
+    contours: Contours, slices: Sequence[Slice], key: bytes, *, least: int | None = None, alone: bool | None = None
+) -> Labelled | None:
+    """Fill the polygons on the slices of one series; None when no slice of it is named.
+
+    `least`: so many readers of a region must agree, whatever the file says; nothing is left of regions of fewer.
+    `alone`: only regions with (False) or without (True) a list of readers.
+    """
     index = {slice_.sop_instance: slice_.index for slice_ in slices}
     first = slices[0]
     layers: list[Labels] = []
     looked_for: set[str] = set()
+    counts: Counter[str] = Counter()
     for region in contours.regions:
+        if alone not in (None, region.alone):
+            continue
         votes: dict[int, NDArray[np.uint8]] = {}
         touched = False
         for reader in region.readers:
@@ -127,7 +138,9 @@ def draw(contours: Contours, slices: Sequence[Slice], key: bytes) -> Labelled | 
         if touched:
             values = np.zeros((first.count, first.rows, first.columns), np.uint8)
             for at, count in votes.items():
-                values[at][count >= region.min_readers] = LABELS[region.label].class_id
+                values[at][count >= (least or region.min_readers)] = LABELS[region.label].class_id
+            if not values.any():
+                counts["consensus.none"] += 1
             add_layer(layers, values)
             looked_for.add(region.label)
     if not layers:
@@ -135,7 +148,7 @@ def draw(contours: Contours, slices: Sequence[Slice], key: bytes) -> Labelled | 
     return Labelled(
         volume=stacked(layers),
         looked_for=tuple(looked_for),
-        counts=Counter(),
+        counts=counts,
         flags=(),
         fingerprint=contours.sha256,
     )

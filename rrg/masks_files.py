@@ -20,6 +20,7 @@ from rrg.anatomy import BY_ID, LABELS
 from rrg.errors import RecordError, UsageError
 from rrg.keys import pseudonym
 from rrg.masks import Labelled, Labels, add_layer, label_name, remap, stacked
+from rrg.masks_consensus import agreed
 from rrg.masks_contours import draw, read_contours
 from rrg.masks_dicom import draw_frames, is_segmentation, referenced_series
 from rrg.masks_grid import Grid, onto
@@ -182,21 +183,23 @@ def read_masks(
     labels: LabelMap | None,
     *,
     resample: bool,
+    consensus: int | None = None,
 ) -> Labelled | None:
     """All masks that the files hold for one series, on its grid; None when no file is for it.
 
-    `grid` may be the reason why there is none: contours do not need it. Raises RecordError E_GRID, E_GEOMETRY,
+    `consensus`: each file is one reader, so many of whom must agree; in contours with a list of readers, so many of
+    these. `grid` may be the reason why there is none: contours do not need it. Raises RecordError E_GRID, E_GEOMETRY,
     E_MALFORMED.
     """
     named, others = index_masks(paths, key)
-    layers: list[Labels] = []
-    looked_for: set[str] | None = set()
-    counts: Counter[str] = Counter()
-    flags: set[str] = set()
-    hashes: list[str] = []
+    parts: list[Labelled] = []
+    readers: list[Labelled] = []
     for file in (*named.get(slices[0].series, ()), *others):
         if file.kind == "contours":
-            part = draw(read_contours(file.path), slices, key)
+            contours = read_contours(file.path)
+            part = draw(contours, slices, key, least=consensus, alone=None if consensus is None else False)
+            parts += [part] if part is not None else []
+            part = draw(contours, slices, key, alone=True) if consensus is not None else None
         elif file.kind == "seg":
             part = draw_frames(file.path, slices, grid, key, labels)
         elif isinstance(grid, RecordError):
@@ -205,22 +208,27 @@ def read_masks(
             part = _read_folder(file.path, grid, resample=resample)
         else:
             part = _read_nifti(file, grid, labels, resample=resample)
-        if part is None:
-            continue
+        if part is not None:
+            (parts if consensus is None else readers).append(part)
+    if consensus is not None and readers:
+        parts.append(agreed(readers, consensus))
+    return _together(parts) if parts else None
+
+
+def _together(parts: Sequence[Labelled]) -> Labelled:
+    """The labels of several files; what overlaps lies in further layers."""
+    layers: list[Labels] = []
+    looked_for: set[str] | None = set()
+    for part in parts:
         for layer in range(part.volume.shape[1]):
             add_layer(layers, part.volume[:, layer])
         looked_for = None if looked_for is None or part.looked_for is None else looked_for | set(part.looked_for)
-        counts.update(part.counts)
-        flags.update(part.flags)
-        hashes.append(part.fingerprint)
-    if not hashes:
-        return None
     return Labelled(
         volume=stacked(layers),
         looked_for=None if looked_for is None else tuple(looked_for),
-        counts=counts,
-        flags=tuple(sorted(flags)),
-        fingerprint=" ".join(hashes),
+        counts=sum((part.counts for part in parts), Counter[str]()),
+        flags=tuple(sorted({flag for part in parts for flag in part.flags})),
+        fingerprint=" ".join(part.fingerprint for part in parts),
     )
 
 

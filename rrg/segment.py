@@ -32,8 +32,10 @@ def check(settings: Settings) -> tuple[Settings, dict[str, str]]:
     """
     if settings.name is not None and not NAME.fullmatch(settings.name):
         raise UsageError(f"--name {settings.name!r}: expected letters, digits, _ and - only")
-    if settings.engine != "masks" and (settings.masks or settings.labels or settings.resample):
-        raise UsageError(f"engine {settings.engine} does not use --masks, --labels or --resample; give --engine masks")
+    if settings.engine != "masks" and (settings.masks or settings.labels or settings.resample or settings.consensus):
+        raise UsageError(
+            f"engine {settings.engine} does not use --masks, --labels, --resample or --consensus; give --engine masks"
+        )
     if settings.engine != "totalsegmentator" and (settings.fast or settings.roi_subset is not None):
         raise UsageError(
             f"engine {settings.engine} does not use --fast or --roi-subset; give --engine totalsegmentator"

@@ -41,6 +41,8 @@ class Settings:
     """Label maps by task; ``""``: for all."""
     task: str | None = None
     resample: bool = False
+    consensus: int | None = None
+    """So many readers must agree, in engine masks."""
     weights: Path | None = None
     fast: bool = False
     roi_subset: tuple[str, ...] | None = None
@@ -84,6 +86,7 @@ class Settings:
             and {task: {str(v): n for v, n in names.items()} for task, names in self.labels.items()},
             "task": self.task,
             "resample": self.resample or None,
+            "consensus": self.consensus,
             "fast": self.fast or None,
             "roi_subset": self.roi_subset and sorted(self.roi_subset),
             "version": threshold.VERSION if self.engine == "threshold" else None,
@@ -130,7 +133,11 @@ def _from_files(slices: Sequence[Slice], settings: Settings) -> Labelled | None:
     labels = None
     if settings.labels is not None:
         labels = settings.labels.get(_task(settings, slices[0]) or "") or settings.labels.get("")
-    return masks_files.read_masks(slices, grid, settings.masks, settings.key, labels, resample=settings.resample)
+    return masks_files.read_masks(
+        *(slices, grid, settings.masks, settings.key, labels),
+        resample=settings.resample,
+        consensus=settings.consensus,
+    )
 
 
 def _from_threshold(slices: Sequence[Slice], settings: Settings) -> Labelled | None:

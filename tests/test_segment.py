@@ -103,6 +103,7 @@ def test_a_mask_named_by_its_series(case: Case, segment: Segment) -> None:
         "series.segmented": 1,
         "series.not_looked_at": 1,
         "quality.judged": 2,
+        "quality.SUSPECT_LENGTH": 2,  # of a few centimetres
         "quality.SUSPECT_VOLUME": 2,  # blocks of a few voxels
     }
     assert set(case.input.read_bytes().splitlines()) < set(done.stdout.splitlines())  # other lines pass on
@@ -227,6 +228,44 @@ def test_contours_count_readers_and_leave_holes_out(case: Case, segment: Segment
     lesion, nodule = first.labels
     assert (nodule.label, nodule.box.xyxy, nodule.area_px) == ("lung_nodule", (2, 2, 13, 21), 11 * 19 - 4)
     assert (lesion.label, lesion.box.xyxy, lesion.area_px) == ("lesion", (2, 2, 11, 21), 9 * 19 - 4)
+
+
+def test_consensus_of_contours_counts_instead_of_the_file(case: Case, segment: Segment) -> None:
+    def reader(x1: float) -> dict[str, Any]:
+        return {"slices": {f"{UID}.1": [square(2, 2, x1, 20)]}}
+
+    given = {"label": "lesion", "min_readers": 1, "readers": [reader(10), reader(12), reader(30), reader(38)]}
+    few = {"label": "lung_nodule", "readers": [reader(10), reader(12)]}
+    (case.folder / "drawn.json").write_text(json.dumps([given, few]))
+    done = segment("--masks", case.folder / "drawn.json", "--consensus", 3)
+    (first, *_) = masks(done.stdout)
+    assert [(label.label, label.box.xyxy) for label in first.labels] == [("lesion", (2, 2, 13, 21))]
+    assert set(first.looked_for or ()) == {"lesion", "lung_nodule"}
+    end = records(done.stdout)[-1]
+    assert isinstance(end, End)
+    assert end.counts["consensus.none"] == 1
+
+
+def test_consensus_of_files_is_the_vote_of_their_arrays(case: Case, segment: Segment) -> None:
+    rng = np.random.default_rng(5)
+    readers = [rng.choice([0, 1, 5], case.hu.shape, p=[0.4, 0.4, 0.2]).astype(np.uint8) for _ in range(4)]
+    paths: list[Any] = []
+    for number, values in enumerate(readers):
+        folder = case.folder / f"reader{number}"
+        folder.mkdir()
+        case.nifti(f"reader{number}/{UID}.nii.gz", values)
+        paths += ["--masks", folder]
+    made = masks(segment(*paths, "--consensus", 3).stdout)
+    for index, mask in enumerate(made):
+        expected = {
+            value: int((np.sum([reader[index] == value for reader in readers], axis=0) >= 3).sum()) for value in (1, 5)
+        }
+        assert {label.class_id: label.area_px for label in mask.labels} == expected
+    alone = segment(*paths[:4], "--consensus", 3, code=1)
+    (error,) = [record for record in records(alone.stdout) if isinstance(record, Error)]
+    assert error.code == "E_MALFORMED"
+    assert "masks of 2 reader(s)" in error.message
+    assert b"--consensus" in segment("--consensus", 2, engine="threshold", code=2).stderr
 
 
 def test_a_contour_outside_of_its_slice_is_refused(case: Case, segment: Segment) -> None:
@@ -423,6 +462,9 @@ def test_reader_marks_become_regions(rrg: Rrg, data: Path, tmp_path: Path) -> No
     readers = [{"slices": polygons(reader, True), "holes": polygons(reader, False)} for reader in given["readers"]]
     drawn = {"label": "lung_nodule", "min_readers": 3, "border": "excluded", "readers": readers}
     (tmp_path / "nodule.json").write_text(json.dumps(drawn))
+    for number, reader in enumerate(readers):
+        alone = {"label": "lung_nodule", "border": "excluded", **reader}
+        (tmp_path / f"reader{number}.json").write_text(json.dumps(alone))
     rrg("extract-slices", folder / "full_5mm", "--store", tmp_path / "s", "--out", tmp_path / "ct.jsonl")
     done = rrg(
         *("segment", tmp_path / "ct.jsonl", "--store", tmp_path / "s", "--engine", "masks"),
@@ -430,6 +472,13 @@ def test_reader_marks_become_regions(rrg: Rrg, data: Path, tmp_path: Path) -> No
     )
     made = [mask for mask in masks(done.stdout) if mask.labels]
     assert len(made) == 3
+    # one file per reader, as lists of marks are often kept, says the same
+    files = [word for number in range(4) for word in ("--masks", tmp_path / f"reader{number}.json")]
+    each = rrg(
+        *("segment", tmp_path / "ct.jsonl", "--store", tmp_path / "s", "--engine", "masks", "--name", "files"),
+        *(*files, "--consensus", 3),
+    )
+    assert [mask.labels for mask in masks(each.stdout) if mask.labels] == [mask.labels for mask in made]
     for mask in made:  # the nodule is soft tissue in lung
         pixels = store.read(tmp_path / "s", mask.array.replace("masks/", "series/").replace("-masks#", "#"))
         inside = store.read(tmp_path / "s", mask.array)[0] == LABELS["lung_nodule"].class_id
