@@ -30,7 +30,7 @@ chaos: venv  ## 200 faults at random instants, resumed, bytes compared: bench-ou
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.chaos --kills $${KILLS:-200} --seed $${SEED:-0}
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m chaos -q
 
-bench: bench-extract bench-parse bench-segment bench-synth  ## everything measured side by side: bench-out/, and the tables
+bench: bench-extract bench-parse bench-segment bench-synth bench-score  ## everything measured side by side: bench-out/, and the tables
 
 bench-extract: venv  ## extract-slices beside dcm2niix, nibabel, Pillow, pydicom, SimpleITK; under 6 minutes on 2 cores
 	$(BIN)/python -m compileall -q rrg commands  # as pip installs them
@@ -44,6 +44,9 @@ bench-synth: venv  ## synth-vqa and synth-ground: slices per second on one core
 
 bench-quality: venv  ## swaps of two labels that the quality gates find, all pairs of four real volumes; 20 minutes
 	$(BIN)/python -m tests.bench.quality
+
+bench-score: venv  ## score: box AP beside pycocotools, 100,000 items with intervals beside the parsing of their JSON
+	$(BIN)/python -m tests.bench.score
 
 bench-consistency: venv  ## planted rates of wrong slices and sides beside those that are estimated; two hours
 	$(BIN)/python -m tests.bench.consistency
