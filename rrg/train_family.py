@@ -45,6 +45,7 @@ from rrg.train_masks_family import drawn_loss, family_parts, family_teaching
 from rrg.train_options import Running, check_mix
 from rrg.train_order import Order, draw_weights
 from rrg.train_samples import TOKENS, Look, chosen, every, look, quiet_model
+from rrg.train_siglip_family import family_siglip
 from rrg.train_speed import Meter, forecast, timed, within_memory
 from rrg.train_stages import ADAPTER, Going
 from rrg.train_state import Weights
@@ -99,7 +100,10 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
             model = trainable(loaded, stage, options)
             head = {"mask_head": masks.task.head} if masks is not None else {}
             if not kept.load(stage, {"weights": Weights(model), "log": log, **head}):
-                stage_steps(model, stage, source, check, going, masks if stage == "sft" else None)
+                if stage == "siglip":
+                    family_siglip(model, loaded, (learn, check), pictures, options, going)
+                else:
+                    stage_steps(model, stage, source, check, going, masks if stage == "sft" else None)
             validate(model, stage, options.steps, check, source, going)
         if keep is not None and keep.made + keep.found:
             say(f"features of pictures: {keep.found} read, {keep.made} computed")

@@ -60,8 +60,9 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse unknown stages and stages out of order, and unknown kinds of augmentation."""
         if not self.stages or list(self.stages) != [stage for stage in TRAINED if stage in self.stages]:
+            known = ",".join(TRAINED)
             raise UsageError(
-                f"--stages {','.join(self.stages)}: of a model folder expected some of align,sft, in this order"
+                f"--stages {','.join(self.stages)}: of a model folder expected some of {known}, in this order"
             )
         if unknown := [each for each in self.augment if each not in KINDS]:
             raise UsageError(f"--augment {unknown[0]}: expected some of {','.join(KINDS)}")

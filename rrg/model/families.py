@@ -110,5 +110,5 @@ def part_of(family: Family, name: str) -> str:
     return "tower" if name.startswith(family.parts.tower) else "text"
 
 
-TRAINED = {"align": ("projector",), "sft": ("projector", "text")}
-"""Stage -> the parts it trains. Towers stay as they are."""
+TRAINED = {"siglip": ("tower",), "align": ("projector",), "sft": ("projector", "text")}
+"""Stage -> the parts it trains. Beside it all else stays as it is."""
