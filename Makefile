@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 # llama.cpp without the parts that rrg never calls: a quarter of the build time.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
 
-.PHONY: demo test proofs chaos lint venv schemas forms states bench bench-extract bench-parse bench-segment bench-synth bench-quality bench-consistency bench-train fuzz clean
+.PHONY: demo test proofs chaos lint venv schemas forms states bench bench-extract bench-parse bench-segment bench-synth bench-score bench-quality bench-consistency bench-train fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'

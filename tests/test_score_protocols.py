@@ -35,7 +35,9 @@ NAMES = {
     "pairs": {"mediconfusion": "set_accuracy individual_accuracy confusion invalid"},
     "calibration": {"strict": "ece15 mce15 ece10 mce10 brier auroc aurc risk_at_50 risk_at_80 risk_at_90 risk_at_100"},
     "compare": {
-        "strict": "M.a M.b M.diff M.p_sign_flip M.only_a M.only_b M.p_mcnemar M.wilcoxon M.p_wilcoxon M.p_sign_flip_holm",
+        "strict": (
+            "M.a M.b M.diff M.p_sign_flip M.only_a M.only_b M.p_mcnemar M.wilcoxon M.p_wilcoxon M.p_sign_flip_holm"
+        ),
         "sacrebleu-bs": f"{TEXTS} {DRAWN} bleu4.p_bs chrf2.p_bs",
         "sacrebleu-ar": f"{TEXTS} bleu4.p_ar chrf2.p_ar",
         "relative-robustness": "M.a M.b M.rr",
@@ -49,7 +51,7 @@ def listed(task):
     for line in listing(task).splitlines():
         if line.startswith(f"{task} "):
             protocol = line.split(":")[0].split()[1]
-        elif not line.split()[0] == "known":
+        elif line.split()[0] != "known":
             found.setdefault(protocol, []).append(line.split()[0])
     return found
 
