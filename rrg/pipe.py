@@ -428,6 +428,8 @@ def _loop(
         shard = f"{io.shard[0]}/{io.shard[1]}" if io.shard is not None else None
         output.write([encode(End(run=run.id, counts=dict(sorted(totals.items())), shard=shard))])
         output.finish()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)  # all is written; what follows only tells about it
         progress.finish()
     except BrokenPipeError:
         _leave_silently()
@@ -438,11 +440,11 @@ def _loop(
         _exit(stop.code)
     except _FirstFailure:
         _abandon(output)
-        talk(run.command, "stopped at the first rejected input (--on-error fail); its error record says why")
+        complain(run.command, "stopped at the first rejected input (--on-error fail); its error record says why")
         _exit(errors.FAILED)
     except OSError as error:
         _abandon(output)
-        talk(run.command, f"output: {error.strerror or error} [E_IO]")
+        complain(run.command, f"output: {error.strerror or error} [E_IO]")
         _exit(errors.FAILED)
     except RrgError:
         _abandon(output)
@@ -454,7 +456,7 @@ def _loop(
         talk(run.command, line)
     usable = sum(n for name, n in totals.items() if name in _KIND_WORDS)
     if not usable and (_rejected(totals) or not (from_records or io.shard)):  # a part of few patients may be empty
-        talk(run.command, "nothing usable came out" if totals else "no usable input")
+        complain(run.command, "nothing usable came out" if totals else "no usable input")
         _exit(errors.FAILED)
     _exit(errors.RECORDS_FAILED if _rejected(totals) else 0)
 
@@ -515,6 +517,11 @@ def talk(command: str, message: str) -> None:
     """One line to stderr."""
     if not os.environ.get("RRG_QUIET"):
         print(f"rrg {command}: {message}", file=sys.stderr)
+
+
+def complain(command: str, message: str) -> None:
+    """One line to stderr about what went wrong, with --quiet too."""
+    print(f"rrg {command}: {message}", file=sys.stderr)
 
 
 def _abandon(output: Output | None) -> None:
