@@ -82,6 +82,11 @@ def _wrong_fields(facts: str, fact: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} is a {type(value).__name__}"
 
 
+def _quoted(fact: Mapping[str, Any], field: str) -> set[str]:
+    """What its links quote; one of several equal pieces is told by its number."""
+    return {link["at"] if isinstance(link, dict) else link for link in fact.get(field, ())}
+
+
 def _wrong_facts(item: Mapping[str, Any]) -> Iterator[str]:
     text = item["text"]
     for facts in FACTS:
@@ -100,7 +105,7 @@ def _wrong_facts(item: Mapping[str, Any]) -> Iterator[str]:
     places = {fact["at"] for fact in item.get("anatomy", ())}
     sizes = {fact["at"] for fact in item.get("measurements", ())}
     for fact in item.get("findings", ()):
-        if not places >= set(fact.get("where", ())) or not sizes >= set(fact.get("sizes", ())):
+        if not places >= _quoted(fact, "where") or not sizes >= _quoted(fact, "sizes"):
             yield f"findings: {fact['at']!r} lies where no structure or has a size that is no measurement"
         if fact.get("count", 1) != 1 and not fact.get("multiple"):
             yield f"findings: {fact['at']!r} has a count and is not multiple"

@@ -18,7 +18,7 @@ _DATING = word_set(
 
 _EARLIER = word_set(
     "prior previous previously vu vormals prev baseline earlier last voruntersuchung voraufnahme vorbefund zuvor "
-    "formerly"
+    "formerly outside auswaertigen externen"
 )
 _OF = frozenset(("of", "on", "from", "in", "der"))
 

@@ -170,20 +170,48 @@ _PLACES = (["in"], ["im"], ["am"], ["an"], ["innerhalb"], ["within"], ["on"])
 def _denying(words: Words, first: int, last: int, triggers: list[Trigger], lang: Lang) -> list[Trigger]:
     """What a negation does at its place."""
     key = words.keys[first]
-    bare = key in ("nicht", "not") and last == first + 1
+    if _predicate_first(words, first, last, triggers):
+        return [triggers[0]._replace(scope="after")]  # "Nicht abgrenzbar sind Raumforderungen"
+    bare = key in ("nicht", "not", "nirgends", "nirgendwo", "nowhere") and last == first + 1
     neither = key == "weder" and last == first + _NEITHER_SIDE
     if (bare or neither) and _perceived(words, last, lang):
         return [trigger._replace(scope="before") for trigger in triggers if trigger.kind == "negation"][:1]
-    if key in ("weder", "neither") and words.keys[last : last + 1] in _PLACES:
+    placed = key == "neither" and words.keys[first - 1 : first] in _PLACES
+    if placed or (key in ("weder", "neither") and words.keys[last : last + 1] in _PLACES):
         return [triggers[0]._replace(scope="both")]  # "Metastasen weder in der Leber noch in der Milz"
+    if words.raw[last - 1][:4] == "kein" and _in_none(words, first, last, lang):
+        return [triggers[0]._replace(scope="both")]  # "ließen sich in keiner Schicht abgrenzen"
     return failed_exclusion(words, first, last, triggers)
 
 
+_COPULAS = frozenset(("sind", "ist", "war", "waren", "are", "is", "was", "were"))
+
+
+def _predicate_first(words: Words, first: int, last: int, triggers: list[Trigger]) -> bool:
+    """The denial opens its clause, and the verb stands behind it: its subject follows."""
+    opens = first == 0 or words.raw[first - 1] in ";:,"
+    denies = last - first > 1 and words.keys[first] in ("nicht", "not") and triggers[0].scope == "before"
+    return opens and denies and not _COPULAS.isdisjoint(words.keys[last : last + 1])
+
+
+def _in_none(words: Words, first: int, last: int, lang: Lang) -> bool:
+    """ "in keiner der vorliegenden Schichten abgrenzbar": nowhere is it found."""
+    if words.keys[first : first + 1] not in _PLACES and words.keys[max(0, first - 1) : first] not in _PLACES:
+        return False
+    for i in range(last, min(last + _TO_VERB, len(words.raw))):
+        if words.raw[i] in ",;:.":
+            return False
+        if _PERCEIVED[lang].match(words.keys[i]) is not None:
+            return words.raw[i].islower()
+    return False
+
+
+_TO_VERB = 6
 _PERCEIVED: dict[Lang, re.Pattern[str]] = {
     "de": re.compile(
         r"(?:nachw|nachgew|nachzuw|abgrenz|abzugr|abgegr|erkenn|erkannt|sichtb|darstell|dargestell|find|gefund|vorhand|"
         r"vorlieg|festst|festgest|festzust|detekt|diagnost|demonstr|erheb|beleg|verifiz|auszumach|ausgemacht|objektiv|eruier|"
-        r"ersichtl|evident|gesehen|sehen)"
+        r"ersichtl|evident|gesehen|sehen|nachvollz)"
     ),
     "en": re.compile(
         r"(?:seen|visuali|identif|demonstrat|evident|appreciat|found|visible|apparent|noted|shown|observed|discern|delineat|"

@@ -23,7 +23,7 @@ _DATE = r"(?:\d{1,2}\.\s?\d{1,2}\.(?:\s?\d{2,4})?|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1
 _EARLIER_BEFORE = re.compile(
     r"(?:\b(?:zuvor|vormals|ehemals|früher|zuletzt|vorher|initial|damals|seinerzeit|ursprünglich|VU|Vor-?CT|Vor-?MRT|"
     r"previously|formerly|prior|previous|prev|baseline|initially|was|were|before|originally|earlier|last|vorbefundlich|"
-    r"Voruntersuchung|(?:compared|relative)\s+(?:to|with)|versus|vs)\b"
+    r"Voruntersuchung|Vorwert|Vorstudie|Vor-?PET(?:-?CT)?|Nadir|(?:compared|relative)\s+(?:to|with)|versus|vs)\b"
     r"|\bprev\."
     r"|\b(?:am|vom|on)\s+" + _DATE + r"(?:\s+noch)?)"
     r"(?:\s*[:=]|\s+(?:noch|mit|bei|von|ca\.|about|measured|measuring|at|was|approximately|still|gemessen|etwa|max\.|bis|up|to))*"
@@ -31,7 +31,7 @@ _EARLIER_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _EARLIER_AFTER = re.compile(
-    r"\s*(?:\([^()]*\)\s*)?(?:(?:on|in|at)\s+(?:the\s+)?(?:prior|previous|earlier|last|baseline|"
+    r"\s*(?:\([^()]*\)\s*)?(?:(?:before|earlier|on\s+admission|bei\s+Aufnahme)\s*(?=[,;.):]|\Z)|(?:on|in|at)\s+(?:the\s+)?(?:prior|previous|earlier|last|baseline|"
     r"(?:initial\s+)?diagnosis|(?:initial|first|old)\s+(?:CT|MRI?|PET|scan|study|exam\w*|imaging|presentation|staging))\b|"
     r"(?:previously|prev|initially|formerly|originally|baseline)\b|"
     r"(?:in|bei)\s+(?:der|den)\s+(?:letzten\s+)?(?:VU|Vor\w+)|im\s+Vor-?\w+|(?:on|am|vom|im|in)\s+(?:" + _DATE + r"|"
@@ -45,6 +45,17 @@ _TO_NOW = re.compile(
 _CHANGED = re.compile(
     r"\b(?:changed|increased|decreased|grown|enlarged|unchanged|up|down|smaller|larger)\s+from\s+\Z", re.I
 )
+_FELL_FROM = re.compile(
+    r"\b(?:to|auf)\s+(?:\w+\s+){0,2}"
+    + _FIRST
+    + r"[^,;.()]{0,20}?"
+    + _UNIT
+    + r"\s*(?:\([^()]*\)\s*)?,?\s*(?:from|von)\s+\Z",
+    re.IGNORECASE,
+)
+""" "has shrunk to 19 mm (image 66) from 28 mm"."""
+_AGAINST = re.compile(_UNIT + r"\s*(?:\([^()]*\)\s*)?,?\s*(?:gegenüber|statt|versus|vs\.?|against)\s+\Z", re.IGNORECASE)
+""" "6,5 cm gegenüber 5 cm": the second is the earlier one."""
 _FROM_SIZE = re.compile(r"\bfrom\s+\Z", re.IGNORECASE)
 _SECTION = re.compile(
     r"\s*(?:dicke|dünne|starke|breite)?\s*(?:[Ss]chicht\w*|slices?\b|sections?\b|collimation|[Kk]ollimation|Rekonstruktion\w*|"
@@ -52,7 +63,7 @@ _SECTION = re.compile(
 )
 _THICKNESS = re.compile(
     r"(?:[Ss]chicht(?:dicke|abstand|stärke)|[Ss]lice\s+(?:thickness|spacing)|[Kk]ollimation|[Cc]ollimation|Inkrement|"
-    r"increment)\s*(?:von|of|:|=)?\s*\Z"
+    r"increment)\s*(?:von|of|:|=)?\s*\(?\s*(?:\d+(?:[.,]\d+)?\s*mm\s*(?:versus|vs\.?|und|and|bzw\.|gegenüber|/|,)\s*)?\Z"
 )
 _LISTED = re.compile(rf"(?<![\w.,/:;+-])(?P<list>{_NUMBER}(?:\s*,\s+{_NUMBER})*),?\s*(?:und|and|bzw\.|sowie|&)\s+\Z")
 """ "5 und 7 mm", "4, 6 and 9 mm": what stands in front of the last number of a list has its unit."""
@@ -116,7 +127,7 @@ _TELLING = word_set(
     """zuvor vormals ehemals frueher zuletzt vorher initial damals seinerzeit urspruenglich vu vor previously formerly
     prior previous prev baseline initially was were before originally earlier last vorbefundlich voruntersuchung
     compared
-    relative versus vs am vom on von from"""
+    relative versus vs am vom on von from vorwert vorstudie pet nadir gegenueber statt against"""
 )
 """Words without which nothing in front of a size says that it is an earlier one."""
 
@@ -128,9 +139,11 @@ def is_earlier(text: str, span: tuple[int, int], start: int, end: int, before: I
     after = text[span[1] : min(end, span[1] + 120)]
     if not _TELLING.isdisjoint(before):
         written = text[max(start, span[0] - 60) : span[0]]
-        if _EARLIER_BEFORE.search(written) or _CHANGED.search(written):
+        if _EARLIER_BEFORE.search(written) or _CHANGED.search(written) or _FELL_FROM.search(written):
             return True
         if _FROM.search(written) and _TO_NOW.match(after):
+            return True
+        if _AGAINST.search(written):
             return True
     return _EARLIER_AFTER.match(after) is not None
 

@@ -42,7 +42,7 @@ _IMAGE_SERIES = re.compile(
     rf"(?:(?:of|in|der|in der|von|aus|aus der|on|auf|from|auf der)\s+(?:(?:the|der)\s+)?{QUALIFIED})?{PLANE}"
     rf"(?:(?:[a-z][\w-]*\s+){{0,3}}(?:series|sequence|images?|reconstructions?|reformats?|scan|phase|stack|acquisition|window)"
     rf"\s*[,(]\s*)?"
-    rf"(?P<series_word>{SERIES}){NO}(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)",
+    rf"(?P<series_word>{SERIES}){NO}(?P<series>\d{{1,6}})(?!\d)(?![.,]\d)(?P<onwards>\s+(?:and\s+)?(?:on|up)wards?\b)?",
     re.IGNORECASE,
 )
 _COMPACT = re.compile(
@@ -95,7 +95,7 @@ _BOTH_NAMED = re.compile(
 )
 """ "image 3:45", "series/image 3/45"."""
 _IM = re.compile(
-    rf"(?:(?<=\bon )|(?<=\bsee )|(?<=\bat )|(?<=\bof )|(?<=, ))(?P<image_word>im)\.?\s?(?P<images>{LIST})"
+    rf"(?:(?<=\bon )|(?<=\bauf )|(?<=\bsee )|(?<=\bat )|(?<=\bof )|(?<=, ))(?P<image_word>im)\.?\s?(?P<images>{LIST})"
     r"(?=\s*(?:[)\],;:]|\.\s*\Z|\.\s+[A-Z]|\Z))",
     re.IGNORECASE,
 )
@@ -232,12 +232,20 @@ def _read(match: re.Match[str], text: str, start: int, end: int) -> Found | None
     images, open_end = numbers(listed)
     if not images:
         return None
+    single = len(images) == 1 and listed.strip().isdecimal()
+    open_end = (
+        open_end
+        or bool(parts.get("onwards"))
+        or (single and _FROM_THERE.search(text, start, match.start()) is not None)
+    )
     dated = bool(parts.get("when") or DATED.match(text, match.end(), end))
     dated = dated or _EARLIER_SERIES.search(match[0]) is not None
     dated = dated or dated_before(text, start, match.start())
     return Found((skip_space(text, match.start()), match.end()), series, images, open_end, dated, "")
 
 
+_FROM_THERE = re.compile(r"\bab\s+(?:der\s+|dem\s+)?\Z", re.IGNORECASE)
+""" "ab Bild 77": more images follow."""
 _EARLIER_SERIES = re.compile(
     r"\b(?:prior|previous|earlier|old|last|baseline|VU|Vor(?:untersuchung|aufnahme|studie)|letzten|vorherigen)\b",
     re.IGNORECASE,

@@ -87,7 +87,9 @@ _MONTHS = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)"
 )
-_DAY = rf"(?:{_DATE}|(?:\d{{1,2}}\s+)?{_MONTHS}\.?\s+(?:\d{{1,2}},?\s+)?\d{{4}}|(?:19|20)\d\d\b)"
+_DAY = (
+    rf"(?:{_DATE}|\d{{1,2}}/(?:19|20)\d\d\b|(?:\d{{1,2}}\s+)?{_MONTHS}\.?\s+(?:\d{{1,2}},?\s+)?\d{{4}}|(?:19|20)\d\d\b)"
+)
 _STUDY = r"(?:CTA?|MRI?|MRA|PET(?:[-/]CT)?|scan|study|exam(?:ination)?|angiogram)"
 _LABELLED_BEFORE = re.compile(
     r"(?:\b(?:prior|previous|previously|formerly|old|zuvor|alt|vorher|VU|Vorbefund|Voraufnahme|Voruntersuchung)\s*:|"
@@ -103,7 +105,8 @@ DATED = re.compile(
 _DATED_BEFORE = re.compile(
     rf"(?<!aktuellen )(?<!heutigen )(?<!current )\b(?:dated|(?:{_STUDY}|MRT|VU|Voruntersuchung|Voraufnahme)\s+"
     rf"(?:of|from|on|dated|vom|am|v\.))\s+{_DAY}\s*[,:(]?\s*(?:(?:on|auf|in)\s+)?\Z|"
-    rf"\b(?:am|on)\s+(?:{_DATE})\s*,?\s*(?:on|auf|in)\s+\Z",
+    rf"\b(?:am|on)\s+(?:{_DATE})\s*,?\s*(?:on|auf|in)\s+\Z|"
+    rf"\b(?:zum\s+Vergleich|vergleiche|vgl\.|compare|cf\.?)\s+(?:mit\s+|with\s+)?{_DAY}\s*[,:(]?\s*\Z",
     re.IGNORECASE,
 )
 

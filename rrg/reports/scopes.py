@@ -100,7 +100,7 @@ def _new_statement(at: int, words: Words, walls: Walls) -> bool:
     """True when the segment behind the soft wall `at` says something of its own."""
     end = _segment_end(at + 1, words, walls)
     listed_on = end < len(words.raw) and walls.soft[end] == 3
-    if walls.soft[at] == 3:
+    if walls.soft[at] == 3 or (walls.soft[at] == 1 and _relative(words, at)):
         return False
     if walls.soft[at] == 1 and at + 1 < end < len(words.raw) and words.keys[end] in _TURNS:
         return True  # "kein Infiltrat, Pneumonie jedoch möglich"
@@ -114,6 +114,15 @@ def _new_statement(at: int, words: Words, walls: Walls) -> bool:
     return False
 
 
+def _relative(words: Words, comma: int) -> bool:
+    """ "kein Herd, der an eine Filia denken ließe": no article stands in front of a preposition, a relative does."""
+    return words.keys[comma + 1 : comma + 2] in _RELATIVES and words.keys[comma + 2 : comma + 3] in _PREPOSITIONS
+
+
+_RELATIVES = tuple([each] for each in ["der", "die", "das", "den", "dem", "welcher", "welche", "welches"])
+_PREPOSITIONS = tuple([each] for each in ["an", "auf", "fuer", "als", "zu", "mit", "in"])
+
+
 def _measured(words: Words, unit: int) -> bool:
     """ "kein Erguss, Konkrement 4 mm": what has a size is there, unless it is a limit ("Rundherd > 4 mm")."""
     return words.raw[unit - 1][0].isdigit() and _LIMITS.isdisjoint(words.keys[max(0, unit - 4) : unit])
@@ -122,6 +131,14 @@ def _measured(words: Words, unit: int) -> bool:
 _LIMITS = frozenset(
     (">", "<", "ueber", "groesser", "als", "ab", "larger", "than", "over", "above", "exceeding", "greater", "≥")
 )
+
+
+def _known(words: Words, i: int) -> bool:
+    return words.keys[i].startswith(_GIVEN) and words.keys[i - 1] in _DEFINITE
+
+
+_GIVEN = ("bekannt", "vorbekannt", "vorbeschrieben", "vorbestehend", "known", "preexisting")
+_DEFINITE = frozenset(("den", "dem", "der", "die", "das", "des", "im", "am", "the"))
 
 
 _AROUND = ("umgebend", "begleitend", "angrenzend", "konsekutiv", "reaktiv", "perifokal", "assoziiert")
@@ -144,8 +161,10 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
         begins = walls.starts.get(i)
         if begins is not None and begins != kind and kind in ("history", "uncertain", *_GONE) and begins not in _GONE:
             return i
-        if begins == "history" and kind == "negation":
+        if (begins == "history" and kind == "negation") or (walls.current[i] and kind == "history"):
             return i
+        if kind == "negation" and i > hit.last + 1 and _known(words, i):
+            return i - 1  # "keine Einblutung in den bekannten Infarkt": what is known is there
         if walls.soft[i] and (walls.soft[i] != 1 or listed):
             if _new_statement(i, words, walls) or (kind == "negation" and _closed(hit, i, words, walls)):
                 return i
@@ -220,8 +239,11 @@ def left_end(hit: Hit, words: Words, walls: Walls) -> int:
             depth -= 1
             if depth < 0:
                 return i + 1
-        if i > 0 and words.keys[i] in _TURNS and hit.first - i <= 2 and words.raw[i - 1] not in ",;:)":
+        if i > 0 and words.keys[i] in _INSIDE and hit.first - i <= 2 and words.raw[i - 1] not in ",;:)":
             i -= 1  # "Pneumonie jedoch möglich" is one clause
+            continue
+        if raw == "," and (opened := _insertion(words, i)) is not None:
+            i = opened - 1  # "Eine Blutung, wie klinisch vermutet, findet sich nicht"
             continue
         if walls.hard[i] == 1 and not (words.raw[i].isalpha() and i > 0 and words.keys[i - 1] in _CAUSES):
             return i + 1
@@ -236,6 +258,20 @@ def left_end(hit: Hit, words: Words, walls: Walls) -> int:
                 return i + 1
         i -= 1
     return 0
+
+
+def _insertion(words: Words, comma: int) -> int | None:
+    """The comma that opens the insertion which this one closes: ", wie vermutet,", ", as suspected,"."""
+    for i in range(comma - 1, max(-1, comma - _LONGEST_INSERTION), -1):
+        if words.raw[i] in ";:.()":
+            return None
+        if words.raw[i] == ",":
+            return i if words.keys[i + 1] in _INSERTED else None
+    return None
+
+
+_LONGEST_INSERTION = 10
+_INSERTED = frozenset(("wie", "as", "soweit", "sofern", "falls", "so", "if", "insofar"))
 
 
 def _says_own(wall: int, words: Words, walls: Walls) -> bool:
@@ -276,10 +312,20 @@ def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
 _TURNS = word_set("aber jedoch allerdings hingegen but however whereas while now jetzt nun")
 
 
+_INSIDE = _TURNS | word_set("weiterhin zudem somit daher ferner ansonsten also therefore otherwise")
+"""What ends a scope at the start of a clause stands in the middle of another: "werden weiterhin nicht gesehen"."""
+
+
 def other_end(hit: Hit, words: Words, walls: Walls) -> tuple[int, int]:
     """Words [first, last) that speak of someone else: from the last wall to the next that leads back."""
     last = hit.last
-    while last < len(words.raw) and not walls.self_[last] and words.raw[last] != ";" and words.keys[last] not in _TURNS:
+    while (
+        last < len(words.raw)
+        and not walls.self_[last]
+        and not walls.current[last]
+        and words.raw[last] != ";"
+        and words.keys[last] not in _TURNS
+    ):
         last += 1
     if last < len(words.raw) and walls.self_[last]:
         while last > hit.last and words.raw[last - 1] != ",":

@@ -121,8 +121,8 @@ def _line_start(text: str, stop: int, least: int) -> int:
 
 def _hard_break(line: str, following: str, widest: int, lang: Lang) -> bool:
     tail = line.rstrip()
-    if not tail or not following.strip() or _BULLET.match(following):
-        return True
+    if not tail or not following.strip() or _BULLET.match(following) or "|" in line or "|" in following:
+        return True  # rows of a table stand alone
     if tail[-1] in ":.!?;":
         found = _LAST_WORD.search(tail[:-1]) if tail[-1] == "." else None
         if _INITIALS.search(tail[-12:]):
@@ -168,7 +168,7 @@ def _ends(text: str, first: int, match: re.Match[str], lang: Lang) -> bool:
     if kind == "side":
         return opens and rest.split()[0].rstrip(",.:;") in _OPENERS
     if kind == "last":
-        return opens or (lang == "en" and word in ("mm", "cm") and rest[0].isdigit())
+        return (opens and rest[0] != "(") or (lang == "en" and word in ("mm", "cm") and rest[0].isdigit())
     if rest[0].islower():
         return len(word) >= 7 and not word.endswith(("iff", "diagn"))
     return True
