@@ -98,6 +98,9 @@ SaveEvery = Annotated[int, typer.Option(min=0, help="Steps between two checkpoin
 SampleEvery = Annotated[
     int, typer.Option(min=0, help="Steps between two looks at the validation split.", show_default="a quarter")
 ]
+Fsdp = Annotated[
+    bool, typer.Option("--fsdp", help="Of a model folder and several processes: each holds a part of every weight.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; default: all cores.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on at the last checkpoint of a stopped run.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]

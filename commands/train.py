@@ -47,6 +47,7 @@ def command(
     feature_cache: opt.FeatureCache = None,
     save_every: opt.SaveEvery = 0,
     sample_every: opt.SampleEvery = 0,
+    fsdp: opt.Fsdp = False,
     threads: opt.Threads = None,
     seed: shared.Seed = 0,
     resume: opt.Resume = False,
@@ -73,7 +74,7 @@ def command(
     base = init_from if init_from is not None and read_settings(init_from).family != "tiny" else None
     folder = base is not None or model.startswith("llava:")
     folder = folder or (model.partition(":")[0] != "tiny" and Path(model).is_dir())
-    running = Running(resume, save_every, feature_cache, sample_every)
+    running = Running(resume, save_every, feature_cache, sample_every, fsdp)
     both = {
         "peft": peft,
         "lora_rank": lora_rank,
@@ -117,7 +118,7 @@ def command(
         return
     foreign = {"--batch": batch != 16, "--micro-batch": micro_batch != 1, "--optimiser": optimiser != "adamw"}
     foreign |= {"--context": context != 2048, "--augment": augment, "--attn": attention != "auto"}
-    foreign |= {"--gradient-checkpointing": gradient_checkpointing}
+    foreign |= {"--gradient-checkpointing": gradient_checkpointing, "--fsdp": fsdp}
     if named := ", ".join(name for name, given in foreign.items() if given):
         raise UsageError(f"{named}: for a model folder (--model FOLDER); leave it out with --model tiny")
     from rrg.train import train

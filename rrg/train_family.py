@@ -1,12 +1,13 @@
 """Fine-tune a model folder of any family on a data set: options, data, model, stages, save. One way for all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rrg.errors import UsageError
 from rrg.model.families import EXPORTABLE
@@ -45,6 +46,7 @@ from rrg.train_masks_family import drawn_loss, family_parts, family_teaching
 from rrg.train_options import Running, check_mix
 from rrg.train_order import Order, draw_weights
 from rrg.train_samples import TOKENS, Look, chosen, every, look, quiet_model
+from rrg.train_shard import Descent, check_shard, padded, shard, whole
 from rrg.train_siglip_family import family_siglip
 from rrg.train_speed import Meter, forecast, timed, within_memory
 from rrg.train_stages import ADAPTER, Going
@@ -64,9 +66,9 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
     check_target(out)
     quiet_transformers()
     kind = check_folder(base)
-    say(f"{kind}: no GGUF export of this family, run it with torch; --model {EXPORTABLE} makes one that llama.cpp runs")
     manifest = check_dataset(dataset)
     with together() as devices, run_folder(out, devices) as folder, stopping() as stop:
+        say(f"{kind}: no GGUF export of this family, run it with torch; --model {EXPORTABLE} makes one for llama.cpp")
         run = run_record(dataset, base, options, devices.count)
         torch.manual_seed(options.seed)
         loaded = load_family(base, options.dialect)
@@ -90,14 +92,18 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
             raise UsageError(f"no sample fits into {options.context} tokens; raise --context")
         choose_attention(model, options.attention, on(devices.device(), batch[0].encoded.inputs), options.precision)
         if options.checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable()
         keep = kept_features(loaded, options, running)
 
         log = Log(folder / "metrics.jsonl" if folder else None)
         kept = Checkpoints(out, run, stop, resume=running.resume, every=running.save_every, devices=devices)
-        going = Going(log, kept, devices, running.features, running.sample_every)
+        going = Going(log, kept, devices, running.features, running.sample_every, running.fsdp)
+        if running.fsdp:
+            check_shard(options.stages, devices)
         for stage in options.stages:
             model = trainable(loaded, stage, options)
+            if running.fsdp:
+                shard(model, devices)
             head = {"mask_head": masks.task.head} if masks is not None else {}
             if not kept.load(stage, {"weights": Weights(model), "log": log, **head}):
                 if stage == "siglip":
@@ -107,8 +113,11 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
             validate(model, stage, options.steps, check, source, going)
         if keep is not None and keep.made + keep.found:
             say(f"features of pictures: {keep.found} read, {keep.made} computed")
+        learnt = Weights(model).state_dict() if running.fsdp else None
         if folder is None:
             return
+        if learnt is not None:
+            loaded, model = put_together(base, options, learnt)
 
         if options.peft == "lora" and "sft" in options.stages:
             model.save_pretrained(folder / ADAPTER)
@@ -158,6 +167,15 @@ def kept_features(loaded: Loaded, options: Options, running: Running) -> Feature
     return features
 
 
+def put_together(base: Path, options: Options, learnt: Mapping[str, Tensor]) -> tuple[Loaded, Any]:
+    """The model whose weights were in parts, whole again in one process."""
+    torch.manual_seed(options.seed)  # rows of added tokens start as they did
+    loaded = load_family(base, options.dialect)
+    model = trainable(loaded, options.stages[0], options)
+    Weights(model).load_state_dict(learnt)
+    return loaded, model
+
+
 def stage_steps(
     model: Any, stage: str, source: Source, check: Sequence[Sample], going: Going, masks: Teaching | None = None
 ) -> None:
@@ -177,7 +195,7 @@ def stage_steps(
             drawn(source, stage, n) for n in devices.own([*range(step * options.batch, (step + 1) * options.batch)])
         ]
 
-    def learn(part: Sequence[Drawn]) -> float:
+    def learn(part: Sequence[Drawn], weight: float = 1.0) -> float:
         batch = on(devices.device(), collate([each.encoded for each in part], loaded.tokenizer.pad_token_id or 0))
         with (
             torch.autocast(devices.device().type, torch.bfloat16, enabled=options.precision == "bf16"),
@@ -186,7 +204,8 @@ def stage_steps(
             loss = mean_losses(model, batch).sum() / options.batch
         if masks is not None and taps is not None:
             loss = loss + drawn_loss(masks, taps, batch["input_ids"], part) * len(part) / options.batch
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss * weight
+        (loss * devices.count if going.fsdp else loss).backward()  # FSDP takes the mean over processes
         return loss.item()
 
     look_every = every(options.steps, going.sample_every)
@@ -194,7 +213,7 @@ def stage_steps(
     with within_memory(stage, advice):
         seconds = trial(source, learn, weights)
     say(forecast(stage, options.steps, seconds / devices.count, weights, options.optimiser))
-    parts = {"weights": Weights(model), "optimiser": descent, "log": going.log}
+    parts = {"weights": Weights(model), "optimiser": Descent(descent), "log": going.log}
     if masks is not None:
         parts["mask_head"] = masks.task.head
     with Ahead(draws, options.steps) as batches:
@@ -205,11 +224,13 @@ def stage_steps(
             ids = [each.sample.id for each, _ in made]
             with within_memory(stage, advice, ids), meter.time("model"):
                 descent.zero_grad()
-                total = sum(learn(part) for part in micro_batches([each for each, _ in made], options.micro))
+                chats = micro_batches([each for each, _ in made], options.micro)
+                total = sum(learn(*each) for each in padded(chats, devices, going.fsdp))
             report(step, {"loss": devices.total(total)}, ids)
             with meter.time("optimiser"):
-                devices.add_gradients(weights)
-                finite(stage, step, {"gradient": float(torch.nn.utils.clip_grad_norm_(weights, 1.0))}, ids)
+                if not going.fsdp:
+                    devices.add_gradients(weights)
+                finite(stage, step, {"gradient": float(whole(torch.nn.utils.clip_grad_norm_(weights, 1.0)))}, ids)
                 for group in descent.param_groups:
                     group["lr"] = options.rate * warm_cosine(step, options.steps)
                 descent.step()
@@ -244,7 +265,7 @@ def trial(source: Source, learn: Any, weights: Sequence[torch.nn.Parameter]) -> 
 
 def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], source: Source, going: Going) -> None:
     """Mean loss of the first samples of the validation split that fit, and what the model writes to a few."""
-    if not samples or not going.devices.first:
+    if not samples or not (going.devices.first or going.fsdp):
         return
     loaded, context, device = source.loaded, source.options.context, going.devices.device()
     what = Look(
@@ -260,4 +281,6 @@ def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], sourc
                 losses.append(float(mean_losses(model, on(device, made.inputs))))
         if losses:
             going.log.write(stage, step, {"val_loss": sum(losses) / len(losses)})
+        if going.fsdp:
+            return  # writing calls blocks past the hooks that make them whole
         look(going.log, stage, step, what, lambda shown, prompt: written(loaded, context, shown, prompt, TOKENS).raw)

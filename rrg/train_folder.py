@@ -52,10 +52,11 @@ def environment() -> dict[str, Any]:
     """Versions and hardware that can change results; no host, path or clock."""
     import torch
 
-    names = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "accelerate")
+    names = ("transformers", "peft", "tokenizers", "safetensors", "numpy", "accelerate")
     gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
     return {
         "python": platform.python_version(),
+        "torch": str(torch.__version__),
         "machine": platform.machine(),
         "system": platform.system(),
         "cpu": torch.backends.cpu.get_cpu_capability(),

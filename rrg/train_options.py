@@ -87,6 +87,8 @@ class Running(NamedTuple):
     """Folder for features of frozen towers."""
     sample_every: int = 0
     """Steps between two looks at the validation split; 0: a quarter of the stage."""
+    fsdp: bool = False
+    """Each of several processes holds a part of every weight."""
 
 
 def parse_mix(text: str, option: str = "--mix") -> tuple[tuple[str, float], ...]:

@@ -72,6 +72,8 @@ class Going(NamedTuple):
     """Folder for features of frozen towers."""
     sample_every: int = 0
     """Steps between two looks at the validation split; 0: a quarter of the stage."""
+    fsdp: bool = False
+    """Each of several processes holds a part of every weight."""
 
 
 def tower_stage(model: Any, dataset: Path, part: Part, pictures: Pictures, options: Options, going: Going) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rrg.errors import RrgError
 
@@ -35,8 +36,9 @@ class Weights:
         self._module = module
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Name -> weight."""
-        return {name: value.detach() for name, value in self._module.named_parameters() if value.requires_grad}
+        """Name -> whole weight. Where weights are in parts, all processes must ask."""
+        named = {name: value.detach() for name, value in self._module.named_parameters() if value.requires_grad}
+        return {name: value.full_tensor() if isinstance(value, DTensor) else value for name, value in named.items()}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -45,7 +47,10 @@ class Weights:
         for name, value in state.items():
             if name not in named or named[name].shape != value.shape:
                 raise RrgError(f"checkpoint has weight {name}, which this model has not; train again", "E_CHECKPOINT")
-            named[name].copy_(value)
+            held = named[name]
+            if isinstance(held, DTensor):
+                value = distribute_tensor(value.to(held.device), held.device_mesh, held.placements)
+            held.copy_(value)
 
 
 class Draws:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rrg.errors import UsageError
 from rrg.train_devices import ALONE, Devices, first_host, settings_of
@@ -29,13 +30,13 @@ def train(processes: int, *words: object) -> None:
         start += ["torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-backend", "c10d",
                   "--rdzv-endpoint", "localhost:0", "-m"]  # fmt: skip
     done = subprocess.run(
-        [*start, "rrg", "train", *map(str, words), "--threads", "1"], capture_output=True, check=False, timeout=200,
+        [*start, "rrg", "train", *map(str, words), "--threads", "1"], capture_output=True, check=False, timeout=900,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
-@pytest.mark.parametrize("kind", ["tiny", "llava"])
+@pytest.mark.parametrize("kind", ["tiny", "llava", "llava in parts"])
 def test_two_processes_give_the_loss_curve_of_one(kind: str, dataset: Path, tmp_path: Path) -> None:
     if kind == "tiny":
         options: tuple[object, ...] = ("--model", "tiny:test", "--tower-steps", 25, "--sft-steps", 25)
@@ -45,13 +46,17 @@ def test_two_processes_give_the_loss_curve_of_one(kind: str, dataset: Path, tmp_
     curves = []
     for processes in (1, 2):
         out = tmp_path / f"run{processes}"
-        train(processes, dataset, "--out", out, *options)
+        parts = ("--fsdp",) if processes > 1 and kind == "llava in parts" else ()
+        train(processes, dataset, "--out", out, *options, *parts)
         curves.append([json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()])
     assert [line.keys() for line in curves[0]] == [line.keys() for line in curves[1]]
     for one, two in zip(*curves, strict=True):
         assert one["step"] == two["step"]
         for name in one.keys() - {"stage", "step"}:
             assert two[name] == pytest.approx(one[name], rel=TOLERANCE), (one, two)
+    ours, theirs = (load_file(tmp_path / f"run{n}" / "model" / "model.safetensors") for n in (1, 2))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.allclose(ours[name], theirs[name], atol=2e-3) for name in ours)
 
 
 def test_torchrun_and_slurm_say_who_is_who() -> None:

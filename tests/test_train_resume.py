@@ -38,7 +38,7 @@ def start(dataset: Path, out: Path, *options: object) -> "subprocess.Popen[bytes
 
 
 def ended(process: "subprocess.Popen[bytes]", code: int) -> str:
-    said = process.communicate(timeout=120)[1].decode()
+    said = process.communicate(timeout=900)[1].decode()
     assert process.returncode == code, said[-2000:]
     return said
 
@@ -70,7 +70,7 @@ def test_killed_and_resumed_is_as_never_killed(kind: str, dataset: Path, tmp_pat
     process = start(dataset, out, *options, "--resume")
     stopped_at(process, out, second, signal.SIGTERM)
     said = ended(process, 75)
-    assert f"{first}: going on at step" in said
+    assert f"{first}: going on at step" in said or f"{first}: finished before" in said
     assert f"{second} is saved at step" in said
     assert not out.exists()
     ended(start(dataset, out, *options, "--resume"), 0)

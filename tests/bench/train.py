@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.bench import REPEATS, Claim, measured, rows_of, table, write
 
-SIZE, STEPS = "tiny:s", 60
+SIZE, STEPS = "tiny:s", 25
 GOAL, WAITING = 0.95, 0.05
 
 
