@@ -67,6 +67,9 @@ def command(
         bool, typer.Option("--drop-copies/--keep-copies", help="Leave out what another sample says of the same pixels.")
     ] = True,
     licence: Annotated[str | None, typer.Option(metavar="TEXT", help="For the card.")] = None,
+    attribution: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="For the card: where the images come from, whom to cite.")
+    ] = None,
     pixels: Annotated[
         Pixels, typer.Option(help="Copy the arrays into the data set, or link to the store.")
     ] = Pixels.COPY,
@@ -118,6 +121,7 @@ def command(
         drop_leaks=drop_leaks,
         drop_copies=drop_copies,
         licence=licence,
+        attribution=attribution,
         pixels=pixels.value,
         partial=partial,
         seed=seed,

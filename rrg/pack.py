@@ -45,6 +45,8 @@ class Options:
     """Leave out what another sample says of the same pixels."""
     licence: str | None = None
     """For the card."""
+    attribution: str | None = None
+    """For the card: where the images come from, and whom to cite."""
     pixels: Literal["copy", "link"] = "copy"
     partial: bool = False
     seed: int = 0
@@ -207,6 +209,7 @@ def _finish(
         "schema": SCHEMA,
         "run": json.loads(encode(run)),
         "runs": [json.loads(line) for line in gathered.runs.opening()],
+        "ends": gathered.runs.ends(),
         "partial": options.partial,
         "pixels": options.pixels,
         "label_maps": sorted(gathered.label_maps),
@@ -219,7 +222,8 @@ def _finish(
         "funnel": dict(sorted(gathered.seen.items())),
         **told,
     }
-    (folder / "card.md").write_text(card(manifest, made_up=options.made_up, licence=options.licence), encoding="utf-8")
+    text = card(manifest, made_up=options.made_up, licence=options.licence, attribution=options.attribution)
+    (folder / "card.md").write_text(text, encoding="utf-8")
     names = ("train.jsonl", "val.jsonl", "test.jsonl", "card.md")
     manifest["files"] = {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in names

@@ -1,5 +1,6 @@
 """The data card of a packed data set: what is in it, how it was made, what it may not be used for."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,12 +11,16 @@ FEW = 20
 """The share of yes is told of structures with so many questions."""
 
 
-def card(manifest: Mapping[str, Any], *, made_up: bool, licence: str | None) -> str:
+def card(manifest: Mapping[str, Any], *, made_up: bool, licence: str | None, attribution: str | None) -> str:
     """The card as Markdown, from the manifest. No ids of persons, no text of reports."""
     parts = [
         "# Data card",
         _privacy(manifest["runs"], made_up=made_up),
-        f"Licence: {licence or 'none was stated'}. Research use only; not a medical device.",
+        f"Licence: {licence or 'none was stated'}. Source, and whom to cite: {attribution or 'not stated'}.",
+        "Made to train and score models that describe CT and MR images and show where. Research use only; not a "
+        "medical device.",
+        "## Files",
+        _FILES,
         "## Contents",
         _contents(manifest),
         _rule(manifest["run"]["options"].get("split_by", "hash"), manifest["funnel"]),
@@ -29,8 +34,9 @@ def card(manifest: Mapping[str, Any], *, made_up: bool, licence: str | None) -> 
         "## What came in, and what was left out",
         _table(("", "number", "why"), [(name, n, _why(name)) for name, n in sorted(manifest["funnel"].items())]),
         "## How it was made",
-        _stages(manifest["runs"]),
+        _stages([*manifest["runs"], manifest["run"]]),
         _arrays(manifest),
+        _quality(manifest["ends"]),
         "## Limits",
         "Labels and boxes come from an automatic segmentation and from rules on report texts; nobody checked them one "
         "by one. A structure that a sentence names and a mask shows is grounded, not the finding in it. What a report "
@@ -40,7 +46,14 @@ def card(manifest: Mapping[str, Any], *, made_up: bool, licence: str | None) -> 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+_FILES = """`train.jsonl`, `val.jsonl`, `test.jsonl`: a record a line, in UTF-8; the field `schema` names its kind, and
+`rrg schema` prints what each field means. Samples (`rrg.sample/1`) hold images, turns, boxes in pixels of the slice,
+and the ids of what they were made from; slices, masks and runs stand beside them. `store/`: pixels (HU or stored
+values) and masks as Zarr arrays, under the names that the records give. `manifest.json`: the id of the data set, these
+counts, and SHA-256 of every file and array. `rrg view` shows samples, `rrg train` learns from them, `rrg export` writes
+other formats."""
 _FIELDS = (
+    ("task_lang", "task and language"),
     ("task", "task"),
     ("lang", "language"),
     ("modality", "modality"),
@@ -199,9 +212,41 @@ _WHY = {
 
 def _stages(runs: Sequence[Mapping[str, Any]]) -> str:
     rows = [
-        (run["command"], run["version"], run["id"], run.get("seed", ""), _inputs(run.get("inputs", {}))) for run in runs
+        (
+            *(run["command"], run["version"], run["id"], run.get("seed", "")),
+            _options(run["options"]),
+            _inputs(run.get("inputs", {})),
+        )
+        for run in runs
     ]
-    return _table(("command", "version", "run", "seed", "made with (version or first digits of SHA-256)"), rows)
+    made_with = "made with (version or first digits of SHA-256)"
+    return _table(("command", "version", "run", "seed", "options", made_with), rows)
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    """Options that were set, without what the card tells elsewhere; long tables by their size."""
+    told = {name: _worded(value) for name, value in sorted(options.items()) if name not in ("licence", "attribution")}
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value)
+
+
+def _worded(value: Any) -> str:
+    if value is None or value is False:
+        return ""
+    if isinstance(value, dict):
+        return f"({len(value)} given)" if value else ""
+    return "yes" if value is True else " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _quality(ends: Mapping[str, Mapping[str, int]]) -> str:
+    """How many structures the quality gates judged in all volumes, and how many tripped each."""
+    counts: Counter[str] = Counter()
+    for end in ends.values():
+        counts.update({name: n for name, n in end.items() if name.startswith("quality.")})
+    if not counts["quality.judged"]:
+        return "The masks were not judged by quality gates."
+    flags = [(name.removeprefix("quality."), n) for name, n in sorted(counts.items()) if name != "quality.judged"]
+    told = f"Structures in volumes that quality gates judged: {counts['quality.judged']}."
+    return f"{told} Of these have the flag (`cut`: the picture ends there):\n\n{_table(('flag', 'structures'), flags)}"
 
 
 def _inputs(inputs: Mapping[str, str]) -> str:

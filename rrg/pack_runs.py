@@ -55,7 +55,11 @@ class Runs:
 
     def closing(self) -> list[bytes]:
         """Their end lines: of shards one line with the sum, in whatever order they came."""
-        return [encode(End(run=run.id, counts=self._summed(run.id))) for run in self._sorted()]
+        return [encode(End(run=run, counts=counts)) for run, counts in self.ends().items()]
+
+    def ends(self) -> dict[str, dict[str, int]]:
+        """Run -> its counts."""
+        return {run.id: self._summed(run.id) for run in self._sorted()}
 
     def _summed(self, run: str) -> dict[str, int]:
         total: Counter[str] = Counter()

@@ -70,6 +70,7 @@ class Written:
         strata = self.strata[split]
         strata["task"][sample.task] += 1
         strata["lang"][sample.lang] += 1
+        strata["task_lang"][f"{sample.task}, {sample.lang}"] += 1
         strata["modality"][sample.facets.get("modality", "unknown")] += 1
         if "source" in sample.facets:
             strata["source"][sample.facets["source"]] += 1

@@ -158,7 +158,8 @@ def test_the_manifest_tells_the_truth(packed: Path) -> None:
         told = manifest["counts"][split]  # type: ignore[index]
         assert told["sample"] == sum(isinstance(r, Sample) for r in records)
         assert told["slice"] == sum(isinstance(r, Slice) for r in records)
-        assert sum(manifest["strata"][split]["task"].values()) == told["sample"]  # type: ignore[index]
+        for field in ("task", "task_lang"):
+            assert sum(manifest["strata"][split][field].values()) == told["sample"]  # type: ignore[index]
 
 
 def test_private_things_stay_where_they_are(packed: Path) -> None:

@@ -405,12 +405,15 @@ def test_the_card_tells_where_it_comes_from(pack: Pack) -> None:
         inputs={"lexicon": "rrg-lexicon/1:abc", "key": "fingerprint-of-the-key"},
     )  # fmt: skip
     studies = [study_of(n, OWN[n % 4]) for n in range(PATIENTS)]
-    out = pack([[parsing], *studies, [end_of(parsing)]], "--licence", "CC BY 4.0")
+    out = pack(
+        [[parsing], *studies, [end_of(parsing)]], "--licence", "CC BY 4.0", "--attribution", "A study, doi 10.1/2"
+    )
     card = (out / "card.md").read_text()
     for words in (
         "Pseudonymised, still personal data", "masked by rules, which miss some", "Licence: CC BY 4.0.",
-        "| parse-reports | 9.9 | parse |  | lexicon rrg-lexicon/1:abc |", "Patients in two splits: 0", "## Limits",
-        "Split by a file that was given", "### Samples by structure shown",
+        "whom to cite: A study, doi 10.1/2.", "## Files", "Patients in two splits: 0", "## Limits",
+        "| parse-reports | 9.9 | parse |  | phi mask | lexicon rrg-lexicon/1:abc |", "| pack | ",
+        "Split by a file that was given", "### Samples by structure shown", "### Samples by task and language",
     ):  # fmt: skip
         assert words in card
     assert "fingerprint" not in card
@@ -423,7 +426,8 @@ def test_the_card_tells_where_it_comes_from(pack: Pack) -> None:
     solvable = sum(s.blind >= 0.8 for s in questions if s.blind is not None)
     assert f"train {solvable} of {len(questions)}" in card
     plain_card = (pack(studies) / "card.md").read_text()
-    assert "Licence: none was stated." in plain_card
+    assert "Licence: none was stated. Source, and whom to cite: not stated." in plain_card
+    assert "The masks were not judged by quality gates." in plain_card
     assert "is not known" in plain_card
 
 
