@@ -11,7 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from rrg.errors import UsageError
+from rrg.train import train
 from rrg.train_devices import ALONE, Devices, first_host, settings_of
+from rrg.train_family import train_family
+from rrg.train_family_options import Options as FamilyOptions
+from rrg.train_options import Options
 from tests import squares
 from tests.tiny_families import make
 
@@ -24,37 +28,37 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return squares.make(tmp_path_factory.mktemp("squares"))
 
 
-def train(processes: int, *words: object) -> None:
-    start = [sys.executable, "-m"]
-    if processes > 1:
-        start += ["torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-backend", "c10d",
-                  "--rdzv-endpoint", "localhost:0", "-m"]  # fmt: skip
-    done = subprocess.run(
-        [*start, "rrg", "train", *map(str, words), "--threads", "1"], capture_output=True, check=False, timeout=900,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr.decode()[-3000:]
+def alone(kind: str, dataset: Path, folder: Path) -> list[object]:
+    """Train in this process; the options of the same run from the shell."""
+    torch.set_num_threads(1)
+    if kind == "tiny":
+        train(dataset, folder / "run1", Options(model="tiny:test", tower_steps=10, sft_steps=10, precision="f32"))
+        return ["--model", "tiny:test", "--tower-steps", 10, "--sft-steps", 10]
+    base = make("llava", folder / "base")
+    train_family(dataset, folder / "run1", base, FamilyOptions(steps=8, batch=4, context=600, rate=1e-3))
+    words = ["--model", base, "--sft-steps", 8, "--batch", 4, "--context", 600, "--rate", "1e-3"]
+    return [*words, "--fsdp"] if kind == "llava in parts" else words
 
 
 @pytest.mark.parametrize("kind", ["tiny", "llava", "llava in parts"])
 def test_two_processes_give_the_loss_curve_of_one(kind: str, dataset: Path, tmp_path: Path) -> None:
-    if kind == "tiny":
-        options: tuple[object, ...] = ("--model", "tiny:test", "--tower-steps", 25, "--sft-steps", 25)
-    else:
-        base = make("llava", tmp_path / "base")
-        options = ("--model", base, "--sft-steps", 25, "--batch", 4, "--context", 600, "--rate", "1e-3")
-    curves = []
-    for processes in (1, 2):
-        out = tmp_path / f"run{processes}"
-        parts = ("--fsdp",) if processes > 1 and kind == "llava in parts" else ()
-        train(processes, dataset, "--out", out, *options, *parts)
-        curves.append([json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()])
+    options = alone(kind, dataset, tmp_path)
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--rdzv-backend", "c10d",
+             "--rdzv-endpoint", "localhost:0", "-m", "rrg", "train"]  # fmt: skip
+    words = [dataset, "--out", tmp_path / "run2", "--threads", 1, "--precision", "f32", *options]
+    done = subprocess.run(
+        [*start, *map(str, words)], capture_output=True, check=False, timeout=900,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
+    lines = ((tmp_path / run / "metrics.jsonl").read_text().splitlines() for run in ("run1", "run2"))
+    curves = [[json.loads(line) for line in each] for each in lines]
     assert [line.keys() for line in curves[0]] == [line.keys() for line in curves[1]]
     for one, two in zip(*curves, strict=True):
         assert one["step"] == two["step"]
         for name in one.keys() - {"stage", "step"}:
             assert two[name] == pytest.approx(one[name], rel=TOLERANCE), (one, two)
-    ours, theirs = (load_file(tmp_path / f"run{n}" / "model" / "model.safetensors") for n in (1, 2))
+    ours, theirs = (load_file(tmp_path / run / "model" / "model.safetensors") for run in ("run1", "run2"))
     assert ours.keys() == theirs.keys()
     assert all(torch.allclose(ours[name], theirs[name], atol=2e-3) for name in ours)
 
