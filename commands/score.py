@@ -1,5 +1,6 @@
 """rrg score: predictions against references, with intervals."""
 
+import gc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ def command(
     protocol: Annotated[str | None, typer.Option(help="How to score; default: the first of --protocols.")] = None,
     out: Annotated[Path, typer.Option(help="JSON result; - is stdout.")] = Path("-"),
     per_item: Annotated[Path | None, typer.Option(help="One JSON line per item.")] = None,
+    table: Annotated[Path | None, typer.Option(metavar="FILE", help="Also a table: .md or .tex.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Also a forest plot: .svg.")] = None,
     value: Annotated[str | None, typer.Option(metavar="METRIC", help="Print this one number instead.")] = None,
     metrics: Annotated[str | None, typer.Option(metavar="A,B", help="Only these metrics.")] = None,
     where: Annotated[list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Only references with this.")] = None,
@@ -49,10 +52,12 @@ def command(
     from rrg.metrics.listing import listing
     from rrg.metrics.options import task_options as read_options
     from rrg.metrics.output import deliver
+    from rrg.outputs.score_files import extra_files
     from rrg.score import score
     from rrg.score_compare import compare
     from rrg.score_options import Options, baseline_of, condition, names
 
+    gc.disable()  # a short process: many rows and no cycles, a quarter of the time is the collector's
     if protocols:
         print(listing(task))
         return
@@ -86,6 +91,7 @@ def command(
         result = compare(predictions, references, options)
     else:
         result = score(task, predictions, references, options)
-    deliver(result, out=out, per_item=per_item, value=value, quiet=quiet)
+    also = extra_files(result.body, table, plot)
+    deliver(result, out=out, per_item=per_item, value=value, quiet=quiet, also=also)
     if result.missing and not allow_missing:
         raise SystemExit(RECORDS_FAILED)

@@ -98,11 +98,19 @@ def write_files(files: Mapping[Path, bytes]) -> None:
         raise RrgError(f"{error.filename}: {error.strerror}; nothing was written", "E_IO") from None
 
 
-def deliver(result: Result, *, out: Path, per_item: Path | None, value: str | None, quiet: bool) -> None:
-    """Write the files, print the result or the one number asked for on stdout and the table on stderr."""
+def deliver(
+    result: Result,
+    *,
+    out: Path,
+    per_item: Path | None,
+    value: str | None,
+    quiet: bool,
+    also: Mapping[Path, bytes] | None = None,
+) -> None:
+    """Write the files (and `also`), print the result or the one number asked for on stdout, the table on stderr."""
     if value is not None and value not in result.body["metrics"]:
         raise UsageError(f"--value {value}: not among {', '.join(result.body['metrics'])}")
-    files = {}
+    files = dict(also or {})
     if per_item is not None:
         files[per_item] = items_bytes(result.items())
     to_stdout = str(out) == "-"

@@ -1,0 +1,90 @@
+"""rrg score --table and --plot: the numbers of the result, for papers and for eyes."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from rrg.errors import RrgError, UsageError
+from rrg.outputs import score_plot, score_table
+
+from .score_cases import write_jsonl
+
+
+def metric(value, unit="fraction", interval=(0.4, 0.6), **more):
+    counts = {"n": 10, "n_missing": 1, "n_unparsed": 2, "n_excluded": 0}
+    return {"value": value, "unit": unit, **counts, "ci95": interval and list(interval), **more}
+
+
+BODY = {
+    "task": "masks",
+    "protocol": "strict",
+    "signature": "rrg|masks|proto:strict",
+    "metrics": {
+        "dice": metric(0.5, note="a known fault"),
+        "hd95": metric(4.25, "mm", (1.0, 9.0)),
+        "empty.both": metric(3, "count", (0, 5)),
+        "nsd_1mm": metric(None, interval=None, skipped="no spacing"),
+    },
+    "strata": {"lesion_type": {"a|b <c>": {"dice": metric(0.25), "hd95": metric(None, "mm", None)}}},
+    "warnings": [],
+    "notes": ["100 % of this & that"],
+}
+
+
+def test_markdown():
+    text = score_table.markdown(BODY)
+    assert "| dice | 0.5000 | 0.4000 .. 0.6000 | 10 | 1 | 2 | 0 |" in text
+    assert "| hd95 | 4.2500 mm | 1.0000 .. 9.0000 |" in text
+    assert "| nsd_1mm | skipped | - |" in text
+    assert r"## lesion_type: a\|b &lt;c>" in text
+    assert text.count("| hd95 |") == 1  # undefined in the stratum
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")} == {8}
+    assert "* dice: a known fault" in text
+
+
+def test_latex():
+    text = score_table.latex(BODY)
+    assert r"empty.both & 3 & 0 .. 5 & 10 & 1 & 2 & 0 \\" in text
+    assert r"nsd\_1mm & skipped & -" in text
+    assert r"lesion\_type: a\textbar{}b \textless{}c\textgreater{}" in text
+    assert "% 100 % of this & that" in text
+    bare = [line for line in text.splitlines() if not line.startswith("%")]
+    rows = [line for line in bare if " & " in line]
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {6}
+
+
+def test_plot_has_a_mark_for_each_interval():
+    root = ET.fromstring(score_plot.plot_bytes(BODY, Path("a.svg")))
+    texts = [each.text for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 3  # dice, its stratum, hd95; no count
+    assert "lesion_type: a|b <c>" in texts
+    assert "4.250 [1.000, 9.000]  n 10" in texts
+    dots = [float(each.get("cx")) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert dots[0] == score_plot.LABEL + 0.5 * score_plot.AXIS
+    assert dots[2] == pytest.approx(score_plot.LABEL + 4.25 / 9 * score_plot.AXIS, abs=0.1)
+
+
+def test_names_and_results_that_can_not_be_meant():
+    with pytest.raises(UsageError, match=r"ends in \.md or \.tex"):
+        score_table.table_bytes(BODY, Path("t.html"))
+    with pytest.raises(UsageError, match=r"ends in \.svg"):
+        score_plot.plot_bytes(BODY, Path("t.png"))
+    with pytest.raises(RrgError, match="no metric has an interval"):
+        score_plot.plot_bytes({**BODY, "metrics": {"dice": metric(0.5, interval=None)}}, Path("t.svg"))
+
+
+def test_the_command_writes_them_beside_the_result(rrg, tmp_path):
+    row = {"id": 1, "answers": ["A", "B"], "predictions": ["A", "A"]}
+    rows = [row, {**row, "id": 2, "predictions": ["A", "B"], "modality": "CT"}]
+    path = write_jsonl(tmp_path / "p.jsonl", rows)
+    files = ("--table", tmp_path / "t.md", "--plot", tmp_path / "p.svg", "--out", tmp_path / "o.json")
+    rrg("score", "pairs", path, "--samples", 50, *files)
+    body = json.loads((tmp_path / "o.json").read_text())
+    assert (tmp_path / "t.md").read_text() == score_table.markdown(body)
+    assert b"modality: CT" in (tmp_path / "p.svg").read_bytes()
+    done = rrg("score", "pairs", path, "--table", tmp_path / "t.html", "--out", tmp_path / "x.json", code=2)
+    assert b"--table" in done.stderr
+    assert not (tmp_path / "x.json").exists()
