@@ -85,7 +85,7 @@ def command(
         "shares": parse_mix(shares, "--shares"),
         "prefix": prefix,
         "findings_noise": findings_noise,
-        "precision": best_precision() if precision == "auto" else precision,
+        "precision": best_precision(gpu=folder) if precision == "auto" else precision,
         "mask_loss": mask_loss,
         "mask_weight": mask_weight,
         "seed": seed,

@@ -17,6 +17,7 @@ from rrg.model.mask_head import save_head
 from rrg.model.settings import Settings
 from rrg.model.taps import taps_of
 from rrg.optimise import warm_cosine
+from rrg.prompt_context import with_context
 from rrg.provenance import make_run, sha256_file, sha256_files
 from rrg.records import Run, Sample
 from rrg.train_attention import choose_attention
@@ -268,6 +269,7 @@ def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], sourc
     if not samples or not (going.devices.first or going.fsdp):
         return
     loaded, context, device = source.loaded, source.options.context, going.devices.device()
+    samples = [with_context(sample, "none" if source.options.prefix == "none" else "both") for sample in samples]
     what = Look(
         [sample for sample in chosen(samples) if usable(encoded(sample, loaded, source.pictures), context)],
         lambda sample: [source.pictures.of(image) for image in sample.images],
