@@ -147,6 +147,8 @@ def signature(task: str, protocol: str, items: Sequence[Item], options: Options,
     """One line that says how the numbers were made, in the manner of sacrebleu."""
     langs = sorted({item.reference.lang for item in items if item.reference.lang})
     known: dict[str, Any] = {"proto": protocol, "lang": "+".join(langs) or "none", **parts}
+    if task == "report" and options.reference_field:
+        known["section"] = options.reference_field.replace(",", "+")
     if options.where:
         known["where"] = "+".join(f"{name}={value}" for name, value in sorted(options.where))
     known |= {"n": len(items), "samples": options.samples, "seed": options.seed}

@@ -7,6 +7,8 @@ from rrg.metrics.llava_med import NOISE
 from rrg.metrics.table import FRACTION, SCORE100, Metric, Protocol, tags
 
 _ORDERS = (1, 2, 3, 4)
+_KEPT = {"deid": "kept", "empty": "kept"}
+"""Marks of de-identification (``___``, XXXX) and empty references are scored as they are."""
 _SACREBLEU = (
     *(Metric(f"bleu{n}", SCORE100, f"corpus BLEU, orders 1..{n}") for n in _ORDERS),
     Metric("bleu4.sentence_mean", SCORE100, "mean of sentence BLEU-4, effective order: not corpus BLEU"),
@@ -40,7 +42,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         score=reports.score_strict,
         block=reports.block,
         options=frozenset({"keep_tags"}),
-        signature=lambda options: {**tags(options), "rouge": "unicode", "empty": "kept"},
+        signature=lambda options: {**tags(options), "rouge": "unicode", **_KEPT},
     ),
     "sacrebleu": Protocol(
         metrics=_SACREBLEU,
@@ -48,14 +50,14 @@ PROTOCOLS: Mapping[str, Protocol] = {
         score=reports.score_sacrebleu,
         block=reports.block,
         options=frozenset({"keep_tags", "tokenize", "lowercase"}),
-        signature=lambda options: {**tags(options), "empty": "kept"},
+        signature=lambda options: {**tags(options), **_KEPT},
     ),
     "rouge-score": Protocol(
         metrics=_ROUGE,
         source="rouge-score 0.1.2",
         score=reports.score_rouge,
         options=frozenset({"keep_tags", "rouge_tokenizer"}),
-        signature=lambda options: {**tags(options), "rouge": options.rouge_tokenizer, "empty": "kept"},
+        signature=lambda options: {**tags(options), "rouge": options.rouge_tokenizer, **_KEPT},
     ),
     "coco": Protocol(
         metrics=_COCO,
@@ -63,7 +65,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         score=coco.score,
         block=coco.block,
         options=frozenset({"keep_tags", "coco_tokenizer"}),
-        signature=lambda options: {**tags(options), "tok": options.coco_tokenizer, "empty": "kept"},
+        signature=lambda options: {**tags(options), "tok": options.coco_tokenizer, **_KEPT},
     ),
     "nltk": Protocol(
         metrics=_NLTK,
@@ -71,7 +73,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         score=bleu_nltk.score,
         block=bleu_nltk.block,
         options=frozenset({"keep_tags"}),
-        signature=lambda options: {**tags(options), "tok": "simple", "empty": "kept"},
+        signature=lambda options: {**tags(options), "tok": "simple", **_KEPT},
     ),
     "green-counts": Protocol(
         metrics=(Metric("green", FRACTION, "matched / (matched + significant errors), mean", note=green.NORMAL),),
