@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrg.metrics.coco_match import Array, Bools, Ints, Matching, Truths
+from rrg.metrics.coco_match import Array, Ints, Matching, Truths
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 BLOCK = 1 << 22
@@ -125,14 +125,18 @@ def _precision(evaluation: Evaluation, area: str, weights: Array) -> Array:
         rows = order[bounds[category] : bounds[category + 1]]
         if not wanted[:, category].any():
             return
-        for n in range(len(evaluation.thresholds)):
-            live = rows[~matching.ignored[number, n, rows]]
-            hit = matching.hit[number, n, live]
-            image = matching.image[live]
-            step = max(1, BLOCK // max(1, len(live)))
-            for start in range(0, len(weights), step):
-                part = slice(start, start + step)
-                made[part, category, n] = _average_precision(weights[part], image, hit, wanted[part, category])
+        step = max(1, BLOCK // max(1, len(rows)))
+        for start in range(0, len(weights), step):
+            part = slice(start, start + step)
+            said: dict[bytes, Array] = {}  # thresholds that ignore the same detections share this count
+            for n in range(len(evaluation.thresholds)):
+                ignored = matching.ignored[number, n, rows]
+                live = rows[~ignored]
+                if (key := ignored.tobytes()) not in said:
+                    said[key] = np.cumsum(weights[part][:, matching.image[live]], axis=1)
+                hit = matching.hit[number, n, live]
+                right = np.cumsum(weights[part][:, matching.image[live[hit]]], axis=1)
+                made[part, category, n] = _average_precision(said[key][:, hit], right, wanted[part, category])
 
     if len(weights) == 1:
         for category in range(wanted.shape[1]):
@@ -143,16 +147,14 @@ def _precision(evaluation: Evaluation, area: str, weights: Array) -> Array:
     return made
 
 
-def _average_precision(weights: Array, image: Ints, hit: Bools, wanted: Array) -> Array:
+def _average_precision(said: Array, right: Array, wanted: Array) -> Array:
     """(draws,) of one class and threshold; nan without truths.
 
-    `image`, `hit` (n,): detections by falling score. Precision at a recall is the highest at this or any later place.
-    It can only be highest at a hit, so that the other places matter for their count alone.
+    `said`, `right` (draws, hits): weighted numbers of detections and of hits up to each hit, by falling score. The
+    precision at a recall is the highest at this or any later place. It can only be highest at a hit.
     """
-    if not hit.any():
+    if not said.shape[1]:
         return np.asarray(np.where(wanted > 0, 0.0, np.nan))
-    said = np.cumsum(weights[:, image], axis=1)[:, hit]  # (draws, hits)
-    right = np.cumsum(weights[:, image[hit]], axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         precision = right / (said + np.spacing(1))
         recall = right / wanted[:, None]

@@ -135,11 +135,11 @@ def all_stats(items: Sequence[Item], options: TaskOptions) -> Array:
 
 
 def score(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
-    """grounding_iou of each sample: 0 when one side has no box, undefined when none has."""
+    """grounding_iou of each sample: 0 when one side has no box or is missing, undefined when none has a box."""
     made = []
     for item, row in zip(items, all_stats(items, options), strict=True):
         most = max(row[0], row[1])
-        scores = {"grounding_iou": float(row[5] / most) if most else None}
+        scores = {"grounding_iou": float(row[5] / most) if most else 0.0 if item.missing else None}
         counts = {name: int(row[k]) for k, name in enumerate(COLUMNS[:4])}
         unparsed = not item.missing and bool(row[0]) and not row[1]
         made.append(Scored(unparsed=unparsed, scores=scores, extra={"boxes": counts}))
