@@ -37,7 +37,7 @@ MAKES = {
     "train": ("out",),
     "export": ("out",),
     "check": ("draw",),
-    "infer": ("page",),
+    "infer": ("page", "dicom", "nifti"),
     "view": ("page",),
     "score": ("out", "per-item"),
     "synth-ground": ("audit",),
@@ -90,8 +90,7 @@ class Recipe:
     slurm: Mapping[str, Any] = field(default_factory=dict)
 
 
-Options = Mapping[str, Mapping[str, Option]]
-"""Command -> option without dashes -> what it takes."""
+Options = Mapping[str, Mapping[str, Option]]  # command -> option without dashes -> what it takes
 
 
 def read_recipe(path: Path, given: Mapping[str, str], options_of: Options, *, fixture: bool = False) -> Recipe:
