@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rrg.errors import RrgError
 from rrg.llm_local import check_file, quiet_stderr
+from rrg.model.gguf_shares import Shares
 from rrg.model.load import check_prompt, default_threads, model_hash
 from rrg.model.settings import Generated, Pictures, Settings, read_settings
 from rrg.prompt import MEDIA
@@ -43,6 +44,7 @@ class GgufModel:
         self._kept: tuple[bytes, int] = (b"", 0)
         self._embeddings: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._grammar: Any = None
+        self._control: dict[int, bool] = {}
         self.encoded = 0
         """Pictures that went through the vision tower."""
         llm, mmproj = (_one(path, pattern) for pattern in ("llm-*.gguf", "mmproj-*.gguf"))
@@ -80,6 +82,10 @@ class GgufModel:
         self._width = llama_cpp.llama_model_n_embd_inp(self._text.model)
         self._size = llama_cpp.llama_vocab_n_tokens(self._vocabulary)
         self._one = (llama_cpp.llama_token * 1)()
+        self._batch = llama_cpp.llama_batch_get_one(self._one, 1)
+        self._get_logits = llama_cpp.llama_get_logits_ith
+        self._pieces: dict[int, bytes] = {}
+        self._logits: tuple[int | None, NDArray[np.float32]] = (None, np.empty(0, np.float32))
 
     def answer(self, pictures: Pictures, prompt: str, max_new_tokens: int = 256) -> Generated:
         """Greedy answer; see `Model`."""
@@ -87,20 +93,28 @@ class GgufModel:
 
         place = self._read(pictures, prompt)
         written: list[int] = []
-        shares: list[float] = []
+        shares = Shares(self._size)
         room = min(max_new_tokens, self.settings.context - place)
         if self._grammar is not None:
             self._grammar.begin()
         while len(written) < room:
             scores = self._scores()
             token = int(scores.argmax()) if self._grammar is None else self._grammar.next(scores)
-            if llama_cpp.llama_vocab_is_control(self._vocabulary, token):
-                return self._generated(written, shares, cut=False)
+            if self._is_control(token):
+                return self._generated(written, shares.told(), cut=False)
             written.append(token)
-            shares.append(float(1 / np.exp(scores - scores[token]).sum()))
+            shares.add(scores, token)
             self._one[0] = token
-            self._decoded(llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(self._one, 1)))
-        return self._generated(written, shares, cut=True)
+            if (code := llama_cpp.llama_decode(self._context, self._batch)) != 0:
+                self._decoded(code)
+        return self._generated(written, shares.told(), cut=True)
+
+    def _is_control(self, token: int) -> bool:
+        import llama_cpp
+
+        if (known := self._control.get(token)) is None:
+            known = self._control[token] = bool(llama_cpp.llama_vocab_is_control(self._vocabulary, token))
+        return known
 
     def constrain(self) -> None:
         """From now on answers hold whole boxes only. UsageError where the dialect has no grammar."""
@@ -203,9 +217,12 @@ class GgufModel:
             raise RrgError(f"llama.cpp could not read a prompt of this length (code {code})", "E_TOKENS")
 
     def _scores(self) -> NDArray[np.float32]:
-        import llama_cpp
-
-        return np.ctypeslib.as_array(llama_cpp.llama_get_logits_ith(self._context, -1), shape=(self._size,))
+        """(vocabulary,) of the last token. The same array as long as llama.cpp keeps its buffer."""
+        pointer = self._get_logits(self._context, -1)
+        address = ctypes.addressof(pointer.contents)
+        if address != self._logits[0]:
+            self._logits = address, np.ctypeslib.as_array(pointer, shape=(self._size,))
+        return self._logits[1]
 
     def _generated(self, written: list[int], shares: list[float], *, cut: bool) -> Generated:
         pieces = [self._piece(token) for token in written]
@@ -216,12 +233,14 @@ class GgufModel:
         """The text of a token; special ones as they are written."""
         import llama_cpp
 
+        if (known := self._pieces.get(token)) is not None:
+            return known
         size = 64
         while True:
             buffer = ctypes.create_string_buffer(size)
             wrote = llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, size, 0, True)
             if wrote >= 0:
-                return bytes(buffer.raw[:wrote])
+                return self._pieces.setdefault(token, bytes(buffer.raw[:wrote]))
             size = -wrote
 
     @contextlib.contextmanager

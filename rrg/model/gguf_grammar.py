@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from rrg.errors import RrgError
 
+FEW = 24
+"""Likeliest tokens that are tried before all of them."""
+
 
 class Constraint:
     """One grammar, used for one answer after the other."""
@@ -24,6 +27,11 @@ class Constraint:
         self._all = (llama_cpp.llama_token_data * self._size)()
         self._table = np.ctypeslib.as_array(self._all)
         self._one = (llama_cpp.llama_token_data * 1)()
+        self._every, self._single = (
+            self._array(data, size) for data, size in ((self._all, self._size), (self._one, 1))
+        )
+        self._ids = np.arange(self._size, dtype=np.int32)
+        self._control: dict[int, bool] = {}
 
     def begin(self) -> None:
         """Forget the answer before."""
@@ -39,20 +47,16 @@ class Constraint:
         import llama_cpp
 
         token = int(scores.argmax())
-        ends = bool(llama_cpp.llama_vocab_is_control(self._vocabulary, token))
-        asked = self._end if ends else token
-        self._one[0].id, self._one[0].logit, self._one[0].p = asked, 0.0, 0.0
-        self._apply(self._one, 1)
-        if self._one[0].logit < -1e30:
-            ends = False
-            self._table["id"] = np.arange(self._size, dtype=np.int32)
-            self._table["logit"] = scores
-            self._apply(self._all, self._size)
-            logits = self._table["logit"].copy()
-            token = asked = int(self._table["id"][int(logits.argmax())])
-            if not np.isfinite(logits.max()):
+        ends = self._is_control(token)
+        one = self._one[0]
+        one.id, one.logit = (self._end if ends else token), 0.0
+        self._apply(self._single)
+        if one.logit < -1e30:
+            token = self._best(scores, np.argpartition(scores, -FEW)[-FEW:]) if self._size > FEW else -1
+            token = self._best(scores, self._ids) if token < 0 else token
+            if token < 0:
                 return int(self._end)  # nothing fits: the answer ends here
-            ends = bool(llama_cpp.llama_vocab_is_control(self._vocabulary, token))
+            ends = self._is_control(token)
         if not ends:
             llama_cpp.llama_sampler_accept(self._grammar, token)
         return token
@@ -65,10 +69,33 @@ class Constraint:
             llama_cpp.llama_sampler_free(self._grammar)
             self._grammar = None
 
-    def _apply(self, data: Any, size: int) -> None:
+    def _best(self, scores: NDArray[np.float32], ids: NDArray[Any]) -> int:
+        """The likeliest of some tokens that fits; -1 where none does."""
+        table, self._every.size = self._table[: len(ids)], len(ids)
+        table["id"] = ids
+        table["logit"] = scores[ids]
+        self._apply(self._every)
+        best = int(table["logit"].argmax())
+        return int(table["id"][best]) if np.isfinite(table["logit"][best]) else -1
+
+    def _is_control(self, token: int) -> bool:
+        import llama_cpp
+
+        if (known := self._control.get(token)) is None:
+            known = self._control[token] = bool(llama_cpp.llama_vocab_is_control(self._vocabulary, token))
+        return known
+
+    def _array(self, data: Any, size: int) -> Any:
+        """What llama.cpp calls a list of candidates, over `data`."""
         import llama_cpp
 
         array = llama_cpp.llama_token_data_array()
         array.data = ctypes.cast(data, type(array.data))
-        array.size, array.selected, array.sorted = size, -1, False
+        array.size = size
+        return array
+
+    def _apply(self, array: Any) -> None:
+        import llama_cpp
+
+        array.selected, array.sorted = -1, False
         llama_cpp.llama_sampler_apply(self._grammar, ctypes.byref(array))
