@@ -244,12 +244,13 @@ def _boxes(group: str, told: Statement, image: str, ratio: float, width: int) ->
         (number, mark, box) for number, mark in enumerate(told.marks) for where, box in mark.boxes if where == image
     ]
     drawn.sort(key=lambda item: -(item[2].x1 - item[2].x0) * (item[2].y1 - item[2].y0))
-    out = ""
+    out, outlined = "", set[int]()
     for number, mark, box in drawn:
         name = escape(mark.phrase or "?") + ("" if mark.confidence is None else f" · {mark.confidence:.0%}")
         top = box.y0 * ratio
         size = width / 26
-        if mark.outline:
+        if mark.outline and number not in outlined:  # one outline goes around all of its boxes
+            outlined.add(number)
             out += (
                 f'<path class="outline c{number % COLOURS}" data-m="{group}{number}" transform="scale(1 {ratio:.6g})" '
                 f'd="{escape(mark.outline)}"/>'

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rrg.anatomy import LABELS
+from rrg.errors import RecordError
 from rrg.pipe import Count, Group
 from rrg.records import Mask, Report, Slice
 from rrg.synth.seen import Seen, seen_on
@@ -56,11 +58,14 @@ def read_study(
 ) -> Study:
     """Choose slices and join what is known of them. `slices`: see `choose`; the gates: see `seen_on`.
 
-    `pair` gives slices to sentences that cite none; those slices are chosen too.
+    `pair` gives slices to sentences that cite none; those slices are chosen too. Raises RecordError E_GRID for a mask
+    that is not of its slice.
     """
     counts: Counter[str] = Counter()
     usable: list[Slice] = []
-    for slice_ in sorted(group.of(Slice), key=lambda s: (s.series, s.index, s.id)):
+    slice_by_id = {slice_.id: slice_ for slice_ in group.of(Slice)}
+    counts["slices.left_out.repeated"] += len(group.of(Slice)) - len(slice_by_id)
+    for slice_ in sorted(slice_by_id.values(), key=lambda s: (s.series, s.index, s.id)):
         if slice_.role in UNUSED_ROLES:
             counts[f"slices.left_out.{slice_.role}"] += 1
         elif flags := [flag for flag in slice_.flags if flag in UNUSED_FLAGS]:
@@ -68,9 +73,7 @@ def read_study(
         else:
             usable.append(slice_)
     said = _said(group.of(Report), {slice_.id for slice_ in usable}, counts)
-    masks: dict[str, list[Mask]] = {}
-    for mask in sorted(group.of(Mask), key=lambda m: (m.engine, m.id)):
-        masks.setdefault(mask.slice, []).append(mask)
+    masks = _masks(group.of(Mask), slice_by_id, counts)
     paired = pair(group.of(Report), usable, masks, counts) if pair is not None else {}
     chosen = choose(usable, slices, {**said, **paired})
     seen = tuple(
@@ -83,6 +86,25 @@ def read_study(
     counts["slices.without_mask"] += sum(1 for each in seen if not each.masks)
     told = tuple(Count(name, n) for name, n in sorted(counts.items()) if n)
     return Study(seen, said, told, paired, tuple(usable), masks)
+
+
+def _masks(given: Sequence[Mask], slices: Mapping[str, Slice], counts: Counter[str]) -> dict[str, list[Mask]]:
+    """Slice id -> its masks, by engine, each once. Those of slices that are not in the stream are counted."""
+    found: dict[str, list[Mask]] = {}
+    for mask in sorted({mask.id: mask for mask in given}.values(), key=lambda m: (m.engine, m.id)):
+        if (slice_ := slices.get(mask.slice)) is None:
+            counts["masks.without_slice"] += 1
+            continue
+        for each in mask.labels:
+            if each.box.x1 > slice_.columns or each.box.y1 > slice_.rows:
+                raise RecordError(
+                    "E_GRID",
+                    f"mask {mask.id}: {each.label} reaches to column {each.box.x1:g}, row {each.box.y1:g} of a slice "
+                    f"of {slice_.columns} x {slice_.rows}; it is the mask of another slice: segment again",
+                )
+            counts["masks.unknown_label"] += each.label not in LABELS
+        found.setdefault(mask.slice, []).append(mask)
+    return found
 
 
 def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> dict[str, tuple[Said, ...]]:

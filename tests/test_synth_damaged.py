@@ -1,0 +1,87 @@
+"""synth-ground and synth-vqa on damaged streams: masks of other slices, records that come twice, strange labels."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rrg.errors import RecordError
+from rrg.pipe import Group
+from rrg.records import Error, Mask, Record, Slice
+from rrg.synth import vqa
+from rrg.synth.grounding import ground
+from rrg.synth.grounding_options import Options
+from tests.conftest import Rrg
+from tests.synth_cases import a_study, counts_of, group, read, samples_of, stream
+
+
+@pytest.fixture
+def study() -> list[Record]:
+    return a_study("st", np.random.default_rng(4), n=6)
+
+
+def made(given: Group) -> tuple[list[str], dict[str, int]]:
+    out = list(ground(Options(slices="all"), given))
+    return sorted(sample.id for sample in samples_of(out)), dict(counts_of(out))
+
+
+def masks_of(study: list[Record]) -> list[Mask]:
+    return [each for each in study if isinstance(each, Mask) and each.labels]
+
+
+def with_mask(study: list[Record], mask: Mask) -> list[Record]:
+    return [mask if isinstance(each, Mask) and each.id == mask.id else each for each in study]
+
+
+def beyond(mask: Mask) -> Mask:
+    first = mask.labels[0]
+    return replace(mask, labels=(replace(first, box=replace(first.box, x1=9999.0)), *mask.labels[1:]))
+
+
+def test_a_mask_that_reaches_beyond_its_slice_is_that_of_another(study: list[Record]) -> None:
+    damaged = with_mask(study, beyond(masks_of(study)[0]))
+    for step in (
+        lambda: list(ground(Options(slices="all"), group(damaged))),
+        lambda: list(vqa.ask_all(vqa.Options(slices="all"), group(damaged))),
+    ):
+        with pytest.raises(RecordError, match=r"9999.* of a slice of 80 x 64") as raised:
+            step()
+        assert raised.value.code == "E_GRID"
+
+
+def test_such_a_study_costs_itself_and_no_other(rrg: Rrg, tmp_path: Path, study: list[Record]) -> None:
+    other = a_study("other", np.random.default_rng(5), n=3, patient="p1")
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(stream([*with_mask(study, beyond(masks_of(study)[0])), *other]))
+    done = rrg("synth-ground", path, "--slices", "all", code=3)
+    errors = [each for each in read(done.stdout) if isinstance(each, Error)]
+    assert [each.code for each in errors] == ["E_GRID"]
+    assert b"Traceback" not in done.stderr
+    assert {sample.study for sample in samples_of(read(done.stdout))} == {"other"}
+
+
+def test_records_that_come_twice_count_once(study: list[Record]) -> None:
+    ids, counts = made(group(study))
+    doubled, again = made(group([*study, *study]))
+    assert doubled == ids
+    slices = sum(isinstance(each, Slice) for each in study)
+    assert again.pop("slices.left_out.repeated") == slices
+    assert again.pop("slices.seen") == counts.pop("slices.seen") + slices
+    assert again == counts
+
+
+def test_masks_of_slices_that_are_not_there_are_counted(study: list[Record]) -> None:
+    one = masks_of(study)[0]
+    ids, _ = made(group([each for each in study if each is not one]))
+    orphan, counts = made(group(with_mask(study, replace(one, slice="gone"))))
+    assert counts["masks.without_slice"] == 1
+    assert orphan == ids
+
+
+def test_labels_that_the_table_does_not_know_are_counted_and_never_asked(study: list[Record]) -> None:
+    one = masks_of(study)[0]
+    strange = replace(one, labels=tuple(replace(each, label="unicorn") for each in one.labels))
+    out = list(ground(Options(slices="all"), group(with_mask(study, strange))))
+    assert counts_of(out)["masks.unknown_label"] == len(one.labels)
+    assert not any("unicorn" in str(sample) for sample in samples_of(out))
