@@ -15,9 +15,11 @@ from rrg.commands._recipe_options import options_of
 
 from rrg.codec import encode
 from rrg.errors import UsageError
+from rrg.progress import State
 from rrg.provenance import make_run
-from rrg.recipes import Option, commands_in, read_recipe
-from rrg.recipes_plan import Digests, pipes, shell_lines, stage_keys
+from rrg.recipes import Option, Stage, commands_in, read_recipe
+from rrg.recipes_plan import Digests, Pipe, Placed, pipes, shell_lines, stage_keys
+from rrg.recipes_show import Display
 from rrg.recipes_slurm import settings_of, write_jobs
 from rrg.recipes_table import write_table
 from rrg.records import End
@@ -164,12 +166,7 @@ def test_sigterm_ends_all_stages_with_75(tmp_path: Path) -> None:
     text = f'[[stage]]\nrun = "sort"\ninput = "{fifo}"\noutput = "{tmp_path}/o"\n'
     command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    while process.poll() is None:
-        try:
-            reader = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)  # works as soon as the stage reads it
-            break
-        except OSError:
-            time.sleep(0.05)
+    reader = wait_for_reader(fifo, process)
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
@@ -373,3 +370,58 @@ def test_the_end_of_a_job_says_what_slurm_is_to_do(tmp_path: Path, code: int, en
     assert (tmp_path / "requeued").exists() == queued
     if queued:
         assert (tmp_path / "requeued").read_text() == "requeue 7_2\n"
+
+
+def test_stages_end_with_a_pipeline_that_is_killed(tmp_path: Path) -> None:
+    """They would hold their outputs, and the next start would be refused."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    text = f'[[stage]]\nrun = "sort"\ninput = "{fifo}"\noutput = "{tmp_path}/o"\n'
+    command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    writer = wait_for_reader(fifo, process)
+    os.close(writer)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        except OSError:  # nobody reads it any more
+            break
+        assert time.monotonic() < deadline, "the stage lives on"
+        time.sleep(0.05)
+
+
+def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:
+    """A descriptor to write to a FIFO, as soon as a stage reads it."""
+    while process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("the pipeline ended")
+
+
+def test_the_display_says_what_each_stage_did_and_how_long_it_takes(tmp_path: Path) -> None:
+    stages = tuple(Placed(Stage(name, name, ()), None) for name in ("extract-slices", "parse-reports", "pack"))
+    files = [tmp_path / placed.stage.name for placed in stages]
+    for path, studies, finished in zip(files, (120, 60), (True, False), strict=False):
+        state = State(studies, 9 * studies, 2, {"E_CODEC": 2}, started=1000.0, at=1300.0, finished=finished)
+        path.write_text(json.dumps(state._asdict()))
+    first, second, third = Display(Pipe(1, stages, True), files, None).lines()
+    assert first.split() == [
+        "extract-slices",
+        "120",
+        "studies",
+        "in,",
+        "1080",
+        "records",
+        "out,",
+        "2",
+        "rejected,",
+        "24.0/min,",
+        "done",
+    ]
+    assert second.endswith("60/120 studies in, 540 records out, 2 rejected, 12.0/min, 5 min left")
+    assert "running for" in third, "one that does not count says so"
