@@ -60,6 +60,8 @@ def check_boxes(run: Path, dataset: Path, target: Path) -> list[Tile]:
     settings = read_settings(run)
     if settings.dialect.kind == "none":
         raise UsageError(f"{run}: this model writes no boxes")
+    if settings.dialect.kind == "seg":
+        raise UsageError(f"{run}: a mask head draws what this model means; there are no boxes in its text to check")
     tokenizer = cast(Any, AutoTokenizer).from_pretrained(run / MODEL, local_files_only=True, trust_remote_code=False)
     check_dataset(dataset)
     samples = [each for each in read_part(dataset, "train", settings.languages).samples if _boxes(each)]

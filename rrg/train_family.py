@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rrg.errors import UsageError
-from rrg.model.families import EXPORTABLE
+from rrg.export_family import export_note
 from rrg.model.family import Loaded, check_folder, collate, load_family, mean_losses, written
 from rrg.model.load import MODEL, quiet_transformers
 from rrg.model.mask_head import save_head
@@ -69,7 +69,7 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
     kind = check_folder(base)
     manifest = check_dataset(dataset)
     with together() as devices, run_folder(out, devices) as folder, stopping() as stop:
-        say(f"{kind}: no GGUF export of this family, run it with torch; --model {EXPORTABLE} makes one for llama.cpp")
+        say(export_note(kind, base, options.dialect))
         run = run_record(dataset, base, options, devices.count)
         torch.manual_seed(options.seed)
         loaded = load_family(base, options.dialect)

@@ -1,21 +1,32 @@
 """A LLaVA put together from parts: their weights to the bit, their answers without pictures, trained from the shell."""
 
+import ctypes
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import gguf
+import llama_cpp
 import numpy as np
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
 
-from rrg.errors import UsageError
+from rrg.errors import RrgError, UsageError
+from rrg.export import export
+from rrg.llm_local import quiet_stderr
 from rrg.model.assemble import Spec, assemble, parse_spec
-from rrg.model.assemble_parts import PREFIX_TOKENS, WHOLE
+from rrg.model.assemble_parts import PREFIX_TOKENS, WHOLE, check_tokenizer, language_model
 from rrg.model.family import chat_pieces, encode, load_family, turns_of
-from rrg.prompt import MEDIA, Piece, free_prompt
+from rrg.model.gguf_writer import pre_tokenizer, write_text
+from rrg.model.load import load
+from rrg.prompt import Piece, free_prompt
+from rrg.train_family import train_family
+from rrg.train_family_options import Options
+from tests.conftest import Rrg
+from tests.squares import make
 from tests.tiny_parts import SIDE, TOWERS, language, tower
 
 
@@ -163,4 +174,85 @@ def test_what_can_not_be_put_together(parts: dict[str, Path], tmp_path: Path) ->
         with pytest.raises(UsageError, match=says):
             assemble(Spec(llm, vision), tmp_path / "out")
         assert not (tmp_path / "out").exists()
-    assert MEDIA
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_a_gguf_file_is_read_as_it_was_written(kind: str, parts: dict[str, Path], tmp_path: Path) -> None:
+    """f32: the folder's logits. Q8_0: weights as the gguf package de-quantises them, logits near."""
+    folder: Any = transformers.AutoModelForCausalLM.from_pretrained(parts[kind], dtype=torch.float32)
+    whole, small = tmp_path / "f32.gguf", tmp_path / "q8.gguf"
+    write_text(folder.state_dict(), folder.config, parts[kind], whole, "test", "f32", begins=False)
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype, options.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q8_0, 1
+    with quiet_stderr():
+        assert llama_cpp.llama_model_quantize(str(whole).encode(), str(small).encode(), ctypes.byref(options)) == 0
+    tokens = torch.randint(0, 250, (2, 40), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = folder(tokens).logits
+        exact, near = (language_model(path)[0](tokens).logits for path in (whole, small))
+    assert torch.allclose(exact, expected, atol=1e-4)
+    assert not torch.allclose(near, expected, atol=1e-4)
+    assert float((near - expected).std()) < 0.05 * float(expected.std())
+    read = language_model(small)[0].state_dict()
+    for tensor in gguf.GGUFReader(small).tensors:
+        if tensor.name.startswith("blk.0.ffn_"):
+            name = {"ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "ffn_gate": "mlp.gate_proj",
+                    "ffn_norm": "post_attention_layernorm"}[tensor.name.split(".")[2]]  # fmt: skip
+            own = gguf.dequantize(tensor.data, tensor.tensor_type)
+            assert np.array_equal(read[f"model.layers.0.{name}.weight"].numpy(), own)
+
+
+def test_another_cut_of_text_is_noticed(parts: dict[str, Path], tmp_path: Path) -> None:
+    """One vocabulary with a token for two digits, cut in two ways: digits stay together, or stand alone."""
+    folder: Any = transformers.AutoModelForCausalLM.from_pretrained(parts["qwen2"], dtype=torch.float32)
+    saved = json.loads((parts["qwen2"] / "tokenizer.json").read_text())
+    last = max(saved["model"]["vocab"].items(), key=lambda item: item[1] if len(item[0]) > 1 else -1)[0]
+    saved["model"]["vocab"]["12"] = saved["model"]["vocab"].pop(last)
+    saved["model"]["merges"][-1] = ["1", "2"]
+    together = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    tokenizers = {}
+    for name, cut in (("alone", saved["pre_tokenizer"]), ("together", together)):
+        shutil.copytree(parts["qwen2"], tmp_path / name)
+        (tmp_path / name / "tokenizer.json").write_text(json.dumps({**saved, "pre_tokenizer": cut}))
+        write_text(folder.state_dict(), folder.config, tmp_path / name, tmp_path / f"{name}.gguf", "t", "f32")
+        tokenizers[name] = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / name / "tokenizer.json"))
+    for name, other in (("alone", "together"), ("together", "alone")):
+        check_tokenizer(tmp_path / f"{name}.gguf", tokenizers[name])
+        with pytest.raises(UsageError, match=r"otherwise than llama\.cpp"):
+            check_tokenizer(tmp_path / f"{name}.gguf", tokenizers[other])
+    with pytest.raises(RrgError, match=r"cuts text by Whitespace.*E_CONVERT"):
+        pre_tokenizer({"pre_tokenizer": {"type": "Whitespace"}})
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_an_assembled_model_is_exported_and_answers_alike(kind: str, whole: dict[str, Path], tmp_path: Path) -> None:
+    options = Options(steps=2, batch=2, rate=1e-3, context=600)
+    train_family(make(tmp_path), tmp_path / "run", whole[kind], options)
+    export(tmp_path / "run", "gguf", tmp_path / "gguf", precision="f32")
+    found = json.loads((tmp_path / "gguf" / "manifest.json").read_text())["self_test"]
+    assert found["texts"] >= 7
+    assert found["log_probability"] < 5e-3
+    ours, theirs = load(tmp_path / "run"), load(tmp_path / "gguf")
+    picture = np.random.default_rng(5).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    try:
+        assert ours.answer([picture], free_prompt("Wo?"), 8).raw == theirs.answer([picture], free_prompt("Wo?"), 8).raw
+    finally:
+        theirs.close()
+
+
+def test_from_parts_to_masks_from_the_shell(rrg: Rrg, parts: dict[str, Path], tmp_path: Path) -> None:
+    """Tower, projector, then LoRA beside a mask head; the run folder answers with masks and can not be exported."""
+    dataset = make(tmp_path, patients=20, reports=True)
+    spec = f"llava:llm={parts['qwen2']},vision={parts['siglip']}"
+    rrg("train", dataset, "--model", spec, "--grounding", "mask", "--stages", "siglip,align,sft", "--peft", "lora",
+        "--sft-steps", 3, "--batch", 4, "--augment", "shift", "--threads", 1, "--out", tmp_path / "run")  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "run", "store", "stream.jsonl"]
+    done = rrg("infer", dataset, "--model", tmp_path / "run", "--limit", 2, "--max-new-tokens", 6)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = [row for row in rows if row["schema"] == "rrg.prediction/1"]
+    assert all(len(row["extra"]["masks"]) == len(row["mentions"]) == row["raw"].count("</seg>") for row in answers)
+    refused = rrg("export", tmp_path / "run", "--to", "gguf", "--out", tmp_path / "gguf", code=1)
+    assert b"no mask head" in refused.stderr
+    bad = rrg("train", dataset, "--model", "llava:llm=nowhere", "--out", tmp_path / "x", code=2)
+    assert bad.stderr.count(b"\n") == 1
+    assert b"expected llava:llm=FOLDER_OR_GGUF,vision=FOLDER" in bad.stderr

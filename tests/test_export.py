@@ -207,7 +207,7 @@ def test_what_the_self_test_may_find(tmp_path: Path) -> None:
         ("", "projector_hidden_act", "gelu", "activations"),
         ("vision_config", "model_type", "clip_vision_model", "class token"),
         ("vision_config", "intermediate_size", 32, "swapped"),
-        ("text_config", "model_type", "qwen2", "language model qwen2"),
+        ("text_config", "model_type", "gemma2", "language model gemma2"),
     ],
 )
 def test_models_that_llama_cpp_would_run_differently_are_refused(

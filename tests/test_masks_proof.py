@@ -1,5 +1,6 @@
-"""Proof: box tokens against the mask head on the same data, with the same tower and steps; both need the right image."""
+"""Proof: box tokens against the mask head on the same data, same tower and steps; both need the right image."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from pycocotools import mask as coco
 
+from rrg.boxes import Kind
 from rrg.records import Mask, Sample
 from rrg.store import read
 from rrg.train import train
@@ -16,6 +18,7 @@ from rrg.train_options import Options
 from tests.conftest import Rrg
 from tests.squares import make
 
+FORMS: tuple[tuple[str, Kind], ...] = (("tokens", "loc"), ("mask", "seg"))
 QUICK = Options(model="tiny:test", tower_steps=1000, sft_steps=800, sft_tokens=160)
 
 
@@ -64,8 +67,8 @@ def test_box_tokens_against_the_mask_head(rrg: Rrg, tmp_path: Path) -> None:
     samples = {sample.id: sample for sample in part.samples}
     masks: dict[str | None, Mask] = {mask.slice: mask for mask in part.masks}
     table = {}
-    for name, form in (("tokens", "loc"), ("mask", "seg")):
-        train(dataset, tmp_path / name, dataclasses_replace(form))
+    for name, form in FORMS:
+        train(dataset, tmp_path / name, dataclasses.replace(QUICK, box_format=form))
         for control in ("right", "shuffled"):
             found = answers(rrg, dataset, tmp_path / name, *(("--shuffle-images",) if control == "shuffled" else ()))
             table[name, control] = overlaps(found, samples)
@@ -77,9 +80,3 @@ def test_box_tokens_against_the_mask_head(rrg: Rrg, tmp_path: Path) -> None:
     assert table["dice", "right"] >= 0.7
     for name in ("tokens", "mask", "dice"):
         assert table[name, "shuffled"] <= 0.35
-
-
-def dataclasses_replace(form: str) -> Options:
-    from dataclasses import replace
-
-    return replace(QUICK, box_format=form)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import transformers as t
+from tokenizers import Regex, pre_tokenizers
 
 from tests.tiny_families import text_sizes, tokenizer_of
 
@@ -14,6 +15,10 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 """As language models have it: `content` is text, nothing else."""
+QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen 2 cuts text, from its published tokenizer.json."""
 SIDE = 56
 TOWERS = ("siglip", "siglip_vision_model", "clip", "clip_vision_model", "dinov2", "vit")
 
@@ -23,6 +28,10 @@ def language(kind: str, folder: Path, *, spare: int = 0, template: str | None = 
     torch.manual_seed(1)
     tok = tokenizer_of(["<|im_start|>", "<|im_end|>"], "<|im_end|>")
     tok.chat_template = template
+    if kind == "qwen2":
+        split = pre_tokenizers.Split(Regex(QWEN2), "isolated")
+        byte = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tok.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte])
     sizes = {
         **text_sizes(tok), "hidden_size": 128, "intermediate_size": 160, "num_attention_heads": 4, "head_dim": 32,
         "vocab_size": len(tok) + spare, "tie_word_embeddings": kind == "qwen2",

@@ -14,6 +14,11 @@ TEXTS = ("llama", "qwen2")
 """``model_type`` (in GGUF ``general.architecture``) of language models."""
 WHOLE = {"siglip": "siglip_vision_model", "clip": "clip_vision_model"}
 """Folders with a text side, too -> the tower inside."""
+SPLIT = (
+    "Wo ist die Leber? Größe 3,5 x 12 cm, Segment IVa/b, BWK 11.",
+    "The 1234567 mm lesion (series 4, image 123) isn't NEW, it'll DON'T.\n\n  Leber\tMilz ...",
+)
+"""What a tokenizer of a GGUF file is tried with."""
 PREFIX_TOKENS = {"siglip_vision_model": 0, "clip_vision_model": 1, "dinov2": 1, "vit": 1}
 """``model_type`` of towers -> tokens before the patches (class token)."""
 
@@ -52,6 +57,8 @@ def language_model(path: Path) -> tuple[Any, Any]:
         tokenizer = auto.AutoTokenizer.from_pretrained(source, **given)
     except (OSError, ValueError, ImportError, KeyError, NotImplementedError) as error:
         raise UsageError(f"llm={path}: {str(error).splitlines()[0]}") from None
+    if not path.is_dir():
+        check_tokenizer(path, tokenizer)
     if tokenizer.eos_token is None:
         raise UsageError(f"llm={path}: its tokenizer has no end token; give a model that ends its answers")
     return model.eval(), tokenizer
@@ -69,6 +76,26 @@ def gguf_architecture(path: Path) -> str:
         return str(field.contents())
     except (OSError, ValueError, KeyError, IndexError):
         raise UsageError(f"llm={path}: neither a folder nor a whole GGUF file; copy it again") from None
+
+
+def check_tokenizer(path: Path, tokenizer: Any) -> None:
+    """Raise UsageError where transformers splits text otherwise than llama.cpp: it knows few pre-tokenizers of GGUF."""
+    import llama_cpp
+
+    from rrg.llm_local import quiet_stderr
+
+    with quiet_stderr():
+        reader = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
+        try:
+            for text in SPLIT:
+                ours = tokenizer.encode(text, add_special_tokens=False)
+                if ours != list(reader.tokenize(text.encode(), add_bos=False, special=False)):
+                    raise UsageError(
+                        f"llm={path}: transformers reads its tokenizer otherwise than llama.cpp ({text[:20]!r}...); "
+                        "give the model's folder of safetensors instead"
+                    )
+        finally:
+            reader.close()
 
 
 def vision_tower(folder: Path) -> tuple[Any, Any]:

@@ -1,11 +1,11 @@
-"""A LLaVA with a SigLIP tower and a Llama as two GGUF files that llama.cpp reads: language model, and mmproj.
+"""A LLaVA with a SigLIP tower and a Llama or Qwen2 as two GGUF files that llama.cpp reads: language model, and mmproj.
 
-Written with the published ``gguf`` package alone. Architectures ``llama`` and ``clip`` with projector ``mlp``, which
-runs all blocks of the tower but the last (as ``vision_feature_layer=-2``) and no final norm.
+Written with the published ``gguf`` package alone. Architectures ``llama`` or ``qwen2``, and ``clip`` with projector
+``mlp``, which runs all blocks of the tower but the last (as ``vision_feature_layer=-2``) and no final norm.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,12 @@ TOWER = {
     "mlp.fc2": "ffn_down",
 }
 """Names of transformers -> names of llama.cpp, inside a block."""
+TEXTS = ("llama", "qwen2")
+"""Architectures of language models that are written here, under the same names in both worlds."""
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Qwen 2 and Llama 3 cut text; they differ in how many digits stay together."""
 PROJECTOR = {"linear_1": "mm.0", "linear_2": "mm.2"}
 MEAN = STD = (0.5, 0.5, 0.5)
 """Normalisation of pictures, as in `rrg.model.tiny.normalised`."""
@@ -58,7 +64,7 @@ def check_exportable(config: Any) -> None:
             f"tower {tower.model_type} (a class token would shift all patches)",
             "siglip_vision_model",
         ),
-        (text.model_type != "llama", f"language model {text.model_type}", "llama"),
+        (text.model_type not in TEXTS, f"language model {text.model_type}", " or ".join(TEXTS)),
         (config.vision_feature_layer != -2, f"vision_feature_layer {config.vision_feature_layer}", "-2"),
         (
             config.vision_feature_select_strategy != "full",
@@ -81,11 +87,23 @@ def check_exportable(config: Any) -> None:
             raise RrgError(f"can not be exported to GGUF: {seen}; expected {expected}; use --to merged", "E_CONVERT")
 
 
-def write_text(state: State, config: Any, tokenizer_folder: Path, path: Path, name: str, precision: Precision) -> None:
-    """Write the language model. `state` is that of the whole LLaVA, `config` its text config."""
+def write_text(
+    state: State,
+    config: Any,
+    tokenizer_folder: Path,
+    path: Path,
+    name: str,
+    precision: Precision,
+    *,
+    begins: bool = True,
+) -> None:
+    """Write the language model. `state` is that of the whole LLaVA, `config` its text config.
+
+    `begins`: every prompt starts with the begin token, which llama.cpp then puts before it.
+    """
     import gguf
 
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), config.model_type)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
     kinds = {"f32": gguf.LlamaFileType.ALL_F32, "f16": gguf.LlamaFileType.MOSTLY_F16}
@@ -101,6 +119,7 @@ def write_text(state: State, config: Any, tokenizer_folder: Path, path: Path, na
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_vocab_size(config.vocab_size)
     _add_tokenizer(writer, tokenizer_folder, config)
+    writer.add_add_bos_token(begins)
     prefix = _before(state, "embed_tokens.weight")
 
     def add(name: str, tensor: Any) -> None:
@@ -111,17 +130,30 @@ def write_text(state: State, config: Any, tokenizer_folder: Path, path: Path, na
     if not config.tie_word_embeddings:
         add("output.weight", state[_before(state, "lm_head.weight") + "lm_head.weight"])
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    heads = heads if config.model_type == "llama" else {}  # qwen2 is read as transformers has it
     for block in range(config.num_hidden_layers):
         for ours, theirs in TEXT.items():
-            tensor = state[f"{prefix}layers.{block}.{ours}.weight"]
-            if theirs in heads:
-                tensor = rotary_order(tensor, heads[theirs])
-            add(f"blk.{block}.{theirs}.weight", tensor)
+            for part in ("weight", "bias"):
+                tensor = state.get(f"{prefix}layers.{block}.{ours}.{part}")
+                if tensor is not None:
+                    moved = rotary_order(tensor, heads[theirs]) if theirs in heads else tensor
+                    add(f"blk.{block}.{theirs}.{part}", moved)
     _finish(writer)
 
 
-def write_mmproj(state: State, config: Any, text_width: int, path: Path, precision: Precision) -> None:
-    """Write tower and projector. `state` is that of the whole LLaVA, `config` its vision config."""
+def write_mmproj(
+    state: State,
+    config: Any,
+    text_width: int,
+    path: Path,
+    precision: Precision,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+) -> None:
+    """Write tower and projector. `state` is that of the whole LLaVA, `config` its vision config.
+
+    `mean`, `std`: of the channels of pictures in 0..1.
+    """
     import gguf
 
     writer = gguf.GGUFWriter(str(path), "clip")
@@ -141,8 +173,8 @@ def write_mmproj(state: State, config: Any, text_width: int, path: Path, precisi
     }.items():
         writer.add_uint32(f"clip.vision.{key}", value)
     writer.add_float32("clip.vision.attention.layer_norm_epsilon", config.layer_norm_eps)
-    writer.add_array("clip.vision.image_mean", list(MEAN))
-    writer.add_array("clip.vision.image_std", list(STD))
+    writer.add_array("clip.vision.image_mean", list(mean))
+    writer.add_array("clip.vision.image_std", list(std))
     prefix = _before(state, "embeddings.patch_embedding.weight")
     projector = _before(state, "linear_1.weight")
 
@@ -166,6 +198,27 @@ def rotary_order(weight: Any, heads: int) -> Any:
     return weight.reshape(heads, 2, half, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
 
 
+def pre_tokenizer(saved: Mapping[str, Any]) -> str:
+    """llama.cpp's name for how a ``tokenizer.json`` cuts text before BPE. RrgError(E_CONVERT) for unknown ways."""
+    found = saved.get("pre_tokenizer") or {}
+    steps = found.get("pretokenizers", [found])
+    kinds = tuple(step.get("type") for step in steps)
+    if kinds == ("ByteLevel",) and not steps[0]["add_prefix_space"] and steps[0].get("use_regex", True):
+        return "gpt-2"
+    if kinds == ("Digits", "ByteLevel") and steps[0]["individual_digits"] and steps[1].get("use_regex", True):
+        return "smollm"
+    if kinds == ("Split", "ByteLevel") and not steps[1].get("use_regex", True):
+        pattern = str(steps[0]["pattern"].get("Regex", ""))
+        for digits, name in ((r"|\p{N}|", "qwen2"), (r"|\p{N}{1,3}|", "llama-bpe")):
+            if pattern == SPLIT.replace("|DIGITS|", digits):
+                return name
+    raise RrgError(
+        f"can not be exported to GGUF: the tokenizer cuts text by {', '.join(map(str, kinds))}; expected the way of "
+        "GPT-2, SmolLM, Qwen 2 or Llama 3; use --to merged",
+        "E_CONVERT",
+    )
+
+
 def _add_tokenizer(writer: Any, folder: Path, config: Any) -> None:
     """Byte-level BPE of ``tokenizer.json``: special tokens are CONTROL, other added tokens USER_DEFINED."""
     import gguf
@@ -185,14 +238,17 @@ def _add_tokenizer(writer: Any, folder: Path, config: Any) -> None:
             tokens.append(f"[unused{number}]")
             types.append(gguf.TokenType.UNUSED)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(pre_tokenizer(saved))
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([each if isinstance(each, str) else " ".join(each) for each in saved["model"]["merges"]])
-    writer.add_bos_token_id(config.bos_token_id)
-    writer.add_eos_token_id(config.eos_token_id)
-    writer.add_pad_token_id(config.pad_token_id)
-    writer.add_add_bos_token(True)
+    for add, number in (
+        (writer.add_bos_token_id, config.bos_token_id),
+        (writer.add_eos_token_id, config.eos_token_id),
+        (writer.add_pad_token_id, config.pad_token_id),
+    ):
+        if number is not None:
+            add(number[0] if isinstance(number, list) else number)
     if (template := folder / "chat_template.jinja").is_file():
         writer.add_chat_template(template.read_text(encoding="utf-8"))
 

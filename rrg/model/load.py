@@ -21,6 +21,10 @@ def load(path: Path, threads: int | None = None) -> Model:
     if any(path.glob("llm-*.gguf")):
         from rrg.model.gguf import GgufModel
 
+        if read_settings(path).family != "tiny":
+            from rrg.model.gguf_family import GgufFamily
+
+            return GgufFamily(path, threads)
         return GgufModel(path, threads)
     if (path / MODEL / "config.json").is_file():
         settings = read_settings(path)
