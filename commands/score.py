@@ -91,7 +91,7 @@ def command(
         result = compare(predictions, references, options)
     else:
         result = score(task, predictions, references, options)
-    also = extra_files(result.body, table, plot)
+    also = extra_files(result.body, result.items, table, plot)
     deliver(result, out=out, per_item=per_item, value=value, quiet=quiet, also=also)
     if result.missing and not allow_missing:
         raise SystemExit(RECORDS_FAILED)

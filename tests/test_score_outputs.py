@@ -1,14 +1,16 @@
 """rrg score --table and --plot: the numbers of the result, for papers and for eyes."""
 
+import itertools
 import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rrg.errors import RrgError, UsageError
-from rrg.outputs import score_plot, score_table
+from rrg.outputs import score_plot, score_sizes, score_table
 
 from .score_cases import write_jsonl
 
@@ -88,3 +90,21 @@ def test_the_command_writes_them_beside_the_result(rrg, tmp_path):
     done = rrg("score", "pairs", path, "--table", tmp_path / "t.html", "--out", tmp_path / "x.json", code=2)
     assert b"--table" in done.stderr
     assert not (tmp_path / "x.json").exists()
+
+
+def test_iou_by_size_of_the_reference():
+    rng = np.random.default_rng(2)
+    sizes, ious = rng.integers(1, 500, 60), rng.random(60)
+    lines = [
+        {"pixels": {"reference": int(size)}, "scores": {"iou": iou}} for size, iou in zip(sizes, ious, strict=True)
+    ]
+    found = score_sizes.quarters([*lines, {"pixels": {"reference": 0}, "scores": {"iou": 0.0}}], 50, 1)
+    assert [each.n for each in found] == [15, 15, 15, 15]
+    order = np.argsort(sizes, kind="stable")
+    assert [each.iou for each in found] == pytest.approx(ious[order].reshape(4, 15).mean(axis=1))
+    assert all(a.high <= b.low for a, b in itertools.pairwise(found))
+    text = score_plot.plot_bytes(BODY, Path("a.svg"), found).decode()
+    assert f"{sizes.min()} to {found[0].high} px" in text
+    assert score_plot.SIZES in text
+    assert score_sizes.quarters(lines[:5], 50, 1) == []
+    assert score_sizes.quarters([{"scores": {"iou": 0.5}}] * 20, 50, 1) == []

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rrg.errors import RrgError, UsageError
+from rrg.outputs.score_sizes import Quarter
 
 Json = Mapping[str, Any]
 ROW, LABEL, AXIS, NUMBERS = 18, 260, 360, 190
 """Pixels: height of a row, widths of its three parts."""
+SIZES = "IoU by size of the reference"
 WHOLE, PART = "#1f4e79", "#7a7a7a"
 
 
@@ -24,11 +26,18 @@ class Row(NamedTuple):
     stratum: bool
 
 
-def plot_bytes(body: Json, path: Path) -> bytes:
-    """The forest plot. UsageError for a name that does not end in .svg; RrgError when nothing has an interval."""
+def plot_bytes(body: Json, path: Path, by_size: Sequence[Quarter] = ()) -> bytes:
+    """The forest plot, and below it IoU by size of the reference.
+
+    UsageError for a name that does not end in .svg; RrgError when nothing has an interval.
+    """
     if path.suffix != ".svg":
         raise UsageError(f"--plot {path}: expected a name that ends in .svg")
     panels = {unit: rows for unit, rows in panels_of(body).items() if rows}
+    if by_size:
+        panels[SIZES] = [
+            Row(f"{each.low} to {each.high} px", each.iou, *each.interval, each.n, True) for each in by_size
+        ]
     if not panels:
         raise RrgError("--plot: no metric has an interval; leave --samples 0 out")
     return "\n".join(_svg(body, panels)).encode()
@@ -95,7 +104,7 @@ def _panel(unit: str, rows: Sequence[Row], top: int) -> Iterator[str]:
 
 def ends(unit: str, rows: Sequence[Row]) -> tuple[float, float]:
     """Ends of the axis: 0 and 1 for fractions, 0 and 100 for percent, else from 0 (or less) to the largest end."""
-    fixed = {"fraction": 1.0, "percent": 100.0, "score100": 100.0, "score10": 10.0}.get(unit)
+    fixed = {"fraction": 1.0, SIZES: 1.0, "percent": 100.0, "score100": 100.0, "score10": 10.0}.get(unit)
     low = min(0.0, *(row.low for row in rows))
     high = max(row.high for row in rows) if fixed is None else max(fixed, *(row.high for row in rows))
     return low, high if high > low else low + 1
