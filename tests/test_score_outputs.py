@@ -66,7 +66,7 @@ def test_plot_has_a_mark_for_each_interval():
     assert "4.250 [1.000, 9.000]  n 10" in texts
     dots = [float(each.get("cx")) for each in root.iter("{http://www.w3.org/2000/svg}circle")]
     assert dots[0] == score_plot.LABEL + 0.5 * score_plot.AXIS
-    assert dots[2] == pytest.approx(score_plot.LABEL + 4.25 / 9 * score_plot.AXIS, abs=0.1)
+    assert dots[2] == pytest.approx(score_plot.LABEL + 4.25 / 10 * score_plot.AXIS, abs=0.1)
 
 
 def test_names_and_results_that_can_not_be_meant():
@@ -90,6 +90,22 @@ def test_the_command_writes_them_beside_the_result(rrg, tmp_path):
     done = rrg("score", "pairs", path, "--table", tmp_path / "t.html", "--out", tmp_path / "x.json", code=2)
     assert b"--table" in done.stderr
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("unit", "low", "high", "ends"),
+    [
+        ("fraction", 0.1, 0.9, (0, 1)),
+        ("fraction", 0.1, 1.4, (0, 2)),
+        ("fraction", -0.3, 0.1, (-0.4, 0.4)),
+        ("mm", 0.5, 3.37, (0, 4)),
+        ("mm", 0, 0, (0, 4)),
+        ("percent", 3, 80, (0, 100)),
+    ],
+)
+def test_axes_end_at_round_numbers(unit, low, high, ends):
+    row = score_plot.Row("a", (low + high) / 2, low, high, 3, False)
+    assert score_plot.ends(unit, [row]) == pytest.approx(ends)
 
 
 def test_iou_by_size_of_the_reference():

@@ -1,6 +1,7 @@
 """A result of ``rrg score`` as a forest plot: each value with its interval, strata below the whole. SVG, no library."""
 
 import html
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +93,7 @@ def _panel(unit: str, rows: Sequence[Row], top: int) -> Iterator[str]:
         at = low + (high - low) * step / 4
         yield f'<line x1="{x(at)}" y1="{top}" x2="{x(at)}" y2="{bottom}" stroke="#dddddd"/>'
         yield _text(x(at), bottom + 14, f"{at:g}", anchor="middle", size=10)
-    yield _text(LABEL + AXIS + 8, bottom + 14, "" if unit == "fraction" else unit, size=10)
+    yield _text(LABEL + AXIS + 20, bottom + 14, "" if unit == "fraction" else unit, size=10)
     for number, row in enumerate(rows):
         y, colour = top + ROW * number + ROW // 2, PART if row.stratum else WHOLE
         yield _text(24 if row.stratum else 10, y + 4, row.label[:38], colour=colour)
@@ -103,11 +104,21 @@ def _panel(unit: str, rows: Sequence[Row], top: int) -> Iterator[str]:
 
 
 def ends(unit: str, rows: Sequence[Row]) -> tuple[float, float]:
-    """Ends of the axis: 0 and 1 for fractions, 0 and 100 for percent, else from 0 (or less) to the largest end."""
-    fixed = {"fraction": 1.0, SIZES: 1.0, "percent": 100.0, "score100": 100.0, "score10": 10.0}.get(unit)
-    low = min(0.0, *(row.low for row in rows))
-    high = max(row.high for row in rows) if fixed is None else max(fixed, *(row.high for row in rows))
-    return low, high if high > low else low + 1
+    """Ends of the axis: 0 and 1 for fractions, 0 and 100 for percent; else round, about 0 if some are negative."""
+    fixed = {"fraction": 1.0, SIZES: 1.0, "percent": 100.0, "score100": 100.0, "score10": 10.0}.get(unit, 0.0)
+    low, high = min(row.low for row in rows), max(row.high for row in rows)
+    if low >= 0:
+        return 0.0, fixed if high <= fixed and fixed else 4 * _round_up(high / 4)
+    step = _round_up(max(-low, high) / 2)
+    return -2 * step, 2 * step
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 2.5, 5, 10 times a power of ten; 1 for 0."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(each * power for each in (1, 2, 2.5, 5, 10) if each * power >= value * (1 - 1e-12))
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", colour: str = "#000000", **style: object) -> str:
