@@ -1,6 +1,7 @@
 """The page: what it shows is what the records say, nothing leaves it, and it works in a real browser."""
 
 import base64
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rrg.errors import RrgError
+from rrg.infer_summary import summary_of
 from rrg.outputs import page as page_module
-from rrg.outputs.cards import located, of_sample, sentences, statement
-from rrg.outputs.page import write_page
+from rrg.outputs.cards import located, of_prediction, of_sample, sentences, statement
+from rrg.outputs.draft import draft_fragment
+from rrg.outputs.page import fragments, write_document, write_page
 from rrg.outputs.pictures import LONGEST_SIDE, Edges, Picture, edges, picture_of
 from rrg.outputs.spool import open_parts, read_parts, save_part
 from rrg.outputs.words import FLAGS, KINDS, WORDS
@@ -303,7 +306,7 @@ def test_a_page_that_is_too_large_says_what_is_missing(tmp_path: Path, monkeypat
     refs = [f"series/abc#{n}" for n in range(6)]
     whole = written(tmp_path / "a.html", *(prediction("x", ref=ref) for ref in refs))
     assert len(whole.all("section")) == 6
-    monkeypatch.setattr(page_module, "MAX_PAGE_BYTES", (tmp_path / "a.html").stat().st_size // 3)
+    monkeypatch.setattr(page_module, "MAX_PAGE_BYTES", (tmp_path / "a.html").stat().st_size // 8)
     part = written(tmp_path / "b.html", *(prediction("x", ref=ref) for ref in refs))
     left = 6 - len(part.all("section"))
     assert 0 < left < 6
@@ -404,6 +407,53 @@ def test_hover_focus_and_keys_in_a_browser(example: Path, tmp_path: Path) -> Non
         "phrase": "rect0a1 text0a1 mark0a1", "box": "rect0a0 text0a0 mark0a0 1",
         "sentence": "rect0a0 text0a0 rect0a1 text0a1 mark0a0 mark0a1",
         "other": "none", "active": "inlinenone", "focus": "rect1a0 text1a0 mark1a0",
+    }  # fmt: skip
+
+
+DRAFT_PROBE = """
+const near = () => [...document.querySelectorAll(".draft li.near")].map((e) => e.textContent.slice(0, 5)).join(" ");
+const lines = [...document.querySelectorAll(".draft li")];
+over(one(".current mark[data-m='0a0']")); say("mark", near());
+over(lines[0]); say("line", on());
+lines[0].click(); say("click", one("#position").textContent + " " + on());
+lines[0].click(); say("again", one("#position").textContent + " " + on());
+say("here", lines.map((e) => Number(e.classList.contains("here"))).join(""));
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+def test_a_draft_report_and_its_boxes_point_at_each_other_in_a_browser(tmp_path: Path) -> None:
+    told = [
+        prediction("Leberzyste. Milz.", mention(0, "Leberzyste", (1, 1, 9, 9)), mention(1, "Milz", (2, 2, 5, 5))),
+        prediction("Milz.", mention(0, "Milz", (3, 3, 6, 6)), ref="series/abc#4", id="b"),
+        prediction("Leberzyste.", mention(0, "Leberzyste", (1, 1, 9, 9)), ref="series/abc#5", id="c"),
+    ]
+    refs = [each.images[0].ref for each in told]
+    slices = [dataclasses.replace(axial(int(ref[-1])), id=ref) for ref in refs]
+    told = [
+        dataclasses.replace(each, images=(dataclasses.replace(each.images[0], slice=each.images[0].ref),))
+        for each in told
+    ]
+    summary = summary_of(told, slices, "de")
+    assert summary is not None
+    cards = [of_prediction(each) for each in told]
+    parts = [draft_fragment(summary, told, cards), *fragments(cards, pictures(*refs))]
+    write_document(tmp_path / "d.html", parts, lang="de", title="t", notice={})
+    text = (tmp_path / "d.html").read_text(encoding="utf-8")
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    helpers = "\n".join(
+        line for line in PROBE.splitlines() if line.startswith(("const ", "  ", "};")) and "hidden" not in line
+    )
+    probed = tmp_path / "probed.html"
+    probed.write_text(text.replace("</body>", f"<script>{helpers}{DRAFT_PROBE}</script></body>"), encoding="utf-8")
+    found = {
+        (each["name"] or "").removeprefix("probe-"): each["content"]
+        for each in browse(probed, tmp_path / "profile").all("meta")
+        if (each.get("name") or "").startswith("probe-")
+    }
+    assert found == {
+        "mark": "Leber", "line": "rect0a0 text0a0 mark0a0", "click": "3 / 3 rect0a0 text0a0 mark0a0",
+        "again": "1 / 3 rect0a0 text0a0 mark0a0", "here": "11",
     }  # fmt: skip
 
 

@@ -207,6 +207,8 @@ def _place(picture: Picture) -> Iterator[str]:
         yield escape(picture.modality)
     if picture.series_number is not None:
         yield f"{_ui('series')} {picture.series_number}"
+    if picture.number is not None:
+        yield f"{_ui('image')} {picture.number}"
     if picture.index is not None:
         yield f"{_ui('slice')} {picture.index + 1}/{picture.count}"
     else:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rrg.errors import RecordError
 from rrg.records import ImageRef, Slice
+from rrg.study_choice import image_number
 from rrg.windows import Preset, windowed
 
 CT_PRESETS: tuple[Preset, ...] = ("soft", "lung", "bone")
@@ -50,6 +51,8 @@ class Picture:
     """Zero-based index in the volume."""
     count: int | None = None
     """Slices of the volume."""
+    number: int | None = None
+    """Image number, as a viewer shows it and a report writes it."""
 
 
 def letters(direction: Sequence[float]) -> str:
@@ -91,6 +94,7 @@ def picture_of(image: ImageRef, pixels: NDArray[Any], slice_: Slice | None = Non
         series_number=slice_.series_number if slice_ else None,
         index=slice_.index if slice_ else None,
         count=slice_.count if slice_ else None,
+        number=image_number(slice_) if slice_ and slice_.instance_number is not None else None,
     )
 
 

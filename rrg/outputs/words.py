@@ -11,6 +11,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "series": ("Serie", "series"),
     "slice": ("Schicht", "slice"),
     "picture": ("Bild", "picture"),
+    "image": ("Bild", "image"),
     "statement": ("Aussage", "statement"),
     "statements": ("Aussagen", "statements"),
     "box_noun": ("Box", "box"),
