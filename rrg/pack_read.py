@@ -54,7 +54,8 @@ class Gathered:
         self.runs = Runs()
         self.blind = Blind()
         self.visits: list[Visit] = []
-        self.arrays: set[str] = set()
+        self.arrays: dict[str, int] = {}
+        """Array that records name -> the highest index that they name in it."""
         self.label_maps: set[str] = set()
         self.merged_ids: set[str] = set()
         """Of the patients that are merged, those who are here, by the ids that they came with."""
@@ -149,11 +150,14 @@ class Gathered:
         """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
         for image in sample.images:
             known = slices.get(image.slice or "")
-            self.arrays.add(_array(sample, image.ref))
+            self._take(*_place_of(sample, image.ref))
             if known is not None and known.pixels != image.ref:
                 raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
         for mask in {region.mask for mention in sample.mentions for region in mention.regions if region.mask}:
-            self.arrays.add(_array(sample, mask))
+            self._take(*_place_of(sample, mask))
+
+    def _take(self, array: str, index: int) -> None:
+        self.arrays[array] = max(index, self.arrays.get(array, 0))
 
     def _name_run(self, line: Line) -> None:
         run = line.value.get("run")
@@ -178,10 +182,10 @@ class Gathered:
     ) -> None:
         number = len(self.visits)
         for slice_ in slices.values():
-            self.arrays.add(split_reference(slice_.pixels)[0])
+            self._take(*split_reference(slice_.pixels))
             self.images.add(pixels_number(slice_.sha256), number)
         for mask in masks.values():
-            self.arrays.add(split_reference(mask.array)[0])
+            self._take(*split_reference(mask.array))
             self.label_maps.add(mask.label_map)
         samples = tuple(samples)
         images = {slice_.pixels: pixels_number(slice_.sha256) for slice_ in slices.values()}
@@ -218,9 +222,9 @@ class Gathered:
         self._places[study] = _Place(len(self.visits) - 1, offset, self._spool.tell() - offset, questions)
 
 
-def _array(sample: Sample, ref: str) -> str:
+def _place_of(sample: Sample, ref: str) -> tuple[str, int]:
     try:
-        return split_reference(ref)[0]
+        return split_reference(ref)
     except RecordError as error:
         raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
 

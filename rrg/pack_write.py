@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from rrg.codec import encode
-from rrg.errors import RrgError
+from rrg.errors import RecordError, RrgError
 from rrg.pack_choice import Choice
 from rrg.pack_read import Gathered, Spooled, pixels_number
 from rrg.pack_split import SPLITS, Split
 from rrg.provenance import sha256_files
 from rrg.records import End, Run, Sample
+from rrg.store import length_of
 
 
 class Study(NamedTuple):
@@ -115,14 +116,22 @@ def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Writ
 
 
 def take_arrays(
-    arrays: Iterable[str], store: Path, folder: Path, out: Path, pixels: Literal["copy", "link"]
+    arrays: Mapping[str, int], store: Path, folder: Path, out: Path, pixels: Literal["copy", "link"]
 ) -> dict[str, str]:
-    """Copy or link the arrays that the records name into ``folder/store``. Returns their hashes."""
+    """Copy or link the arrays that the records name, with the highest index, into ``folder/store``. Their hashes."""
     hashes: dict[str, str] = {}
-    for array in sorted(arrays):
+    for array, highest in sorted(arrays.items()):
         source, target = store / array, folder / "store" / array
         if not source.is_dir():
             raise RrgError(f"store has no array {array}; give the --store that the records were made with", "E_IO")
+        try:
+            slices = length_of(store, array)
+        except RecordError as error:
+            raise RrgError(error.message, error.code) from None
+        if slices <= highest:
+            raise RrgError(
+                f"a record names {array}#{highest}, but the array holds {slices} slices; make it again", "E_IO"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         hashes[array] = sha256_files(source)
         if pixels == "link":

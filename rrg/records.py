@@ -452,6 +452,13 @@ class MaskLabel:
     flags: tuple[str, ...] = ()
     """Quality gates that the structure tripped in this volume."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no mask has."""
+        if self.class_id < 1 or self.layer < 0 or self.area_px < 1:
+            raise ValueError(f"{self.label}: class {self.class_id}, layer {self.layer}, {self.area_px} pixels")
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ValueError(f"{self.label}: score {self.score:g} is not within 0 and 1")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:

@@ -250,14 +250,13 @@ def write_arrays(store: Path, records: Iterable[Record]) -> None:
     """Arrays for all series and masks that the records name, small and all alike."""
     from rrg.store import split_reference, write_array
 
-    names = set()
+    lengths: dict[str, int] = {}
     for record in records:
-        if isinstance(record, Slice):
-            names.add(split_reference(record.pixels)[0])
-        elif isinstance(record, Mask):
-            names.add(split_reference(record.array)[0])
-    for name in sorted(names):
-        write_array(store, name, np.zeros((2, 4, 4), np.int16))
+        if isinstance(record, Slice | Mask):
+            name, index = split_reference(record.pixels if isinstance(record, Slice) else record.array)
+            lengths[name] = max(index + 1, lengths.get(name, 0))
+    for name, length in sorted(lengths.items()):
+        write_array(store, name, np.zeros((length, 4, 4), np.int16))
 
 
 __all__ = ["COLUMNS", "LOOKED_FOR", "ROWS", "RUN", "Error"]

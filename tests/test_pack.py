@@ -305,6 +305,18 @@ def test_a_study_in_pieces_names_sort(rrg: Rrg, studies: list[list[Record]], sto
     assert b"rrg sort" in done.stderr
 
 
+def test_references_behind_the_end_of_an_array_are_named(
+    rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path
+) -> None:
+    records = [
+        replace(each, array=each.array.partition("#")[0] + "#999") if isinstance(each, Mask) else each
+        for each in studies[0]
+    ]
+    done = rrg("pack", "--store", store, "--out", tmp_path / "d", stdin=stream(records), code=1)
+    assert b"a record names masks/study0s1-masks#999, but the array holds" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_missing_arrays_are_named(rrg: Rrg, studies: list[list[Record]], tmp_path: Path) -> None:
     done = rrg("pack", "--store", tmp_path / "none", "--out", tmp_path / "d", stdin=stream(studies[0]), code=1)
     assert b"store has no array masks/study0s1-masks" in done.stderr

@@ -79,6 +79,14 @@ def test_masks_of_slices_that_are_not_there_are_counted(study: list[Record]) -> 
     assert orphan == ids
 
 
+def test_scores_that_are_none_are_refused(rrg: Rrg, tmp_path: Path, study: list[Record]) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(stream(study).replace(b'"layer":0,', b'"layer":0,"score":7.0,', 1))
+    done = rrg("synth-ground", path, code=1)
+    assert b"score 7 is not within 0 and 1" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_labels_that_the_table_does_not_know_are_counted_and_never_asked(study: list[Record]) -> None:
     one = masks_of(study)[0]
     strange = replace(one, labels=tuple(replace(each, label="unicorn") for each in one.labels))
