@@ -39,6 +39,8 @@ from rrg.windows import Preset, look
 Control = Literal["none", "shuffled", "blank"]
 Look = Callable[[ImageRef], NDArray[np.uint8]]
 """What the model sees of an image: (side, side, 3)."""
+READS = ("CT", "MR")
+"""Modalities that `rrg train` makes tiny models for; answers about others are flagged, and said to be worthless."""
 BLANK = 128
 """Grey value of the control without pictures: 0 after the model's normalisation."""
 NOTICES: dict[bool, dict[str, str]] = {
@@ -140,6 +142,12 @@ def answer_work(work: Work, task: Task) -> Iterator[Made]:
     look = look_of(model, pixels)
     made = _answers(model, work, look, task)
     answers = [each for each in made if isinstance(each, Prediction)]
+    if any("other_modality" in each.flags for each in answers):
+        seen = sorted({image.modality or "" for each in answers for image in each.images} - set(READS))
+        talk(
+            "infer",
+            f"modality {', '.join(seen)}: this model knows {' and '.join(READS)} only; its answers mean nothing",
+        )
     summary = None
     if task.summary and work.chosen and answers:
         summary = summary_of(answers, work.slices, answers[0].lang)
@@ -208,6 +216,8 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
     generated = model.answer(views, chat.text, task.max_new_tokens)
     flags = {"cut"} if generated.cut else set()
     flags |= {"none": set(), "shuffled": {"shuffled_image"}, "blank": {"no_image"}}[task.control]
+    if settings.family == "tiny" and any(image.modality not in (None, *READS) for image in sample.images):
+        flags.add("other_modality")
     text, mentions = generated.raw.strip(), tuple[Mention, ...]()
     extra: dict[str, Any] = {}
     if task.control == "shuffled":

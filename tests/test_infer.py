@@ -582,3 +582,80 @@ def test_what_can_not_be_viewed(view: Any, dataset: Path, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "empty.jsonl").touch()
     assert "nothing to show" in view(tmp_path / "empty.jsonl", "--store", tmp_path, "--page", tmp_path / "q", code=1)
+
+
+# --- studies on disk: choice, questions, files
+
+
+def test_listed_images_and_what_is_not_there(ask_fake: Any, study: Path) -> None:
+    told = lines_of(
+        ask_fake(study, "--slices", "2,4-5,99", "--ground", "Leber", "--describe", "1,2,30,40", "--lang", "de")
+    )
+    assert [each["task"] for each in told] == ["phrase-to-box", "box-to-phrase"] * 3
+    assert told[0]["question"] == "Zeige auf diesem Bild: Leber"
+    assert told[1]["question"] == "Welche Struktur liegt bei [1, 2, 30, 40]?"
+    done = ask_fake(study, "--slices", "2,99", "--task", "report")
+    assert b"images 99 are not in the series" in done.stderr
+    for words, code, wanted in [
+        (("--slices", "98,99"), 1, b"series 2 has images"),
+        (("--series", "77"), 1, b"--series 77: the study has series"),
+        (("--slices", "referenced"), 2, b"belong together"),
+        (("--describe", "1,2,30"), 2, b"expected x0,y0,x1,y1"),
+        (("--describe", "1,2,30,4000"), 1, b"the image has 64 columns"),
+    ]:
+        assert wanted in (failed := ask_fake(study, *words, code=code)).stderr, failed.stderr
+        assert b"Traceback" not in failed.stderr
+
+
+def test_slices_that_a_report_points_at(ask_fake: Any, study: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_text(
+        "Befund:\nLeber unauffällig (Serie 2, Bild 3). Milz normal (Serie 2, Bild 5).\n"
+    )
+    done = ask_fake(study, "--slices", "referenced", "--report", tmp_path / "report.txt", "--no-summary")
+    assert b"images 3, 5 of" in done.stderr
+    assert len(lines_of(done)) == 2
+
+
+def test_context_stands_before_the_task(dataset: Path, fake: FakeModel) -> None:
+    from rrg.infer_asks import samples_about
+
+    image = sample_of(1, 2).images[0]
+    context = {"clinical": "Husten {seit} <p>gestern", "question": "Pneumonie?"}
+    samples = samples_about(image, [Ask("report")], "de", patient="p", study="t1", context=context)
+    answers(Work("t1", tuple(samples)), task_for(dataset))
+    ((_, prompt),) = fake.seen
+    assert "Klinische Angaben: Husten {seit} < p>gestern\nFragestellung: Pneumonie?\nBeschreibe dieses Bild." in prompt
+
+
+def test_another_modality_is_flagged(dataset: Path, fake: FakeModel, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = sample_of(1, 2)
+    other = dataclasses.replace(sample, images=(dataclasses.replace(sample.images[0], modality="US"),))
+    (told,) = answers(Work("t1", (other,)), task_for(dataset))
+    assert told.flags == ("other_modality",)
+    assert "modality US: this model knows CT and MR only" in capsys.readouterr().err
+
+
+def test_dicom_of_a_demonstration_model_needs_a_word(ask_fake: Any, study: Path, tmp_path: Path) -> None:
+    words = (study, "--slices", "2", "--dicom", tmp_path / "dicom")
+    refused = ask_fake(*words, code=2)
+    assert refused.stderr.count(b"\n") == 1
+    assert b"give --allow-demo" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+    done = ask_fake(*words, "--allow-demo", "--nifti", tmp_path / "nifti")
+    written = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert written == ["liver.nii.gz", "seg.dcm", "sr.dcm"]
+    assert json.loads(done.stdout.splitlines()[-1])["counts"]["dicom.seg"] == 1
+
+
+def test_options_that_do_not_fit_are_refused_before_work(ask_fake: Any, dataset: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    for words, wanted in [
+        ((tmp_path / "a.png", "--dicom", tmp_path / "d"), b"--dicom needs a study on disk"),
+        ((dataset, "--nifti", tmp_path / "d"), b"--nifti needs a study on disk"),
+        ((dataset, "--chat"), b"--chat is about a study or a picture"),
+        ((tmp_path / "a.png", "--turns", tmp_path / "a.png"), b"--turns is for --chat"),
+        ((tmp_path / "a.png", "--grammar"), b"--grammar is for llama.cpp"),
+    ]:
+        done = ask_fake(*words, code=2)
+        assert wanted in done.stderr
+        assert done.stderr.count(b"\n") == 1

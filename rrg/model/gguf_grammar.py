@@ -48,7 +48,7 @@ class Constraint:
 
         token = int(scores.argmax())
         ends = self._is_control(token)
-        one = self._one[0]
+        one: Any = self._one[0]
         one.id, one.logit = (self._end if ends else token), 0.0
         self._apply(self._single)
         if one.logit < -1e30:
@@ -89,7 +89,7 @@ class Constraint:
         """What llama.cpp calls a list of candidates, over `data`."""
         import llama_cpp
 
-        array = llama_cpp.llama_token_data_array()
+        array: Any = llama_cpp.llama_token_data_array()
         array.data = ctypes.cast(data, type(array.data))
         array.size = size
         return array

@@ -64,6 +64,8 @@ FLAGS: dict[str, tuple[str, str]] = {
     "malformed_box": ("unlesbare Box", "unreadable box"),
     "cut": ("abgeschnitten", "cut off"),
     "contradictions": ("Widersprüche", "contradictions"),
+    "other_modality": ("andere Modalität als gelernt: ohne Wert", "another modality than learnt: worthless"),
+    "rules": ("von Regeln", "by rules"),
     "shuffled_image": ("Kontrolle: fremdes Bild", "control: another patient's picture"),
     "no_image": ("Kontrolle: ohne Bild", "control: no picture"),
 }
