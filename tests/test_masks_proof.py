@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,9 @@ def dice(found: dict[str, dict], samples: dict[str, Sample], masks: dict[str | N
             continue
         true = read(store, masks[samples[name].images[0].slice].array)[0] == region.class_id
         drawn = row["extra"].get("masks") or []
-        mask = coco.decode({"size": drawn[0]["size"], "counts": drawn[0]["counts"]}) if drawn else 0 * true
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pycocotools' own, of numpy 2
+            mask = coco.decode({"size": drawn[0]["size"], "counts": drawn[0]["counts"]}) if drawn else 0 * true
         out.append(float(2 * (mask & true).sum() / max(1, mask.sum() + true.sum())))
     return float(np.mean(out))
 
