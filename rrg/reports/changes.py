@@ -108,6 +108,8 @@ def changes_of(
             continue
         if words.keys[hit.first].startswith("stationaer") and _in_hospital(words, hit):
             continue
+        if _between_sides(words, hit):
+            continue
         change = cast(Change, hit.kind)
         if not compared and _positive(words, hit, lang):
             continue
@@ -154,6 +156,18 @@ def _in_hospital(words: Words, hit: Hit) -> bool:
     return after.startswith(_CARE) or any(
         key.startswith(("patient", "befindet")) for key in words.keys[max(0, hit.first - 4) : hit.first]
     )
+
+
+def _between_sides(words: Words, hit: Hit) -> bool:
+    """ "rechts ausgeprägter als links", "worse on the right": one side is compared with the other."""
+    after = words.keys[hit.last - 1 : hit.last + 3]
+    if after[1:3] == ["on", "the"]:
+        return words.keys[hit.first] in ("worse", "greater", "larger", "more") and after[3:] in (["left"], ["right"])
+    return _AS in after[:2] and not _SIDES.isdisjoint(after[1:3])
+
+
+_AS = "als"
+_SIDES = frozenset(("links", "rechts", "li", "re", "linksseitig", "rechtsseitig"))
 
 
 def _positive(words: Words, hit: Hit, lang: Lang) -> bool:

@@ -71,6 +71,8 @@ class Carry:
     def __init__(self) -> None:
         self.series: int | None = None
         self.section = -1
+        self.earlier: tuple[int, int, int] | None = None
+        """Sentence, word behind it and series of the last reference into an earlier study."""
 
 
 def reference_of(
@@ -103,6 +105,10 @@ def reference_of(
         or _compared(words, context, inside)
     )
     series = found.series
+    if series is None and (shared := _shared(words, inside, sentence, carry)) is not None:
+        series, prior = shared, True
+    if prior and series is not None:
+        carry.earlier = (sentence, inside.stop, series)
     if carry.section != section:
         carry.series, carry.section = None, section
     rule = found.rule
@@ -125,6 +131,17 @@ def reference_of(
             rule=rule,
         )
     ]
+
+
+def _shared(words: Words, inside: range, sentence: int, carry: Carry) -> int | None:
+    """ "(damals Serie 5, Bild 23 und Bild 31)": the series of the earlier reference that "und" ties it to."""
+    if carry.earlier is None or carry.earlier[0] != sentence or not carry.earlier[1] < inside.start:
+        return None
+    between = words.keys[carry.earlier[1] : inside.start]
+    return carry.earlier[2] if all(key in _TIES for key in between) else None
+
+
+_TIES = frozenset((",", "und", "and", "u", ".", "sowie", "&", "/"))
 
 
 def _compared(words: Words, context: Context, inside: range) -> bool:

@@ -152,7 +152,7 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])] if several else free
             where, carried = places(words, one, mentions, stated)
             where = tuple(j for j in where if not mentions[j].gone)
-            around = Around(sides_around([mentions[j] for j in where]), carried)
+            around = Around(sides_around(words, [mentions[j] for j in where]), carried)
             name = name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes})
             one = one if name == one.name else one._replace(name=name)
             links = tuple(places_of[j] for j in where if j in places_of)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rrg.reports.findings import Stated
 from rrg.reports.mentions import Mention
-from rrg.reports.words import Words, between_attributes, word_set
+from rrg.reports.words import Words, between_attributes, opens_relative, word_set
 
 _WALLS = frozenset(("aber", "jedoch", "but", "however", "sowie", "ausser", "except"))
 _CARRY = word_set(
@@ -61,7 +61,11 @@ def is_open(words: Words, start: int, end: int) -> bool:
         return True
     inside = _bracketed(words, start, end)
     return not any(
-        i not in inside and ((words.raw[i] in ",;" and not between_attributes(words, i)) or words.keys[i] in _WALLS)
+        i not in inside
+        and (
+            (words.raw[i] in ",;" and not between_attributes(words, i) and not opens_relative(words, i))
+            or words.keys[i] in _WALLS
+        )
         for i in range(start, end)
     )
 

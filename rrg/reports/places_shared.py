@@ -40,15 +40,26 @@ def generic(mention: Mention) -> bool:
     return mention.side is None and len({LABELS[name].side for name in mention.classes}) <= 1
 
 
-def sides_around(where: Sequence[Mention]) -> list[Side | None]:
+def sides_around(words: Words, where: Sequence[Mention]) -> list[Side | None]:
     """The sides of the places of a finding, without those of places that have none or are only the whole of another."""
     sided = {mention.classes[0].partition("_")[0] for mention in where if mention.classes and mention.side is not None}
+    if any(mention.classes and mention.classes[0].startswith(_LOBES) for mention in where):
+        where = [mention for mention in where if not _titles_lungs(words, mention)]
     return [
         mention.side
         for mention in where
         if not generic(mention)
         and (mention.side is not None or not mention.classes or mention.classes[0].partition("_")[0] not in sided)
     ]
+
+
+def _titles_lungs(words: Words, mention: Mention) -> bool:
+    """ "Lungs: nodule in the right upper lobe": the label of the line says no side."""
+    return set(mention.classes) == _LUNGS and words.raw[mention.last : mention.last + 1] == [":"]
+
+
+_LUNGS = {"lung_left", "lung_right"}
+_LOBES = ("lung_upper", "lung_lower", "lung_middle")
 
 
 def goes_with(words: Words, start: int, end: int, name: str) -> bool:

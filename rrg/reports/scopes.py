@@ -6,7 +6,7 @@ Walls end a scope: ";", ":", "aber", "but" always; a comma or an "und" only when
 from typing import NamedTuple
 
 from rrg.reports.lexicon import Trigger
-from rrg.reports.words import MASK, Words, word_set
+from rrg.reports.words import MASK, Words, opens_relative, word_set
 
 NEAR = 3
 """A bare "nicht" or "not" reaches this many words at most, and only the first that is no adverb."""
@@ -100,7 +100,7 @@ def _new_statement(at: int, words: Words, walls: Walls) -> bool:
     """True when the segment behind the soft wall `at` says something of its own."""
     end = _segment_end(at + 1, words, walls)
     listed_on = end < len(words.raw) and walls.soft[end] == 3
-    if walls.soft[at] == 3 or (walls.soft[at] == 1 and _relative(words, at)):
+    if walls.soft[at] == 3 or (walls.soft[at] == 1 and opens_relative(words, at)):
         return False
     if walls.soft[at] == 1 and at + 1 < end < len(words.raw) and words.keys[end] in _TURNS:
         return True  # "kein Infiltrat, Pneumonie jedoch möglich"
@@ -112,15 +112,6 @@ def _new_statement(at: int, words: Words, walls: Walls) -> bool:
         if walls.soft[at] == 1 and words.keys[i] in ("mm", "cm") and _measured(words, i):
             return True
     return False
-
-
-def _relative(words: Words, comma: int) -> bool:
-    """ "kein Herd, der an eine Filia denken ließe": no article stands in front of a preposition, a relative does."""
-    return words.keys[comma + 1 : comma + 2] in _RELATIVES and words.keys[comma + 2 : comma + 3] in _PREPOSITIONS
-
-
-_RELATIVES = tuple([each] for each in ["der", "die", "das", "den", "dem", "welcher", "welche", "welches"])
-_PREPOSITIONS = tuple([each] for each in ["an", "auf", "fuer", "als", "zu", "mit", "in"])
 
 
 def _measured(words: Words, unit: int) -> bool:

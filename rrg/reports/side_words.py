@@ -28,9 +28,9 @@ for _stem, _side in (("link", "left"), ("recht", "right")):
     for _part in ("sseitig", "sbetont", "sseits"):
         for _end in ("", "e", "er", "es", "en", "em"):
             _SIDES["de"][_stem + _part + _end] = "left" if _side == "left" else "right"
-for _word in ("beide", "beiden", "beider", "beides", "beidseits", "bds", "bd", "beids"):
+for _word in ("beide", "beiden", "beider", "beides", "beidseits", "beiderseits", "bds", "bd", "beids"):
     _SIDES["de"][_word] = "both"
-for _stem in ("beidseitig", "bilateral", "doppelseitig"):
+for _stem in ("beidseitig", "beiderseitig", "bilateral", "doppelseitig"):
     for _end in ("", "e", "er", "es", "en", "em"):
         _SIDES["de"][_stem + _end] = "both"
 for _word in ("dexter", "dextra", "dextrum", "dext", "dx"):
@@ -50,7 +50,7 @@ class SideWord(NamedTuple):
 
 
 _SIDES["de"].update({"li": "left", "re": "right", "lks": "left", "rts": "right"})
-_ENGLISH = frozenset((*_SIDES["en"], "r", "l", ">", "either", "each"))
+_ENGLISH = frozenset((*_SIDES["en"], "r", "l", ">", "either", "each", "neither"))
 
 
 def side_words(words: Words, lang: Lang) -> list[SideWord]:
@@ -72,7 +72,7 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
             found.append(SideWord(i, spread))
             spoken = i + 3 if lang == "en" else -1
             continue
-        if lang == "en" and key in ("either", "each") and words.keys[i + 1 : i + 2] == ["side"]:
+        if key in _EVERY and words.keys[i + 1 : i + 2] == _SIDE[lang]:
             found.append(SideWord(i, "both"))
             continue
         side = (
@@ -95,6 +95,9 @@ def side_words(words: Words, lang: Lang) -> list[SideWord]:
     return found if lang == "en" or not (compares or ">" in words.keys) else _both(words, found)
 
 
+_EVERY = frozenset(("either", "each", "neither", "jeder", "keiner"))
+_SIDE: dict[Lang, list[str]] = {"de": ["seite"], "en": ["side"]}
+""" "on neither side", "auf keiner Seite" speak of both."""
 _LONGEST_PLAIN = 9
 """Letters; longer German words may hold a side: "mediolinkslateral"."""
 _HOLDS = re.compile(

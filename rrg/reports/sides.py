@@ -8,7 +8,7 @@ from rrg.reports.side_words import SideWord
 from rrg.reports.words import Words, between_attributes, word_set
 
 _BEHIND = word_set(
-    """links rechts li re lks rts bds bd beids beidseits beidseitig bilateral linksseitig rechtsseitig
+    """links rechts li re lks rts bds bd beids beidseits beiderseits beidseitig bilateral linksseitig rechtsseitig
     dexter dextra dextrum dext dx sinister sinistra sinistrum sin"""
 )
 """German words that may stand behind their noun: "Niere links"."""
@@ -93,6 +93,8 @@ def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
     """ "linke und rechte Niere" is both."""
     if i >= 2 and words.keys[i - 1] in _PAIRING and i - 2 in table:
         return "both" if table[i - 2] != table[i] else table[i]
+    if (other := _named_before(words, i, table)) is not None:
+        return table[i] if table[other] == table[i] else "both"
     j = i - 1
     while (
         j > 0
@@ -110,8 +112,33 @@ def _joined(words: Words, i: int, table: dict[int, Side]) -> Side:
     return table[i]
 
 
+def _named_before(words: Words, i: int, table: dict[int, Side]) -> int | None:
+    """The side in "der rechte als auch der linke Femurkopf", "the right and the left lung": one noun for two."""
+    j = i - 1
+    j -= j > 0 and words.keys[j] in _ARTICLES
+    if j < 1 or words.keys[j] not in ("auch", *_PAIRING):
+        return None
+    j -= 2 if words.keys[j - 1 : j + 1] in (["als", "auch"], ["wie", "auch"], ["as", "well"]) else 1
+    return j if j in table else None
+
+
+_ARTICLES = frozenset(("der", "die", "das", "den", "dem", "des", "the"))
+
+
+def _past_size(words: Words, at: int) -> int:
+    """Behind the size that stands at once: "Rundherd von 5 mm links", "nodules of 4 mm and 6 mm on the right"."""
+    i = at + (words.keys[at : at + 1] in _SIZING)
+    while i < len(words.raw) and (words.raw[i][0].isdigit() or words.keys[i] in _OF_SIZE):
+        i += 1
+    return i if i > at and words.keys[i - 1] in ("mm", "cm") else at
+
+
+_SIZING = (["of"], ["von"], ["mit"], ["measuring"], [","])
+_OF_SIZE = frozenset(("mm", "cm", "x", "×", "and", "und"))
+
+
 def _behind(words: Words, lang: Lang, last: int, table: dict[int, Side]) -> tuple[Side, str] | None:
-    i = last
+    i = last = _past_size(words, last)
     n = len(words.raw)
     while i < n and words.raw[i] in "(.":
         if words.raw[i] == "." and i > last:

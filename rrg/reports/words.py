@@ -72,6 +72,15 @@ _ATTRIBUTES = 6
 """Words between a comma and the noun, at most."""
 
 
+def opens_relative(words: Words, comma: int) -> bool:
+    """ "kein Herd, der an eine Filia denken ließe": no article stands in front of a preposition, a relative does."""
+    return words.keys[comma + 1 : comma + 2] in _RELATIVES and words.keys[comma + 2 : comma + 3] in _PREPOSITIONS
+
+
+_RELATIVES = tuple([each] for each in ["der", "die", "das", "den", "dem", "welcher", "welche", "welches"])
+_PREPOSITIONS = tuple([each] for each in ["an", "am", "auf", "fuer", "als", "zu", "mit", "in", "im", "bei"])
+
+
 def between_attributes(words: Words, i: int) -> bool:
     """ "eine 14 mm große, arteriell hypervaskularisierte Raumforderung": the German comma at word `i` stands between
     two adjectives of one noun, and parts nothing.
