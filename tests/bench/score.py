@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def box_claims(folder: Path) -> dict[str, Claim]:
     for name in peers:
         goal = AP_RATIO if name == "pycocotools" else 1
         ratios = [b.seconds / a.seconds for a, b in zip(runs["rrg"], runs[name], strict=True)]
-        seconds = {who: sorted(each.seconds for each in runs[who])[REPEATS // 2] for who in ("rrg", name)}
+        seconds = {who: statistics.median(each.seconds for each in runs[who]) for who in ("rrg", name)}
         note = f"5,000 images, 20 classes, averages equal to {worst:.0e}"
         claim = Claim(goal=goal, unit="times faster", peer=name, note=note, seconds=seconds)
         claims[f"ap-{name}"] = measured(ratios, claim)
@@ -85,7 +86,7 @@ def item_claims(folder: Path, task: str, files: tuple[str, str], options: tuple[
     }
     found = in_turn(sides, REPEATS)
     over = [a.seconds - 2 * b.seconds for a, b in zip(found["rrg"], found["parse"], strict=True)]
-    seconds = {name: sorted(each.seconds for each in runs)[REPEATS // 2] for name, runs in found.items()}
+    seconds = {name: statistics.median(each.seconds for each in runs) for name, runs in found.items()}
     time = Claim(
         goal=EXTRA_SECONDS,
         unit="s above 2 x parse",
