@@ -4,6 +4,7 @@ Every value is computed for rows of image weights: weight 1 for each image is th
 are the score of that draw. An image that is drawn twice counts its truths and its detections twice.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from rrg.metrics.coco_match import Array, Ints, Matching, Truths
 
 RECALLS = np.linspace(0.0, 1.0, 101)
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 """Numbers in one working array."""
 
 
@@ -142,7 +143,7 @@ def _precision(evaluation: Evaluation, area: str, weights: Array) -> Array:
         for category in range(wanted.shape[1]):
             work(category)
     else:
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
             list(pool.map(work, range(wanted.shape[1])))
     return made
 
