@@ -23,6 +23,7 @@ from rrg.infer_head import with_head
 from rrg.infer_inputs import Asking, Work, picture_work, study_work, wanted
 from rrg.infer_masks import masks_of, outlines_of, with_masks
 from rrg.infer_pixels import Pixels, pixels_of
+from rrg.infer_scope import out_of_scope
 from rrg.infer_summary import summary_of
 from rrg.model.server import Served
 from rrg.model.settings import Model, Settings
@@ -181,10 +182,15 @@ def _answers(model: Model, work: Work, look: Look, task: Task) -> list[Predictio
     """One for each sample, in their order."""
     forecast = Forecast(work) if work.chosen else None
     masks = masks_of(task.masks, frozenset(slice_.id for slice_ in work.slices)) if task.masks else {}
+    parts = {slice_.id: slice_.body_part for slice_ in work.slices} if work.chosen else {}
 
     def one(at: int) -> Prediction | Error:
         sample = work.samples[at]
         try:
+            if sample.task == "vqa" and sample.images and (part := parts.get(sample.images[0].slice or "")):
+                told = out_of_scope(question_of(sample), part, sample.lang)
+                if told is not None:
+                    return plain_answer(model, sample, told, "other_body_part")
             return with_masks(answer(model, sample, look, task), masks)
         except RecordError as error:
             return error_record(error, "infer", sample.id, study=sample.study, patient=sample.patient)
@@ -251,6 +257,26 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
         backend=cast(Any, model.backend),
         notice=notices(model)[sample.lang],
         extra=extra or None,
+    )
+
+
+def plain_answer(model: Model, sample: Sample, text: str, flag: str) -> Prediction:
+    """An answer that the model was not asked for, and why, as a flag."""
+    return Prediction(
+        id=sample.id,
+        from_=sample.from_ if sample.provenance.get("generator") == "infer" else (sample.id,),
+        patient=sample.patient,
+        study=sample.study,
+        images=sample.images,
+        task=sample.task,
+        lang=sample.lang,
+        question=question_of(sample),
+        raw=text,
+        text=text,
+        flags=(flag,),
+        model=model.hash,
+        backend=cast(Any, model.backend),
+        notice=notices(model)[sample.lang],
     )
 
 

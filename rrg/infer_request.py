@@ -63,6 +63,9 @@ def check(request: Request, kind: Kind) -> None:
                 raise UsageError(f"{option} needs a study on disk: a {kind} has no place in a patient of its own")
     if kind in ("stream", "dataset") and request.chat:
         raise UsageError("--chat is about a study or a picture")
+    for option, given in (("--page", request.page), ("--dicom", request.dicom), ("--nifti", request.nifti)):
+        if request.chat and given:
+            raise UsageError(f"--chat makes no files: give {option} without it")
     if request.masks and request.store is None:
         raise UsageError("--masks needs --store STORE, the folder of their arrays")
     for path in request.masks:

@@ -15,12 +15,15 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - its own documentation calls it so
 
 from rrg import extract, store
+from rrg.codec import encode
 from rrg.infer_asks import Ask
 from rrg.infer_files import Files, write_files
 from rrg.infer_inputs import Asking, Work, study_work
-from rrg.outputs.marks import Mark, Structure, filled, structures_of
+from rrg.infer_masks import masks_of, outlines_of, with_masks
+from rrg.outputs.audit import outline_path
+from rrg.outputs.marks import Mark, Structure, filled, marks_of, structures_of
 from rrg.pipe import Count
-from rrg.records import Box, Error, Mention, Prediction, Region, Slice
+from rrg.records import Box, Error, ImageRef, Mask, MaskLabel, Mention, Prediction, Region, Slice
 from rrg.study import Wish
 from rrg.study_choice import spec_of
 
@@ -316,3 +319,26 @@ def test_each_structure_is_one_segment() -> None:
     spleen = Structure("spleen", "Milz", LABELS["spleen"])
     marks = [Mark(s, "a", BOX, None, None, "", None) for s in (Structure("x", "x", None), liver, spleen, liver)]
     assert [each.key for each in structures_of(marks)] == ["spleen", "liver", "x"]
+
+
+def test_phrases_get_the_masks_of_their_structures(tmp_path: Path) -> None:
+    values = np.zeros((1, 1, 40, 60), np.uint8)
+    values[0, 0, 10:14, 20:30] = 3
+    store.write_array(tmp_path, "masks/a", values)
+    image = ImageRef(id="i0", ref="series/v#0", slice="s", rows=40, columns=60)
+    slice_ = Slice(
+        id="s", patient="p", study="t", series="v", index=0, count=1, pixels="series/v#0", sha256="", rows=40,
+        columns=60, dtype="int16", unit="HU", modality="CT",
+    )  # fmt: skip
+    box = Box(x0=20, y0=10, x1=30, y1=14)
+    mask = Mask(
+        id="m", patient="p", study="t", series="v", slice="s", engine="masks", array="masks/a#0", label_map="x",
+        labels=(MaskLabel(label="kidney_left", class_id=3, area_px=40, box=box),),
+    )  # fmt: skip
+    (tmp_path / "masks.jsonl").write_bytes(encode(mask) + b"\n")
+    told = with_masks(answer(slice_, image, 0), masks_of((tmp_path / "masks.jsonl",), frozenset({"s"})))
+    assert [mention.regions[0].mask for mention in told.mentions] == ["masks/a#0", None]
+    assert outlines_of(told, tmp_path) == {"m0": outline_path(values[0, 0] == 3)}
+    kidney, other = marks_of([told], {"s": slice_})
+    assert (filled(kidney, 40, 60, tmp_path) == (values[0, 0] == 3)).all()
+    assert filled(other, 40, 60, tmp_path).sum() == 4

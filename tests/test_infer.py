@@ -25,6 +25,7 @@ from rrg.infer_asks import Ask, asks_of
 from rrg.infer_control import another
 from rrg.infer_inputs import Work, kind_of
 from rrg.infer_pixels import pixels_of, read_picture
+from rrg.infer_scope import out_of_scope
 from rrg.model.settings import Generated
 from rrg.pipe import Count
 from rrg.prompt import MEDIA
@@ -635,6 +636,25 @@ def test_another_modality_is_flagged(dataset: Path, fake: FakeModel, capsys: pyt
     assert "modality US: this model knows CT and MR only" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("question", "part", "lang", "wanted"),
+    [
+        ("Gibt es einen Meniskusriss im Knie?", "CHEST", "de", "Diese Untersuchung zeigt den Brustkorb"),
+        ("Is there a fracture of the femur?", "CHEST", "en", "This examination shows the chest"),
+        ("Ist die Leber vergrößert?", "CHEST", "de", None),  # at the edge of a chest CT
+        ("Ist die Leber vergrößert?", "BRAIN", "de", "Diese Untersuchung zeigt den Kopf"),
+        ("Ist die Leber vergrößert?", None, "de", None),
+        ("Was ist zu sehen?", "BRAIN", "de", None),
+        ("Is there an effusion?", "KNEE", "en", None),
+    ],
+)
+def test_questions_about_another_part_of_the_body(
+    question: str, part: str | None, lang: Any, wanted: str | None
+) -> None:
+    told = out_of_scope(question, part, lang)
+    assert (told or "").startswith(wanted) if wanted else told is None
+
+
 def test_dicom_of_a_demonstration_model_needs_a_word(ask_fake: Any, study: Path, tmp_path: Path) -> None:
     words = (study, "--slices", "2", "--dicom", tmp_path / "dicom")
     refused = ask_fake(*words, code=2)
@@ -653,6 +673,7 @@ def test_options_that_do_not_fit_are_refused_before_work(ask_fake: Any, dataset:
         ((tmp_path / "a.png", "--dicom", tmp_path / "d"), b"--dicom needs a study on disk"),
         ((dataset, "--nifti", tmp_path / "d"), b"--nifti needs a study on disk"),
         ((dataset, "--chat"), b"--chat is about a study or a picture"),
+        ((tmp_path / "a.png", "--chat", "--page", tmp_path / "p"), b"--chat makes no files: give --page without it"),
         ((tmp_path / "a.png", "--turns", tmp_path / "a.png"), b"--turns is for --chat"),
         ((tmp_path / "a.png", "--grammar"), b"--grammar is for llama.cpp"),
     ]:

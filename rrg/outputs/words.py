@@ -65,6 +65,7 @@ FLAGS: dict[str, tuple[str, str]] = {
     "cut": ("abgeschnitten", "cut off"),
     "contradictions": ("Widersprüche", "contradictions"),
     "other_modality": ("andere Modalität als gelernt: ohne Wert", "another modality than learnt: worthless"),
+    "other_body_part": ("andere Körperregion", "another part of the body"),
     "rules": ("von Regeln", "by rules"),
     "shuffled_image": ("Kontrolle: fremdes Bild", "control: another patient's picture"),
     "no_image": ("Kontrolle: ohne Bild", "control: no picture"),
