@@ -60,7 +60,7 @@ def failed_exclusion(words: Words, first: int, last: int, triggers: Sequence[Tri
     """ "Ausschluss einer Fraktur nicht sicher möglich", "exclusion of a fracture is not possible": the exclusion of
     words [first, last) did not succeed, so that it leaves a doubt; else `triggers` as they are.
     """
-    if not words.keys[first].startswith((*_EXCLUSION, "auszuschlie")):
+    if not words.keys[first].startswith(_EXCLUSION):
         return list(triggers)
     doubt = [Trigger("uncertain", "after", " ".join(words.raw[first:last]))]
     denied = False
@@ -68,8 +68,6 @@ def failed_exclusion(words: Words, first: int, last: int, triggers: Sequence[Tri
         if key in _CLAUSE_ENDS:
             break
         denied = denied or key in _NOT
-        if denied and words.keys[first].startswith("auszuschlie"):
-            return doubt  # "Auszuschließen ist eine Thrombose nativ nicht"
         if denied and key.startswith(_GRANTED):
             return doubt
     return list(triggers)
