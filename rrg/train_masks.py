@@ -13,14 +13,11 @@ from torch.nn import functional
 from rrg.anatomy import LABELS, covers
 from rrg.boxes import Dialect
 from rrg.errors import RrgError, UsageError
-from rrg.model.mask_head import FOLDER, Loss, MaskHead, Shape, load_head, mask_loss
+from rrg.model.mask_head import CLOSE, FOLDER, Loss, MaskHead, Shape, load_head, mask_loss
 from rrg.model.taps import Taps
 from rrg.prompt import render
 from rrg.records import Mask, Mention, Region, Sample
 from rrg.store import read
-
-CLOSE = "</seg>"
-"""The token whose state asks for a mask."""
 
 
 class Wanted(NamedTuple):

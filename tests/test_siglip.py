@@ -86,7 +86,7 @@ def test_the_stage_from_the_shell(rrg: Rrg, tmp_path: Path) -> None:
 
 @pytest.mark.proof
 def test_unseen_slices_find_their_sentences(rrg: Rrg, tmp_path: Path) -> None:
-    """Twice as often right as by chance, in both languages; with sentences of other patients it stays at chance."""
+    """Their own score above others; with sentences of other slices it stays at chance."""
     found = {}
     for name in ("right", "shuffled"):
         dataset = make(

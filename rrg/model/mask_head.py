@@ -16,6 +16,8 @@ from torch.nn import functional
 
 from rrg.errors import RrgError
 
+CLOSE = "</seg>"
+"""The token whose state asks for a mask."""
 FOLDER = "mask_head"
 """Inside of the folder of a model's weights."""
 FINER = 4

@@ -9,13 +9,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from rrg.model.load import TorchModel
-from rrg.model.mask_head import MaskHead
+from rrg.model.mask_head import CLOSE, MaskHead
 from rrg.model.settings import Pictures
 from rrg.model.taps import taps_of
 from rrg.prompt import END, IMAGE, Piece
-
-CLOSE = "</seg>"
-"""The token whose state asks for a mask."""
 
 
 class Found(NamedTuple):
