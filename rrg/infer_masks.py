@@ -5,7 +5,7 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path
 
-from rrg.anatomy import covers
+from rrg.anatomy import LABELS, covers
 from rrg.errors import RecordError
 from rrg.outputs.audit import outline_path
 from rrg.outputs.marks import class_mask
@@ -39,7 +39,7 @@ def _masked(mention: Mention, mask: Mask) -> Mention:
     def linked(region: Region) -> Region:
         if region.label in there:
             return dataclasses.replace(region, mask=mask.array, class_id=there[region.label])
-        if set(covers(region.label)) & set(there):
+        if region.label in LABELS and set(covers(region.label)) & set(there):
             return dataclasses.replace(region, mask=mask.array)  # the structure is segmented in parts
         return region
 
