@@ -27,10 +27,10 @@ class Absences:
     def pick(self, seen: Seen, n: int, rng: Generator) -> list[str]:
         """Up to `n` labels that are absent on the slice: mostly those of the study, some that it never shows."""
         candidates = sorted(seen.absent - NEVER_ASKED)
+        elsewhere = [label for label in candidates if label in self._ever]
+        nowhere = [label for label in candidates if label not in self._ever]
         picked: list[str] = []
         for _ in range(min(n, len(candidates))):
-            elsewhere = [label for label in candidates if label in self._ever]
-            nowhere = [label for label in candidates if label not in self._ever]
             if nowhere and (not elsewhere or rng.random() < NOWHERE_SHARE):
                 label = nowhere[int(rng.integers(len(nowhere)))]
             else:
@@ -38,7 +38,7 @@ class Absences:
                 best = [label for label in elsewhere if self._owed[label] == most]
                 label = best[int(rng.integers(len(best)))]
             self._owed[label] -= 1
-            candidates.remove(label)
+            (elsewhere if label in self._ever else nowhere).remove(label)
             picked.append(label)
         return picked
 

@@ -109,7 +109,7 @@ def _masks(given: Sequence[Mask], slices: Mapping[str, Slice], counts: Counter[s
 
 def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> dict[str, tuple[Said, ...]]:
     """Which sentences point at which slice. Those that compare with an earlier study are left out."""
-    found: dict[str, dict[Said, None]] = {}
+    found: dict[str, dict[tuple[str, int], Said]] = {}
     for report in sorted(reports, key=lambda r: r.id):
         prior = {ref.sentence for ref in report.references if ref.prior or ref.status == "prior"}
         counts["references.seen"] += len(report.references)
@@ -126,12 +126,12 @@ def _said(reports: Sequence[Report], known: set[str], counts: Counter[str]) -> d
                     said = found.setdefault(slice_id, {}) if slice_id in known else None
                     if said is None:
                         counts["cited.not_usable"] += 1
-                    elif (each := Said(report, ref.sentence)) in said:
+                    elif (report.id, ref.sentence) in said:
                         counts["cited.repeated"] += 1
                     else:
                         counts["cited.used"] += 1
-                        said[each] = None
-    return {slice_id: tuple(sorted(said, key=lambda s: (s.report.id, s.sentence))) for slice_id, said in found.items()}
+                        said[report.id, ref.sentence] = Said(report, ref.sentence)
+    return {slice_id: tuple(said[key] for key in sorted(said)) for slice_id, said in found.items()}
 
 
 def compares(report: Report, sentence: int, *, earlier: bool) -> bool:
