@@ -133,6 +133,8 @@ class _Running:
         for path in self._files:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
+        for made in (path for placed in self._pipe.placed for path in placed.stage.makes):
+            made.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._start(partial)
             why = self._watch()
