@@ -70,7 +70,7 @@ def read_contours(path: Path) -> Contours:
     """Read a contours file. Raises UsageError that says what is wrong with it."""
     try:
         given = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"--masks {path}: {error.strerror if isinstance(error, OSError) else 'not JSON'}; expected contours"
         ) from None

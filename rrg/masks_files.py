@@ -61,7 +61,7 @@ def load_labels(path: Path) -> dict[str, dict[int, str | None]]:
     """
     try:
         given = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not JSON"
         raise UsageError(f"--labels {path}: {reason}; expected value -> name, as in {{'1': 'spleen'}}") from None
     if isinstance(given, dict) and isinstance(given.get("labels"), dict):

@@ -17,10 +17,11 @@ from skimage import measure
 from skimage.draw import line, polygon
 
 from rrg.anatomy import BY_ID, LABELS, label_map_version
-from rrg.errors import RecordError
+from rrg.errors import RecordError, UsageError
 from rrg.keys import pseudonym
 from rrg.masks import add_layer, label_name, labels_on, mask_records, remap, stacked
 from rrg.masks_contours import draw, read_contours
+from rrg.masks_files import load_labels
 from rrg.masks_grid import LPS_FROM_RAS, Grid, grid_of, onto
 from rrg.records import Box, MaskLabel, Slice
 from tests.conftest import Rrg
@@ -162,6 +163,16 @@ def test_consensus_of_lidc_readers_is_that_of_scikit_image(data: Path, tmp_path:
         for index, uid in enumerate(uids):
             assert np.array_equal(labelled.volume[index, 0] == LABELS["lung_nodule"].class_id, votes[uid] >= least)
     assert 0 < sum((v >= 4).sum() for v in votes.values()) < sum((v >= 3).sum() for v in votes.values())
+
+
+@pytest.mark.parametrize("read", [read_contours, load_labels])
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe{}", b"", b'{"label": "lesion"}'])
+def test_json_that_is_none_is_refused_in_one_line(read: Any, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "given.json").write_bytes(content)
+    with pytest.raises(UsageError) as raised:
+        read(tmp_path / "given.json")
+    assert "given.json" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_hand_made_boxes() -> None:
