@@ -222,7 +222,7 @@ def _json_lines(path: Path, kind: type[Any]) -> list[Any]:
     for number, line in enumerate(_text(path).splitlines(), 1):
         try:
             row = json.loads(line) if line.strip() else None
-        except ValueError:
+        except (ValueError, RecursionError):
             row = ""
         if row is not None and not isinstance(row, kind):
             raise RrgError(f"{path}: line {number} is no JSON {'object' if kind is dict else 'list'}")
