@@ -598,7 +598,7 @@ def test_listed_images_and_what_is_not_there(ask_fake: Any, study: Path) -> None
     done = ask_fake(study, "--slices", "2,99", "--task", "report")
     assert b"images 99 are not in the series" in done.stderr
     for words, code, wanted in [
-        (("--slices", "98,99"), 1, b"series 2 has images"),
+        (("--slices", "98,99"), 1, b"series 1 has images 1-12"),
         (("--series", "77"), 1, b"--series 77: the study has series"),
         (("--slices", "referenced"), 2, b"belong together"),
         (("--describe", "1,2,30"), 2, b"expected x0,y0,x1,y1"),
@@ -610,7 +610,7 @@ def test_listed_images_and_what_is_not_there(ask_fake: Any, study: Path) -> None
 
 def test_slices_that_a_report_points_at(ask_fake: Any, study: Path, tmp_path: Path) -> None:
     (tmp_path / "report.txt").write_text(
-        "Befund:\nLeber unauffällig (Serie 2, Bild 3). Milz normal (Serie 2, Bild 5).\n"
+        "Befund:\nLeber unauffällig (Serie 1, Bild 3). Milz normal (Serie 1, Bild 5).\n"
     )
     done = ask_fake(study, "--slices", "referenced", "--report", tmp_path / "report.txt", "--no-summary")
     assert b"images 3, 5 of" in done.stderr
@@ -656,7 +656,7 @@ def test_questions_about_another_part_of_the_body(
 
 
 def test_dicom_of_a_demonstration_model_needs_a_word(ask_fake: Any, study: Path, tmp_path: Path) -> None:
-    words = (study, "--slices", "2", "--dicom", tmp_path / "dicom")
+    words = (study, "--slices", "2", "--lang", "de", "--dicom", tmp_path / "dicom")
     refused = ask_fake(*words, code=2)
     assert refused.stderr.count(b"\n") == 1
     assert b"give --allow-demo" in refused.stderr
