@@ -26,7 +26,7 @@ from rrg.train_masks import Teaching, teaching_of
 from rrg.train_options import Options, Running, check_mix
 from rrg.train_siglip_stage import siglip_stage
 from rrg.train_stages import Form, Going, box_tokens, sft_stage, tower_stage
-from rrg.train_state import Weights
+from rrg.train_state import Stateful, Weights
 from rrg.windows import Preset
 
 
@@ -60,7 +60,7 @@ def train(
 
         kept = Checkpoints(out, run, stop, resume=running.resume, every=running.save_every, devices=devices)
         going = Going(log, kept, devices, running.features, running.sample_every)
-        tower = {"weights": Weights(model.model.vision_tower), "log": log}
+        tower: dict[str, Stateful] = {"weights": Weights(model.model.vision_tower), "log": log}
         if "tower" in options.stages and not kept.load("tower", tower):
             tower_stage(model, dataset, part, pictures, options, going)
         if "siglip" in options.stages and not kept.load("siglip", tower):

@@ -49,7 +49,7 @@ def stopping() -> Iterator[Stop]:
                 before[number](number, frame)
             raise SystemExit(INTERRUPTED if number == signal.SIGINT else INTERRUPTED_RESUMABLE)
 
-    for each in SIGNALS:
+    for each in map(int, SIGNALS):
         before[each] = signal.signal(each, handler)
     try:
         yield stop

@@ -89,13 +89,14 @@ class Devices:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
         while held:
-            part, size = [], 0
+            part: list[torch.nn.Parameter] = []
+            size = 0
             while held and (not part or size + held[0].numel() <= BUCKET):
                 size += held[0].numel()
                 part.append(held.pop(0))
             flat = torch.cat([_gradient(weight).flatten() for weight in part])
             torch.distributed.all_reduce(flat)
-            for weight, piece in zip(part, flat.split([weight.numel() for weight in part]), strict=True):
+            for weight, piece in zip(part, torch.split(flat, [weight.numel() for weight in part]), strict=True):
                 _gradient(weight).copy_(piece.view_as(weight))
 
     def wait(self) -> None:

@@ -51,7 +51,7 @@ from rrg.train_shard import Descent, check_shard, padded, shard, whole
 from rrg.train_siglip_family import family_siglip
 from rrg.train_speed import Meter, forecast, timed, within_memory
 from rrg.train_stages import ADAPTER, Going
-from rrg.train_state import Weights
+from rrg.train_state import Stateful, Weights
 
 VALIDATION = 32
 """Samples of the validation split behind ``val_loss``."""
@@ -206,7 +206,8 @@ def stage_steps(
         if masks is not None and taps is not None:
             loss = loss + drawn_loss(masks, taps, batch["input_ids"], part) * len(part) / options.batch
         loss = loss * weight
-        (loss * devices.count if going.fsdp else loss).backward()  # FSDP takes the mean over processes
+        loss = loss * devices.count if going.fsdp else loss  # FSDP takes the mean over processes
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     look_every = every(options.steps, going.sample_every)
@@ -214,7 +215,7 @@ def stage_steps(
     with within_memory(stage, advice):
         seconds = trial(source, learn, weights)
     say(forecast(stage, options.steps, seconds / devices.count, weights, options.optimiser))
-    parts = {"weights": Weights(model), "optimiser": Descent(descent), "log": going.log}
+    parts: dict[str, Stateful] = {"weights": Weights(model), "optimiser": Descent(descent), "log": going.log}
     if masks is not None:
         parts["mask_head"] = masks.task.head
     with Ahead(draws, options.steps) as batches:

@@ -19,7 +19,7 @@ from rrg.train_masks_family import family_parts
 from rrg.train_siglip import Order, contrast_steps
 from rrg.train_siglip_stage import told, units_to
 from rrg.train_stages import Going
-from rrg.train_state import Draws, Weights
+from rrg.train_state import Draws, Stateful, Weights
 
 FAMILIES = ("llava", "paligemma", "gemma3")
 """Whose towers give a row of features per patch by one call."""
@@ -68,7 +68,7 @@ def family_siglip(
     draws = torch.Generator().manual_seed(options.seed)
     say(f"siglip: {len(learn)} slices with report sentences, {options.steps} steps of {options.batch}")
     order = Order(learn, options.batch, draws)
-    parts = {
+    parts: dict[str, Stateful] = {
         "weights": Weights(model), "contrast": contrast, "optimiser": optimiser, "order": order, "draws": Draws(draws),
         "log": going.log,
     }  # fmt: skip

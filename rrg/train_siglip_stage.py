@@ -17,7 +17,7 @@ from rrg.train_log import say
 from rrg.train_options import Options
 from rrg.train_siglip import Order, Unit, check_units, contrast_steps, found_again, units_of
 from rrg.train_stages import Going
-from rrg.train_state import Draws, Weights
+from rrg.train_state import Draws, Stateful, Weights
 from rrg.train_tower import GAIN, NOISE, SHIFT, ZOOM, random_view
 
 WIDTH = 128
@@ -51,7 +51,7 @@ def siglip_stage(
 
     say(f"siglip: {len(learn)} slices with report sentences, {options.siglip_steps} steps of {options.siglip_batch}")
     order = Order(learn, options.siglip_batch, draws)
-    parts = {
+    parts: dict[str, Stateful] = {
         "weights": Weights(tower), "contrast": contrast, "optimiser": optimiser, "order": order, "draws": Draws(draws),
         "log": going.log,
     }  # fmt: skip
@@ -92,9 +92,9 @@ def told(
     found = found_again(contrast.eval(), features, units)
     if found is None:
         return
-    values = {"val_order": found.order, "val_first_of_5": found.first_of_5, "val_snippets": float(found.count)}
+    values = {"val_order": found.order, "val_first_of_5": found.first_of_5, "val_snippets": float(found.snippets)}
     going.log.write("siglip", step, values)
     say(
-        f"siglip: of {found.count} unseen slices with different sentences {found.first_of_5:.2f} find theirs among the "
-        f"best five (chance {5 / found.count:.2f}); it scores above another one in {found.order:.2f} (chance 0.50)"
+        f"siglip: of {found.snippets} unseen slices with different sentences {found.first_of_5:.2f} find theirs among "
+        f"the best five (chance {5 / found.snippets:.2f}); it scores above another one in {found.order:.2f} (chance 0.50)"
     )

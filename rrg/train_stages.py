@@ -31,7 +31,7 @@ from rrg.train_masks import Teaching
 from rrg.train_options import Options, check_shares
 from rrg.train_samples import Look, chosen, every, greedy, look, quiet_model
 from rrg.train_speed import Meter, forecast, timed, within_memory
-from rrg.train_state import Weights
+from rrg.train_state import Stateful, Weights
 from rrg.train_text import Batches, Question, answer_loss, collate, pack_questions, questions_of, tokens_of
 from rrg.train_tower import Dense, cached_features, channel_statistics, fold, train_tower, unfold
 from rrg.windows import Preset
@@ -187,7 +187,7 @@ def sft_stage(
     with within_memory("sft", ADVICE):
         seconds = timed(lambda: optimiser.backward(loss_of(devices.own(stream.longest()))[0]))
     say(forecast("sft", options.sft_steps, seconds, optimiser.weights, "muon"))
-    parts = {"weights": Weights(model), "optimiser": optimiser, "order": stream, "log": log}
+    parts: dict[str, Stateful] = {"weights": Weights(model), "optimiser": optimiser, "order": stream, "log": log}
     if masks is not None:
         parts["mask_head"] = masks.task.head
     for step in going.kept.steps("sft", options.sft_steps, parts):

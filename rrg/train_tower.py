@@ -127,7 +127,12 @@ def train_tower(
     tower.encoder.layers[-1].requires_grad_(False)
     matrices, others = split_matrices(tower.encoder.layers[:-1].parameters())
     optimiser = Optimiser(matrices, [*others, *tower.embeddings.parameters(), *head.parameters()], rate, steps)
-    parts = {"weights": Weights(tower), "head": head, "optimiser": optimiser, "draws": Draws(generator)}
+    parts: dict[str, Stateful] = {
+        "weights": Weights(tower),
+        "head": head,
+        "optimiser": optimiser,
+        "draws": Draws(generator),
+    }
     seconds = timed(lambda: optimiser.backward(head(tower_features(tower, normalised(dense.pictures[:batch]))).mean()))
     say(forecast("tower", steps, seconds, optimiser.weights, "muon"))
     for step in going(parts) if going is not None else range(steps):

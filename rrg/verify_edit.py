@@ -123,7 +123,12 @@ def _finish(made: Path, old: dict[str, Any], arrays: set[str], written: Written,
         left = {split: [written.solvable[split], written.questions[split]] for split in SPLITS}
         manifest["blind"] = {**old["blind"], "left": left}
     options = old["run"]["options"]
-    text = card(manifest, made_up=bool(options.get("made_up")), licence=options.get("licence"))
+    text = card(
+        manifest,
+        made_up=bool(options.get("made_up")),
+        licence=options.get("licence"),
+        attribution=options.get("attribution"),
+    )
     (made / "card.md").write_text(text, encoding="utf-8")
     names = (*(f"{split}.jsonl" for split in SPLITS), "card.md")
     manifest["files"] = {

@@ -41,7 +41,8 @@ class TextSide(nn.Module):
 
     def __init__(self, table: Tensor, width: int, *, open: bool) -> None:
         super().__init__()
-        self.embed = nn.Embedding.from_pretrained(table.detach().float().clone(), freeze=not open)
+        weights = table.detach().float().clone()
+        self.embed = nn.Embedding.from_pretrained(weights, freeze=not open)  # type: ignore[no-untyped-call]
         self.scale = 1 / max(float(table.detach().float().std()), 1e-6)
         self.inner = nn.Linear(table.shape[1], width)
         self.place = nn.Parameter(torch.randn(LONGEST, width) * 0.02)
@@ -79,13 +80,13 @@ def sigmoid_loss(scores: Tensor, same: Tensor) -> Tensor:
 
 
 class Retrieval(NamedTuple):
-    """How well pictures find their own snippets among `count` different ones."""
+    """How well pictures find their own snippets among `snippets` different ones."""
 
-    count: int
+    snippets: int
     order: float
     """How often the own snippet scores above another one; chance is 0.5."""
     first_of_5: float
-    """How often the own one is among the five best; chance is 5 / count."""
+    """How often the own one is among the five best; chance is 5 / snippets."""
 
 
 def retrieval(scores: Tensor) -> Retrieval:

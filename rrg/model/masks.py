@@ -53,14 +53,15 @@ def _tiny(model: TorchModel, pictures: Pictures, prompt: str, raw: str) -> tuple
     """(features of the pictures, states (length, width), tokens (length,), id of the tag) of prompt and answer."""
     from rrg.model.tiny import normalised
 
-    network, tokenizer = model.network, model.tokenizer
+    network: Any = model.network
+    tokenizer: Any = model.tokenizer
     tokens = torch.tensor([*model.prompt_tokens(prompt), *tokenizer.encode(raw, add_special_tokens=False)])
     inputs = network.get_input_embeddings()(tokens[None])
     with taps_of(network) as taps:
         network.get_image_features(pixel_values=normalised(torch.from_numpy(np.stack(pictures))))
         features = taps.features
         seen = network.model.multi_modal_projector(features).flatten(0, 1)
-        image = tokens == tokenizer.convert_tokens_to_ids(IMAGE)
+        image = tokens.eq(tokenizer.convert_tokens_to_ids(IMAGE))
         network.model.language_model(inputs_embeds=inputs.masked_scatter(image[None, :, None], seen), use_cache=False)
     return features, taps.states[0], tokens, int(tokenizer.convert_tokens_to_ids(CLOSE))
 

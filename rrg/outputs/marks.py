@@ -48,7 +48,12 @@ def marks_of(predictions: Iterable[Prediction], slices: Mapping[str, Slice]) -> 
     found: dict[tuple[str, str, Box], Mark] = {}
     for prediction in predictions:
         image = prediction.images[0] if len(prediction.images) == 1 else None
-        if image is None or image.slice not in slices or set(prediction.flags) & {"shuffled_image", "no_image"}:
+        if (
+            image is None
+            or image.slice is None
+            or image.slice not in slices
+            or set(prediction.flags) & {"shuffled_image", "no_image"}
+        ):
             continue
         for phrase, sentence, regions in _told(prediction):
             for region in regions:

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
@@ -61,7 +62,7 @@ def _save(
     """The same bytes each time: the gzip header holds no name and no time."""
     import nibabel
 
-    image = nibabel.Nifti1Image(values, np.asarray(affine, np.float64))
+    image: Any = nibabel.Nifti1Image(values, np.asarray(affine, np.float64))  # type: ignore[no-untyped-call]
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = notice.encode("ascii", "replace")[:79]
     image.set_qform(image.affine, code=1)
