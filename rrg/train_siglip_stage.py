@@ -96,5 +96,6 @@ def told(
     going.log.write("siglip", step, values)
     say(
         f"siglip: of {found.snippets} unseen slices with different sentences {found.first_of_5:.2f} find theirs among "
-        f"the best five (chance {5 / found.snippets:.2f}); it scores above another one in {found.order:.2f} (chance 0.50)"
+        f"the best five (chance {5 / found.snippets:.2f}); it scores above another one in {found.order:.2f} "
+        "(chance 0.50)"
     )
