@@ -25,7 +25,7 @@ def command(
 
     Exit code 1 when something that rrg needs is broken; what is merely absent is told with what it would be for.
 
-    Example:  rrg doctor
+    Example:  rrg doctor --folder .
     """
     from rrg.doctor import findings
     from rrg.doctor_states import table

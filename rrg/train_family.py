@@ -206,8 +206,8 @@ def stage_steps(
         if masks is not None and taps is not None:
             loss = loss + drawn_loss(masks, taps, batch["input_ids"], part) * len(part) / options.batch
         loss = loss * weight
-        loss = loss * devices.count if going.fsdp else loss  # FSDP takes the mean over processes
-        loss.backward()  # type: ignore[no-untyped-call]
+        whole = loss * devices.count if going.fsdp else loss  # FSDP takes the mean over processes
+        whole.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
     look_every = every(options.steps, going.sample_every)

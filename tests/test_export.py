@@ -102,7 +102,7 @@ def test_ten_answers_of_both_back_ends_agree(gguf: Path, run: Path, dataset: Pat
     finally:
         exported.close()
     assert len(pairs) == 12
-    assert sum(a == b for a, b in pairs) >= 11
+    assert sum(a[:2] == b[:2] for a, b in pairs) >= 11  # text and end; probabilities differ by f16
     assert len({a.raw for a, _ in pairs}) > 1
 
 
@@ -139,10 +139,10 @@ def test_swapped_projections_are_noticed(
     """The control of the self-test: an error in the export of the kind that llama.cpp accepts in silence."""
     write = rrg.export.write_text
 
-    def wrong(state: dict[str, torch.Tensor], *rest: object) -> None:
+    def wrong(state: dict[str, torch.Tensor], *rest: object, **named: object) -> None:
         gate = next(name for name in state if name.endswith("layers.0.mlp.gate_proj.weight"))
         up = gate.replace("gate", "up")
-        write({**state, gate: state[up], up: state[gate] * 3}, *rest)  # type: ignore[arg-type]
+        write({**state, gate: state[up], up: state[gate] * 3}, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(rrg.export, "write_text", wrong)
     with pytest.raises(RrgError, match=r"self-test .*E_CONVERT"):
