@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rrg.codec import encode
 from rrg.errors import RecordError, UsageError
+from rrg.prompt_context import LABELS
 from rrg.records import Box, ImageRef, Lang, Mention, Part, Region, Sample, Turn
 from rrg.synth.templates import ask, escape
 
@@ -14,11 +15,6 @@ TASKS = ("report", "grounded-report", "detect", "phrase-to-box", "box-to-phrase"
 """Tasks that can be asked about a picture without a sample."""
 SHORT = {"ground": "phrase-to-box", "describe": "box-to-phrase"}
 """Names of the command line for two of them."""
-CONTEXT: Mapping[str, Mapping[Lang, str]] = {
-    "clinical": {"de": "Klinische Angaben: {}", "en": "Clinical information: {}"},
-    "question": {"de": "Fragestellung: {}", "en": "Question: {}"},
-}
-"""Lines that stand before a task, by field of `Sample.context`."""
 
 
 class Ask(NamedTuple):
@@ -95,7 +91,7 @@ def samples_about(
 
     RecordError(E_BOX) for a box that does not lie on the image.
     """
-    said = "".join(f"{CONTEXT[name][lang].format(escape(text))}\n" for name, text in sorted(context.items()))
+    said = "".join(f"{LABELS[lang][name]} {escape(text)}\n" for name, text in sorted(context.items()))
     samples = []
     for each in asks:
         mentions: tuple[Mention, ...] = ()

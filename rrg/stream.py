@@ -114,17 +114,9 @@ class Journal:
         self._places: dict[bytes, tuple[int, int, dict[str, int]]] = {}
         self._file = path.open("r+b" if resume and path.exists() else "w+b")
         end = 0
-        while head := self._file.readline():
-            try:
-                entry = json.loads(head)
-                start, size = end + len(head), int(entry["bytes"])
-                body = self._file.read(size)
-                if len(body) != size or zlib.crc32(body) != entry["crc32"]:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break
-            self._places[bytes.fromhex(entry["key"])] = start, size, entry["counts"]
-            end = start + size
+        for head, entry, body in entries(self._file):
+            start, end = end + len(head), end + len(head) + len(body)
+            self._places[bytes.fromhex(entry["key"])] = start, len(body), entry["counts"]
         self._file.seek(end)
         self._file.truncate()
         self._end = end
@@ -153,19 +145,27 @@ class Journal:
         self._file.close()
 
 
+def entries(file: Any) -> Iterator[tuple[bytes, dict[str, Any], bytes]]:
+    """(head line, what it says, lines) of each entry of a journal, up to the first that is torn."""
+    while head := file.readline():
+        try:
+            entry = json.loads(head)
+            body = file.read(int(entry["bytes"]))
+            if len(body) != entry["bytes"] or zlib.crc32(body) != entry["crc32"]:
+                return
+            bytes.fromhex(entry["key"])
+            dict(entry["counts"])
+        except (ValueError, KeyError, TypeError):
+            return
+        yield head, entry, body
+
+
 def torn_bytes(path: Path) -> int:
     """Bytes behind the last whole entry of a journal, which the next start cuts off; reads only."""
     end = 0
     with open_input(path) as file:
-        while head := file.readline():
-            try:
-                entry = json.loads(head)
-                body = file.read(int(entry["bytes"]))
-                if len(body) != entry["bytes"] or zlib.crc32(body) != entry["crc32"]:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break
-            end = file.tell()
+        for head, _, body in entries(file):
+            end += len(head) + len(body)
         return path.stat().st_size - end
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from rrg.errors import RrgError, UsageError
 from rrg.keys import pseudonym
 from rrg.pack_split import PSEUDONYM
 from rrg.provenance import sha256_file
-from rrg.stream import read_lines
+from rrg.stream import entries, read_lines
 from rrg.verify import kind_of, manifest_of
 from rrg.verify_edit import rewrite
 
@@ -148,14 +147,7 @@ def _rewrite_journal(path: Path, patients: frozenset[str]) -> Counter[str]:
     gone: Counter[str] = Counter()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with path.open("rb") as file, temporary.open("wb") as kept:
-        while head := file.readline():
-            try:
-                entry = json.loads(head)
-                body = file.read(int(entry["bytes"]))
-                if len(body) != entry["bytes"] or zlib.crc32(body) != entry["crc32"]:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break
+        for head, _, body in entries(file):
             values = [json.loads(line) for line in body.splitlines()]
             if any(_is_of(value, patients, frozenset()) for value in values):
                 gone.update(_word(value) for value in values)
