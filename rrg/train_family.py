@@ -39,7 +39,7 @@ from rrg.train_family_data import (
     usable,
 )
 from rrg.train_family_options import Options
-from rrg.train_folder import check_target, finish, run_folder
+from rrg.train_folder import check_target, finish, run_folder, save_adapter
 from rrg.train_log import Log, finite, say
 from rrg.train_lora import trainable
 from rrg.train_masks import Teaching
@@ -50,7 +50,7 @@ from rrg.train_samples import TOKENS, Look, chosen, every, look, quiet_model
 from rrg.train_shard import Descent, check_shard, padded, shard, whole
 from rrg.train_siglip_family import family_siglip
 from rrg.train_speed import Meter, forecast, timed, within_memory
-from rrg.train_stages import ADAPTER, Going
+from rrg.train_stages import Going
 from rrg.train_state import Stateful, Weights
 
 VALIDATION = 32
@@ -121,7 +121,7 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
             loaded, model = put_together(base, options, learnt)
 
         if options.peft == "lora" and "sft" in options.stages:
-            model.save_pretrained(folder / ADAPTER)
+            save_adapter(model, folder)
             model = model.merge_and_unload()
         model.save_pretrained(folder / MODEL)
         loaded.processor.save_pretrained(folder / MODEL)

@@ -17,6 +17,8 @@ from rrg.train_devices import Devices
 from rrg.train_log import Log, card, write_manifest
 
 SCHEMA = "rrg.model/1"
+ADAPTER = "adapter"
+"""Folder of a LoRA adapter inside a run folder. The weights in ``model/`` have it merged."""
 
 
 def check_target(out: Path) -> None:
@@ -46,6 +48,14 @@ def finish(
     (folder / "card.md").write_text(card(settings, manifest, log.last, parameters), encoding="utf-8")
     write_manifest(folder, SCHEMA, run)
     publish(folder, out)
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """A peft model's adapters into a run folder; the same bytes each time, for peft writes a set in any order."""
+    for config in model.peft_config.values():
+        if isinstance(config.target_modules, set):
+            config.target_modules = sorted(config.target_modules)
+    model.save_pretrained(folder / ADAPTER)
 
 
 def environment() -> dict[str, Any]:

@@ -26,6 +26,7 @@ from rrg.train_check import check_questions
 from rrg.train_checkpoint import Checkpoints
 from rrg.train_data import Part, Pictures, dense_arrays, image_of, structures
 from rrg.train_devices import Devices
+from rrg.train_folder import save_adapter
 from rrg.train_log import Log, finite, say
 from rrg.train_masks import Teaching
 from rrg.train_options import Options, check_shares
@@ -39,8 +40,6 @@ from rrg.windows import Preset
 VALIDATION_BATCHES = 8
 """Batches of the validation split behind ``val_loss``."""
 ADVICE = "take a smaller --model tiny:SIZE, or train on a machine with more memory"
-ADAPTER = "adapter"
-"""Folder of a LoRA adapter inside a run folder. The weights in ``model/`` have it merged."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +209,7 @@ def sft_stage(
     validate(options.sft_steps)
     if lora:
         if folder is not None:
-            model.model.language_model.save_pretrained(folder / ADAPTER)
+            save_adapter(model.model.language_model, folder)
         model.model.language_model = model.model.language_model.merge_and_unload()
     else:
         fold(projector.linear_1, mean, std)

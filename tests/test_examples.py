@@ -46,7 +46,7 @@ def test_the_pipe_with_jq(tmp_path: Path, environment: Mapping[str, str]) -> Non
 
 
 def test_the_steps_with_make(tmp_path: Path, environment: Mapping[str, str]) -> None:
-    make = ["make", "-f", str(ROOT / "examples" / "Makefile"), "STUDIES=6"]
+    make = ["make", "-f", str(ROOT / "examples" / "Makefile"), "STUDIES=6", "RRG=rrg"]
     run([*make, "data"], tmp_path, environment)
     assert (tmp_path / "make-out/dataset/manifest.json").is_file()
     assert "Nothing to be done" in run([*make, "data"], tmp_path, environment)

@@ -218,7 +218,7 @@ EXTENTS = {
 }  # fmt: skip
 KINDS = {
     "kidneys": "kidney_", "Nieren": "kidney_", "lobes of the lungs": "_lobe_", "Lungenlappen": "_lobe_",
-    "lungs": "lung_", "Lungen": "lung_", "lesions": "lesion", "Läsionen": "lesion",
+    "lungs": "lung_", "Lungenflügel": "lung_", "lesions": "lesion", "Läsionen": "lesion",
 }  # fmt: skip
 MODALITIES = {"CT": "CT", "MR": "MR", "MRT": "MR"}
 PLANES = {"axial": "axial", "coronal": "coronal", "koronar": "coronal", "sagittal": "sagittal"}
