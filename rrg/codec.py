@@ -1,6 +1,7 @@
 """JSON line <-> record. The only place that knows the validator."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
@@ -36,6 +37,11 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def encode(record: Record) -> bytes:
     """One JSON line, UTF-8, without the line end. Fields that are None are left out."""
     return _adapter(type(record)).dump_json(record, by_alias=True, exclude_none=True)
+
+
+def content_id(line: bytes) -> str:
+    """The id of a record that is known by its content: 20 hex digits of the SHA-256 of its line without id and run."""
+    return hashlib.sha256(line).hexdigest()[:20]
 
 
 def decode(line: bytes, kind: type[R]) -> R:

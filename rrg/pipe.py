@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 from tqdm import tqdm
 
 from rrg import errors
-from rrg.codec import decode, encode, schema_of
+from rrg.codec import content_id, decode, encode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.parallel import ordered_map
 from rrg.progress import Progress
-from rrg.records import KINDS, End, Error, Record, Run
+from rrg.records import KINDS, End, Error, Record, Run, Sample
 from rrg.stream import Line, Output, Place, line_at, open_input, places, read_lines
 
 R = TypeVar("R", bound=Record)
@@ -331,13 +331,18 @@ def _encode_all(made: Iterable[Made], run: Run, study: str | None, source: str) 
     return _Result(b"".join(line + b"\n" for line in lines), dict(sorted(counts.items())))
 
 
-_NO_RUN = b'"run":""'
-"""In the bytes of a record without a run: inside of a text before it the quotation marks would be escaped."""
+_NO_ID, _NO_RUN = b'"id":""', b'"run":""'
+"""In the bytes of a record without: inside of a text before them the quotation marks would be escaped."""
 
 
 def _stamped(record: Record, run: str) -> bytes:
-    """The line of a record with the id of its run. Written into the bytes, since a copy costs more than encoding."""
+    """The line of a record with the id of its run, and one of its content where a step gave it none.
+
+    Both are written into the bytes: a copy of the record costs more than encoding.
+    """
     raw = encode(record)
+    if isinstance(record, Sample) and not record.id and not record.run:
+        raw = raw.replace(_NO_ID, b'"id":"%s"' % content_id(raw).encode(), 1)
     if not getattr(record, "run", run) and raw.count(_NO_RUN, 0, 200):
         return raw.replace(_NO_RUN, f'"run":"{run}"'.encode(), 1)
     return encode(dataclasses.replace(cast(Any, record), run=run))

@@ -593,6 +593,8 @@ class Sample:
 
     schema: Literal["rrg.sample/1"] = "rrg.sample/1"
     id: str
+    """A hash of its content, where a command of ours made it: what is the same twice has the same id. Empty until it is
+    written (rrg.pipe)."""
     run: str = ""
     from_: tuple[str, ...] = ()
     patient: str
@@ -632,12 +634,14 @@ class Sample:
         if not self.weight > 0:
             raise ValueError(f"weight {self.weight} is not positive")
         images = {image.id for image in self.images}
-        for part in (part for turn in self.turns for part in turn.content):
-            if part.ref is not None and part.ref not in images:
-                raise ValueError(f"turn points at image {part.ref!r}, the sample has {sorted(images)}")
-        for region in (region for mention in self.mentions for region in mention.regions):
-            if region.image not in images:
-                raise ValueError(f"region points at image {region.image!r}, the sample has {sorted(images)}")
+        for turn in self.turns:
+            for part in turn.content:
+                if part.ref is not None and part.ref not in images:
+                    raise ValueError(f"turn points at image {part.ref!r}, the sample has {sorted(images)}")
+        for mention in self.mentions:
+            for region in mention.regions:
+                if region.image not in images:
+                    raise ValueError(f"region points at image {region.image!r}, the sample has {sorted(images)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -224,7 +225,9 @@ def group(records: Iterable[Record], study: str = "st") -> Group:
 
 
 def samples_of(made: Iterable[Made]) -> list[Sample]:
-    return [each for each in made if isinstance(each, Sample)]
+    """The samples, each with the id that it is written with: a hash of its line without id and run."""
+    samples = [each for each in made if isinstance(each, Sample)]
+    return [each if each.id else replace(each, id=hashlib.sha256(encode(each)).hexdigest()[:20]) for each in samples]
 
 
 def counts_of(made: Iterable[Made]) -> dict[str, int]:

@@ -1,5 +1,7 @@
 """synth-ground: mentioned and present; spans, placeholders, negatives, the same bytes whatever the workers."""
 
+import dataclasses
+import hashlib
 import re
 import string
 from pathlib import Path
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rrg.anatomy import LABELS, display
+from rrg.codec import encode
 from rrg.geometry import union_box
 from rrg.prompt import render, template_text
 from rrg.records import Mask, Record, Sample, Slice
@@ -440,6 +443,13 @@ def test_another_seed_makes_other_questions_under_another_run(rrg: Rrg, records:
     a, b = (read(rrg("synth-ground", "--seed", seed, stdin=stream(records)).stdout) for seed in (0, 1))
     assert {r.run for r in a if isinstance(r, Sample)}.isdisjoint(r.run for r in b if isinstance(r, Sample))
     assert {r.id for r in a if isinstance(r, Sample)} != {r.id for r in b if isinstance(r, Sample)}
+
+
+def test_an_id_is_the_hash_of_the_line_without_id_and_run(rrg: Rrg, records: list[Record]) -> None:
+    made = [r for r in read(rrg("synth-ground", stdin=stream(records)).stdout) if isinstance(r, Sample)]
+    bare = [encode(dataclasses.replace(r, id="", run="")) for r in made]
+    assert [r.id for r in made] == [hashlib.sha256(line).hexdigest()[:20] for line in bare]
+    assert len(set(bare)) == len({r.id for r in made}) > 100
 
 
 def test_other_lines_pass_byte_for_byte(rrg: Rrg, records: list[Record]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rrg import llm
+from rrg.codec import content_id, encode
 from rrg.llm_options import LlmOptions, recorded
 from rrg.llm_settings import LlmSettings, Prompt
 from rrg.llm_text import quoted, shown
@@ -108,4 +109,5 @@ def tried(step: Callable[[Group], Iterable[Made]], settings: LlmSettings, group:
 
 def _judged(questions: Sequence[Sample], answers: Sequence[str | None]) -> Iterator[Sample]:
     for question, said in zip(questions, answers, strict=True):
-        yield replace(question, blind=float(said is not None and agrees(question, said)))
+        named = question.id or content_id(encode(question))  # what a model makes of it is no part of the question
+        yield replace(question, id=named, blind=float(said is not None and agrees(question, said)))

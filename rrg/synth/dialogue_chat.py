@@ -1,6 +1,5 @@
 """A conversation about a slice before it is a sample, and what its turns are made of."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -8,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 from numpy.random import Generator
 
 from rrg.anatomy import LABELS
-from rrg.codec import encode
 from rrg.records import Lang, Mention, Part, Report, Sample, Turn
 from rrg.synth import dialogue_templates, templates
 from rrg.synth.dialogue_templates import saying
@@ -52,7 +50,7 @@ def plain(text: str) -> str:
 
 
 def sample_of(chat: Chat, lang: Lang) -> Sample:
-    """The sample of a conversation. Its id is a hash of its content."""
+    """The sample of a conversation, without an id as `rrg.synth.samples.sample` makes it."""
     last = chat.exchanges[-1]
     bare = sample(
         chat.seen,
@@ -71,8 +69,7 @@ def sample_of(chat: Chat, lang: Lang) -> Sample:
         needs_image=chat.needs_image,
         weight=1.0 if chat.reports else EASY_WEIGHT,
     )
-    whole = replace(bare, id="", turns=tuple(_turns(chat.exchanges)))
-    return replace(whole, id=hashlib.sha256(encode(whole)).hexdigest()[:20])
+    return replace(bare, turns=tuple(_turns(chat.exchanges)))
 
 
 def _turns(exchanges: Sequence[Exchange]) -> Iterator[Turn]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rrg.records import Anatomy, Lang, Mention, Reference, Report, Rewrite, Section, Sentence, Span, TextSource
-from rrg.reports.references import references_of
 from rrg.synth.facts import Said
 
 
@@ -125,6 +124,8 @@ def _pointing(report: Report, rewrite: Rewrite) -> Iterator[Reference]:
                 at = start + one.span[1] - one.span[0]
                 yield replace(one, span=(start, at))
         return
+    from rrg.reports.references import references_of  # its patterns take longer to load than all the rest
+
     for found in references_of(rewrite.text, 0, len(rewrite.text)):
         yield Reference(
             span=found.span, sentence=0, image_numbers=found.images, series_number=found.series, rule=found.rule

@@ -1,24 +1,31 @@
-"""The frame of a sample that is made from a slice: image, turns, facets, provenance, an id of its content."""
+"""The frame of a sample that is made from a slice: image, turns, facets, provenance."""
 
-import hashlib
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rrg.codec import encode
 from rrg.records import Lang, Mention, Part, Report, Sample, Turn
 from rrg.synth.seen import Seen
 
 _IMAGE = Part(type="image", ref="i0")
+MOST_TURNS = 4096
+"""Turns that are kept to be used again: most questions and answers come back on other slices."""
 
 
 def turns(question: str, answer: str) -> tuple[Turn, ...]:
     """One question about the image and its answer; both are texts of parts (braces escaped)."""
-    asked = (_IMAGE, Part(type="text", text=question))
-    return (
-        Turn(role="user", content=asked),
-        Turn(role="assistant", content=(Part(type="text", text=answer),), loss=True),
-    )
+    return _asked(question), _answered(answer)
+
+
+@functools.lru_cache(MOST_TURNS)
+def _asked(question: str) -> Turn:
+    return Turn(role="user", content=(_IMAGE, Part(type="text", text=question)))
+
+
+@functools.lru_cache(MOST_TURNS)
+def _answered(answer: str) -> Turn:
+    return Turn(role="assistant", content=(Part(type="text", text=answer),), loss=True)
 
 
 def sample(
@@ -36,14 +43,13 @@ def sample(
     preset: str | None = None,
     **fields: Any,
 ) -> Sample:
-    """A sample on one slice. Its id is a hash of its content: what is the same twice has the same id.
+    """A sample on one slice, without an id: it gets that of its content when it is written (`rrg.pipe`).
 
     `question` and `answer_text` are texts of parts. `facets` are added to those of the slice, `provenance` to
     generator and template. `preset`: the window that the picture must be shown in.
     """
     slice_ = seen.slice
-    strata = {"modality": slice_.modality, "plane": slice_.plane, "body_part": slice_.body_part, **facets}
-    bare = Sample(
+    return Sample(
         id="",
         from_=(slice_.id, *seen.masks, *reports),
         patient=slice_.patient,
@@ -53,13 +59,10 @@ def sample(
         mentions=mentions,
         lang=lang,
         task=task,
-        facets={key: value for key, value in strata.items() if value is not None},
+        facets=seen.strata | {key: value for key, value in facets.items() if value is not None},
         provenance={"generator": "template", "template": template, **(provenance or {})},
         **fields,
     )
-    # in place: nobody has it yet, and a copy costs as much as making it
-    object.__setattr__(bare, "id", hashlib.sha256(encode(bare)).hexdigest()[:20])
-    return bare
 
 
 def sections_for(reports: Iterable[Report]) -> dict[str, str]:

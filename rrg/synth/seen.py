@@ -51,6 +51,13 @@ class Seen:
         """The slice as image ``i0`` of a sample."""
         return image_of(self.slice)
 
+    @functools.cached_property
+    def strata(self) -> dict[str, str]:
+        """What every sample of the slice has as facets."""
+        slice_ = self.slice
+        known = {"modality": slice_.modality, "plane": slice_.plane, "body_part": slice_.body_part}
+        return {key: value for key, value in known.items() if value is not None}
+
     def parts(self, label: str) -> tuple[Found, ...]:
         """What shows `label` on this slice: itself, else the structures that imply it (the lobes of a lung)."""
         if label in self.found:
