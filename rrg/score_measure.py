@@ -44,8 +44,8 @@ def measure(
         for metric in wanted
         if metric.name not in whole and metric.name not in block.skipped
     }
-    intervals = mean_intervals(columns, clusters, options)
-    values = block_values(block.sums, block.drawn, [metric.name for metric in wanted], clusters, options)
+    chosen_whole = {metric.name: whole[metric.name] for metric in wanted if metric.name in whole}
+    found = values_of({name: values for name, (values, _) in columns.items()}, chosen_whole, clusters, options)
     made: Json = {}
     for metric in wanted:
         if metric.name in block.skipped:
@@ -53,9 +53,9 @@ def measure(
             made[metric.name] = metric_object(metric, (None, None), ~kind, kind, flags)
             made[metric.name]["skipped"] = block.skipped[metric.name]
         elif metric.name in whole:
-            made[metric.name] = block_object(metric, whole[metric.name], values[metric.name], flags, options)
+            made[metric.name] = block_object(metric, whole[metric.name], found[metric.name], flags, options)
         else:
-            made[metric.name] = _mean_object(metric, columns[metric.name], intervals[metric.name], flags, block)
+            made[metric.name] = _mean_object(metric, columns[metric.name], found[metric.name], flags, block)
     return made, block
 
 
@@ -74,9 +74,7 @@ def _parts(
     options: Options,
 ) -> Json:
     named = {(value, name): each for value, metrics in members.items() for name, each in metrics.items()}
-    sums = {key: it for key, (_, it) in named.items() if isinstance(it, Sums)}
-    drawn = {key: it for key, (_, it) in named.items() if isinstance(it, Drawn)}
-    values = block_values(sums, drawn, list(named), clusters, options)
+    values = values_of({}, {key: it for key, (_, it) in named.items()}, clusters, options)
     made: Json = {value: {} for value in members}
     for (value, name), (metric, it) in named.items():
         made[value][name] = block_object(metric, it, values[value, name], flags, options)
@@ -118,13 +116,10 @@ def block_object(
     return made
 
 
-def _mean_object(
-    metric: Metric, scores: Column, interval: bootstrap.Interval | None, flags: tuple[Bools, Bools], block: Block
-) -> Json:
+def _mean_object(metric: Metric, scores: Column, found: Found, flags: tuple[Bools, Bools], block: Block) -> Json:
     values, of_kind = scores
     counted = np.isfinite(values)
-    value = float(values[counted].mean()) if counted.any() else None
-    made = metric_object(metric, (value, interval), counted, of_kind, flags)
+    made = metric_object(metric, found, counted, of_kind, flags)
     if metric.name in block.signatures:
         made["signature"] = block.signatures[metric.name]
     if metric.hit and counted.any():
@@ -138,64 +133,63 @@ def column(name: str, scored: Sequence[Scored], block: Block) -> Column:
     """(items,) scores of a metric, nan where there is none, and which items are of its kind."""
     if name in block.means:
         return block.means[name], ~np.isnan(block.means[name])
-    values = np.full(len(scored), np.nan)
-    of_kind = np.zeros(len(scored), bool)
-    for number, each in enumerate(scored):
-        if name in each.scores:
-            of_kind[number] = True
-            if (score := each.scores[name]) is not None:
-                values[number] = score
-    return values, of_kind
-
-
-def mean_intervals(
-    columns: Mapping[str, Column], clusters: Clusters, options: Options
-) -> dict[str, bootstrap.Interval | None]:
-    """Intervals of all means. Scores of the same items share their draws; other sets are drawn in parallel."""
-    groups: dict[bytes, list[str]] = {}
-    for name, (values, _) in columns.items():
-        groups.setdefault(np.isfinite(values).tobytes(), []).append(name)
-
-    def work(names: list[str]) -> list[bootstrap.Interval | None]:
-        there = np.isfinite(columns[names[0]][0])
-        chosen = [columns[name][0][there] for name in names]
-        if clusters is None:
-            return bootstrap.mean_intervals(chosen, options.samples, options.seed)
-        return bootstrap.cluster_mean_intervals(chosen, options.samples, options.seed, clusters[there])
-
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(work, groups.values()))
-    return {
-        name: interval
-        for names, intervals in zip(groups.values(), found, strict=True)
-        for name, interval in zip(names, intervals, strict=True)
-    }
+    rows = [each.scores for each in scored]
+    values = np.array([row.get(name) for row in rows], dtype=np.float64)  # None becomes nan
+    return values, np.array([name in row for row in rows], bool)
 
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-def block_values(
-    sums: Mapping[Key, Sums], drawn: Mapping[Key, Drawn], wanted: Sequence[Key], clusters: Clusters, options: Options
+def values_of(
+    means: Mapping[Key, NDArray[np.float64]], whole: Mapping[Key, Sums | Drawn], clusters: Clusters, options: Options
 ) -> dict[Key, Found]:
-    """Values and intervals of what belongs to the block; sums over the same items share their draws."""
-    groups: dict[bytes, list[Key]] = {}
+    """Values and intervals of means, (items,) with nan where there is none, and of what belongs to the block.
+
+    Values over as many items (with clusters: over the same items) share their draws; other sets are drawn in parallel.
+    """
+    members = {name: np.isfinite(values) for name, values in means.items()}
+    members |= {name: _members(it) for name, it in whole.items() if isinstance(it, Sums)}
+    groups: dict[Hashable, list[Key]] = {}
+    for name, there in members.items():
+        groups.setdefault(int(there.sum()) if clusters is None else there.tobytes(), []).append(name)
+
+    def work(names: Sequence[Key]) -> dict[Key, Found]:
+        averages = {name: means[name][members[name]] for name in names if name in means}
+        sums = {name: it for name in names if isinstance(it := whole.get(name), Sums)}
+        return _group(averages, sums, None if clusters is None else clusters[members[names[0]]], options)
+
+    made = {name: drawn_value(it, clusters, options) for name, it in whole.items() if isinstance(it, Drawn)}
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        for found in pool.map(work, groups.values()):
+            made |= found
+    return made
+
+
+def _members(source: Sums) -> Bools:
+    return np.ones(len(source.stats), bool) if source.counted is None else source.counted
+
+
+def _group(
+    averages: Mapping[Key, NDArray[np.float64]], sums: Mapping[Key, Sums], clusters: Clusters, options: Options
+) -> dict[Key, Found]:
+    """Values and intervals that share their draws."""
+    kept: dict[tuple[int, bytes], NDArray[np.float64]] = {}  # rows that several values share stay one array
+    parts: dict[Key, bootstrap.Part] = {}
+    for name, it in sums.items():
+        there = _members(it)
+        parts[name] = kept.setdefault((id(it.stats), there.tobytes()), it.stats[there]), it.value
+    columns, rows = list(averages.values()), list(parts.values())
+    if clusters is None:
+        of_means, of_sums = bootstrap.intervals(columns, rows, options.samples, options.seed)
+    else:
+        of_means = bootstrap.cluster_mean_intervals(columns, options.samples, options.seed, clusters)
+        of_sums = bootstrap.sums_intervals(rows, options.samples, options.seed, clusters)
     made: dict[Key, Found] = {}
-    for name in wanted:
-        if (each := sums.get(name)) is not None:
-            groups.setdefault(b"" if each.counted is None else each.counted.tobytes(), []).append(name)
-        elif name in drawn:
-            made[name] = drawn_value(drawn[name], clusters, options)
-    for names in groups.values():
-        counted = sums[names[0]].counted
-        chosen = clusters if clusters is None or counted is None else clusters[counted]
-        each_rows = {id(sums[name].stats): sums[name].stats for name in names}
-        if counted is not None:
-            each_rows = {key: stats[counted] for key, stats in each_rows.items()}
-        rows = [(each_rows[id(sums[name].stats)], sums[name].value) for name in names]
-        intervals = bootstrap.sums_intervals(rows, options.samples, options.seed, chosen)
-        for name, (stats, value), interval in zip(names, rows, intervals, strict=True):
-            made[name] = _whole(sums[name].exact, stats, value), interval
+    for (name, values), interval in zip(averages.items(), of_means, strict=True):
+        made[name] = (float(values.mean()) if len(values) else None), interval
+    for (name, (stats, value)), interval in zip(parts.items(), of_sums, strict=True):
+        made[name] = _whole(sums[name].exact, stats, value), interval
     return made
 
 

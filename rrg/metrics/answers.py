@@ -2,10 +2,10 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 
 from rrg.formats.items import AnswerType, Item
+from rrg.metrics import ngrams
 from rrg.metrics import text as t
 from rrg.metrics.table import Scored
 
@@ -132,7 +132,7 @@ def mentioned(text: str, options: Sequence[str]) -> frozenset[str]:
 
 def bleu1(words: Sequence[str], wanted: Sequence[str]) -> float:
     """BLEU-1 of one answer as sacrebleu's sentence BLEU with effective order, 0..1."""
-    shared = (Counter(words) & Counter(wanted)).total()
+    shared = ngrams.shared(words, wanted)
     if not shared:
         return float(not words and not wanted)
     penalty = math.exp(1 - len(wanted) / len(words)) if len(words) < len(wanted) else 1.0

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from rrg.formats.items import Item
-from rrg.metrics import captions
+from rrg.metrics import captions, ngrams
 from rrg.metrics.bootstrap import Array
-from rrg.metrics.llava_med import sentence_bleu
+from rrg.metrics.llava_med import EVEN, sentence_bleus
 from rrg.metrics.options import TaskOptions
 from rrg.metrics.reports import sides
 from rrg.metrics.table import Block, Scored, Sums
 
-ORDERS = captions.ORDERS
+ORDERS = ngrams.ORDERS
 EPSILON = 0.1
 """What smoothing method 1 puts in the place of no match."""
 
@@ -30,10 +30,8 @@ def score(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """Sentence BLEU-1..4 of each report, without smoothing; an empty text scores 0."""
     made = []
     for item, (said, wanted) in zip(items, prepared(items, options), strict=True):
-        scores = {
-            f"bleu{n}.sentence_mean": sentence_bleu(said, wanted, [1 / n] * n) if said else 0.0
-            for n in range(1, ORDERS + 1)
-        }
+        found = sentence_bleus(said, wanted, EVEN)
+        scores = {f"bleu{n}.sentence_mean": value for n, value in enumerate(found, 1)}
         made.append(Scored(scores=scores, unparsed=not said and not item.missing))
     return made
 
@@ -50,7 +48,7 @@ def block(items: Sequence[Item], options: TaskOptions) -> Block:
 
 def row(said: Sequence[str], wanted: Sequence[str]) -> list[float]:
     """(10,): words said, words wanted, matches of orders 1..4, n-grams said of orders 1..4, at least one each."""
-    matches = [float((captions.ngrams(said, n) & captions.ngrams(wanted, n)).total()) for n in range(1, ORDERS + 1)]
+    matches = map(float, ngrams.matches(said, wanted))
     return [
         float(len(said)),
         float(len(wanted)),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.metrics.drawing import counted, draws, means, packed, row_sums
+from rrg.metrics.drawing import MANY, Summed, counted, draws
 
 Array = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -25,49 +25,62 @@ def percentiles(values: Array) -> Interval | None:
     return float(low), float(high)
 
 
-def mean_intervals(columns: Sequence[Array], samples: int, seed: int) -> list[Interval | None]:
-    """Intervals of the means of several scores of the same n items, each (n,)."""
-    n = len(columns[0]) if columns else 0
-    if not n or not samples:
-        return [None for _ in columns]
-    made: list[list[Array]] = [[] for _ in columns]
-    items = packed(columns)
-    for index in draws(n, samples, seed):
-        for values, out in zip(means(index, items), made, strict=True):
-            out.append(values)
-    return [percentiles(np.concatenate(out)) for out in made]
-
-
 Value = Callable[[Array], Array]
 """(draws, k) sums -> (draws,) values; nan is undefined."""
+Part = tuple[Array, Value]
+"""(n, k) rows, one an item, and the value of their sums."""
 
 
-def sums_intervals(
-    parts: Sequence[tuple[Array, Value]], samples: int, seed: int, clusters: NDArray[Any] | None = None
-) -> list[Interval | None]:
-    """Intervals of values computed from sums over the same n items.
+def intervals(
+    columns: Sequence[Array], parts: Sequence[Part], samples: int, seed: int
+) -> tuple[list[Interval | None], list[Interval | None]]:
+    """Intervals of the means of `columns`, each (n,), and of the values of sums over other n items.
 
-    `parts` are (n, k) rows, one an item, and the value of their sums. With `clusters` (n,) whole clusters are drawn,
-    in the order of their sorted names. Draws that are undefined (no denominator) are left out; one
-    cluster alone has no interval.
+    All share their draws: what is drawn are places. Draws that are undefined (no denominator) are left out. The means
+    of hits and of up to `MANY` fractions are numpy's own, to the last bit.
     """
-    if not parts or not samples or not len(parts[0][0]):
-        return [None for _ in parts]
+    n = len(columns[0]) if columns else len(parts[0][0]) if parts else 0
+    if not n or not samples:
+        return [None for _ in columns], [None for _ in parts]
     own = list({id(stats): stats for stats, _ in parts}.values())  # several values of the same rows share them
     ends = np.cumsum([0, *(stats.shape[1] for stats in own)])
     places = {id(stats): slice(begin, end) for stats, begin, end in zip(own, ends[:-1], ends[1:], strict=True)}
-    rows = np.hstack(own)
-    if clusters is not None:
-        rows = cluster_sums(rows, clusters)
-        if len(rows) == 1:
+    exact = [k for k, column in enumerate(columns) if n > MANY or (column == np.rint(column)).all()]
+    summed = Summed([*(columns[k] for k in exact), *(column for stats in own for column in stats.T)])
+    averages = np.empty((samples, len(columns)))
+    values: list[list[Array]] = [[] for _ in parts]
+    done = 0
+    for index in draws(n, samples, seed):
+        drawn = summed.over(index)
+        for k, column in enumerate(columns):
+            at = slice(done, done + len(index))
+            averages[at, k] = drawn[:, exact.index(k)] / n if k in exact else column[index].mean(axis=1)
+        done += len(index)
+        for (stats, value), out in zip(parts, values, strict=True):
+            out.append(value(drawn[:, len(exact) :][:, places[id(stats)]]))
+    joined = [np.concatenate(out) for out in values]
+    return [percentiles(each) for each in averages.T], [percentiles(each[~np.isnan(each)]) for each in joined]
+
+
+def mean_intervals(columns: Sequence[Array], samples: int, seed: int) -> list[Interval | None]:
+    """Intervals of the means of several scores of n items, each (n,)."""
+    return intervals(columns, (), samples, seed)[0]
+
+
+def sums_intervals(
+    parts: Sequence[Part], samples: int, seed: int, clusters: NDArray[Any] | None = None
+) -> list[Interval | None]:
+    """Intervals of values computed from sums over the same n items.
+
+    With `clusters` (n,) whole clusters are drawn, in the order of their sorted names; one cluster alone has no
+    interval.
+    """
+    if clusters is not None and len(clusters):
+        known = {id(stats): cluster_sums(stats, clusters) for stats, _ in parts}
+        parts = [(known[id(stats)], value) for stats, value in parts]
+        if any(len(stats) == 1 for stats, _ in parts):
             return [None for _ in parts]
-    made: list[list[Array]] = [[] for _ in parts]
-    for index in draws(len(rows), samples, seed):
-        sums = row_sums(index, rows)
-        for (stats, value), out in zip(parts, made, strict=True):
-            out.append(value(sums[:, places[id(stats)]]))
-    values = [np.concatenate(out) for out in made]
-    return [percentiles(each[~np.isnan(each)]) for each in values]
+    return intervals((), parts, samples, seed)[1]
 
 
 def drawn_counts(n: int, samples: int, seed: int, clusters: NDArray[Any] | None = None) -> Iterator[NDArray[np.int64]]:
@@ -78,7 +91,7 @@ def drawn_counts(n: int, samples: int, seed: int, clusters: NDArray[Any] | None 
     if k == 0 or (names is not None and k == 1):
         return
     for index in draws(k, samples, seed):
-        counts = counted(index, k)
+        counts = counted(index, k).astype(np.int64)
         yield counts if member is None else counts[:, member]
 
 
@@ -100,23 +113,21 @@ def drawn_items(n: int, samples: int, seed: int, clusters: NDArray[Any] | None =
 def cluster_sums(stats: Array, clusters: NDArray[Any]) -> Array:
     """(clusters, k) sums of (n, k) item rows, clusters sorted by name."""
     names, member = np.unique(clusters, return_inverse=True)
-    sums = np.zeros((len(names), stats.shape[1]))
-    np.add.at(sums, member, stats)
-    return sums
+    return np.column_stack([np.bincount(member, weights=column, minlength=len(names)) for column in stats.T])
 
 
 def cluster_mean_intervals(
     columns: Sequence[Array], samples: int, seed: int, clusters: NDArray[Any]
 ) -> list[Interval | None]:
     """Intervals of the means of several scores of the same items when whole clusters are drawn."""
-    parts: list[tuple[Array, Value]] = [(np.column_stack([each, np.ones(len(each))]), ratio) for each in columns]
+    parts: list[Part] = [(np.column_stack([each, np.ones(len(each))]), ratio) for each in columns]
     return sums_intervals(parts, samples, seed, clusters)
 
 
-def ratio(sums: Array) -> Array:
+def ratio(drawn: Array) -> Array:
     """Column 0 over column 1; nan without a denominator."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan)
+        return np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan)
 
 
 def wilson(hits: int, n: int) -> Interval:

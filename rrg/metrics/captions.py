@@ -1,15 +1,15 @@
 """Caption metrics of pycocoevalcap 1.2 on texts split at white space: BLEU-1..4, ROUGE-L, CIDEr."""
 
-import math
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.metrics import ngrams
+
 Array = NDArray[np.float64]
-ORDERS = 4
+ORDERS = ngrams.ORDERS
 TINY, SMALL = 1e-15, 1e-9
 """What pycocoevalcap adds to numerators and denominators of BLEU."""
 ROUGE_BETA = 1.2
@@ -21,21 +21,28 @@ def simple(text: str) -> str:
     return " ".join(text.lower().replace(".", " .").split())
 
 
-def ngrams(words: Sequence[str], n: int) -> "Counter[tuple[str, ...]]":
-    """Counts of the n-grams of a text."""
-    return Counter(zip(*(words[k:] for k in range(n)), strict=False))
+class Captions(NamedTuple):
+    """Pairs of texts, split at white space."""
+
+    said: list[list[str]]
+    wanted: list[list[str]]
+    grams: list[ngrams.Pairs]
+    """Of orders 1 to 4."""
 
 
-def bleu_stats(predictions: Sequence[str], references: Sequence[str]) -> Array:
+def captions(predictions: Sequence[str], references: Sequence[str]) -> Captions:
+    """Pairs of texts as BLEU and CIDEr take them."""
+    said, wanted = [text.split() for text in predictions], [text.split() for text in references]
+    return Captions(said, wanted, ngrams.pairs(said, wanted))
+
+
+def bleu_stats(texts: Captions) -> Array:
     """(texts, 10): words said, words wanted, then matches of orders 1..4, then n-grams said of orders 1..4."""
-    rows = np.zeros((len(predictions), 2 + 2 * ORDERS))
-    for row, prediction, reference in zip(rows, predictions, references, strict=True):
-        said, wanted = prediction.split(), reference.split()
-        row[:2] = len(said), len(wanted)
-        for n in range(1, ORDERS + 1):
-            row[1 + n] = (ngrams(said, n) & ngrams(wanted, n)).total()
-            row[1 + ORDERS + n] = max(0, len(said) - n + 1)
-    return rows
+    lengths = np.array([len(words) for words in texts.said], np.float64)
+    expected = np.array([len(words) for words in texts.wanted], np.float64)
+    matches = [ngrams.clipped(entries, len(lengths)) for entries in texts.grams]
+    totals = [np.maximum(0, lengths - n) for n in range(ORDERS)]
+    return np.column_stack([lengths, expected, *matches, *totals])
 
 
 def bleu_from_sums(sums: Array, order: int) -> Array:
@@ -52,65 +59,33 @@ def bleu_from_sums(sums: Array, order: int) -> Array:
 def rouge_l(prediction: str, reference: str) -> float:
     """ROUGE-L F of one text with beta 1.2; split at single blanks, so an empty text is one empty word."""
     said, wanted = prediction.split(" "), reference.split(" ")
-    common = longest_common(said, wanted)
+    common = ngrams.longest_common(said, wanted)
     if not common:
         return 0.0
     precision, recall = common / len(said), common / len(wanted)
     return (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
 
 
-def longest_common(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest common subsequence of two lists of words."""
-    previous = [0] * (len(b) + 1)
-    for word in a:
-        current = [0]
-        for n, other in enumerate(b):
-            current.append(previous[n] + 1 if word == other else max(previous[n + 1], current[n]))
-        previous = current
-    return previous[-1]
+def cider(texts: Captions, chosen: NDArray[np.bool_] | None = None) -> Array:
+    """(texts,) CIDEr of each text, 0..10; with `chosen` (texts,) of these, nan elsewhere.
 
-
-def cider(predictions: Sequence[str], references: Sequence[str]) -> Array:
-    """(texts,) CIDEr of each text, 0..10. Document frequencies are those of these references."""
-    wanted = [_counts(text) for text in references]
-    frequency: Counter[tuple[str, ...]] = Counter()
-    for counts in wanted:
-        frequency.update(counts.keys())
-    size = math.log(len(references)) if references else 0.0
-    made = np.zeros(len(predictions))
-    for number, (prediction, counts) in enumerate(zip(predictions, wanted, strict=True)):
-        said_vectors, said_norms, said_length = _vectors(_counts(prediction), frequency, size)
-        ref_vectors, ref_norms, ref_length = _vectors(counts, frequency, size)
-        gauss = math.e ** (-((said_length - ref_length) ** 2) / (2 * CIDER_SIGMA**2))
-        values = []
-        for order in range(ORDERS):
-            reference_vector = ref_vectors[order]
-            value = math.fsum(
-                min(weight, reference_vector.get(gram, 0.0)) * reference_vector.get(gram, 0.0)
-                for gram, weight in said_vectors[order].items()
-            )
-            norm = said_norms[order] * ref_norms[order]
-            values.append((value / norm if norm else value) * gauss)
-        made[number] = 10.0 * sum(values) / ORDERS
-    return made
-
-
-def _counts(text: str) -> "Counter[tuple[str, ...]]":
-    words = text.split()
-    counts: Counter[tuple[str, ...]] = Counter()
-    for n in range(1, ORDERS + 1):
-        counts.update(ngrams(words, n))
-    return counts
-
-
-def _vectors(counts: "Counter[tuple[str, ...]]", frequency: Any, size: float) -> tuple[list[Any], list[float], int]:
-    """tf-idf by order, their norms, and the length: the number of bigrams, as pycocoevalcap counts it."""
-    vectors: list[dict[tuple[str, ...], float]] = [{} for _ in range(ORDERS)]
-    squares, length = [0.0] * ORDERS, 0
-    for gram, count in counts.items():
-        order = len(gram) - 1
-        weight = count * (size - math.log(max(1.0, frequency[gram])))
-        vectors[order][gram] = weight
-        squares[order] += weight**2
-        length += count if order == 1 else 0
-    return vectors, [math.sqrt(each) for each in squares], length
+    Document frequencies are those of the references of the chosen ones. The length that is compared is the number of
+    bigrams, as in pycocoevalcap.
+    """
+    n = len(texts.said)
+    chosen = np.ones(n, bool) if chosen is None else chosen
+    size = np.log(max(1, chosen.sum()))
+    total, lengths = np.zeros(n), np.zeros(n)
+    for order, all_of_order in enumerate(texts.grams):
+        there = chosen[all_of_order.item]
+        item, gram, said, wanted = (column[there] for column in all_of_order)
+        frequency = np.bincount(gram, weights=wanted > 0)
+        rarity = size - np.log(np.maximum(1.0, frequency))[gram]
+        said_weight, weight = said * rarity, wanted * rarity
+        value = np.bincount(item, np.minimum(said_weight, weight) * weight, n)
+        norm = np.sqrt(np.bincount(item, said_weight**2, n)) * np.sqrt(np.bincount(item, weight**2, n))
+        total += value / np.where(norm > 0, norm, 1)
+        if order == 1:
+            lengths = np.bincount(item, said - wanted, n)
+    made = 10.0 * total * np.exp(-(lengths**2) / (2 * CIDER_SIGMA**2)) / ORDERS
+    return np.where(chosen, made, np.nan)

@@ -49,9 +49,10 @@ def block(items: Sequence[Item], options: TaskOptions) -> Block:
     if texts is None:
         return Block(skipped=dict.fromkeys(NAMES, coco_java.absent(coco_java.PTB) or ""))
     predictions, references = texts
-    stats = captions.bleu_stats(predictions, references)
+    both = captions.captions(predictions, references)
+    stats = captions.bleu_stats(both)
     sums = {name: Sums(stats=stats, value=bleu_of(n)) for n, name in enumerate(BLEUS, 1)}
-    means = {"cider": captions.cider(predictions, references)}
+    means = {"cider": captions.cider(both)}
     if problem := coco_java.absent(coco_java.METEOR):
         return Block(means=means, sums=sums, skipped={"meteor": problem})
     return Block(means=means, sums=sums, drawn={"meteor": _meteor(predictions, references)})

@@ -7,15 +7,16 @@ import math
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from rrg.formats.items import Item
+from rrg.metrics import ngrams
 from rrg.metrics.answers import answer_type
 from rrg.metrics.table import Scored
 
-MARKS = ';/[]"{}()=+\\_-><@`,?!'
-"""Marks in the order in which they are taken out."""
+_MARK = re.compile(r"[;/\[\]\"{}()=+\\_\-><@`,?!]")
 _DIGIT_COMMA = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
 PERIODS_REMOVED = 32
@@ -39,6 +40,17 @@ _CONTRACTIONS = {"somebody'd": "somebodyd"} | {
 """A word that lacks one of its apostrophes gets it back, as in the public VQA evaluation code (whose slip on
 "somebody'd" is kept)."""
 
+BLEUS = {
+    "open.bleu": (0.25, 0.25, 0.25, 0.25),
+    "open.bleu_w1": (1, 0, 0, 0),
+    "open.bleu_w2": (0, 1, 0, 0),
+    "open.bleu_w3": (0, 0, 1, 0),
+}
+"""Metric -> weights of the orders 1 to 4."""
+EVEN = tuple((1 / n,) * n for n in range(1, ngrams.ORDERS + 1))
+"""Weights of BLEU-1 to BLEU-4."""
+NOTHING = math.log(sys.float_info.min)
+
 SUBSTRING = "the reference need only be a substring: 'no' is right inside 'normal', and 'yes and no' is always right"
 NOT_EXACT = "upstream's 'exact match' is a precision: distinct reference words found / words predicted"
 PREDICTED_COUNTS = "true positives are counted in the prediction, so repeated words change recall"
@@ -46,12 +58,14 @@ NOISE = "nltk without smoothing: short answers score about 1e-155 or 1e-231 inst
 DROPPED = "an answer with yes or no in it is right or not counted at all: wrong ones leave the denominator"
 
 
+@lru_cache(maxsize=1 << 17)
 def normalise(text: str) -> str:
     """The comparison form of LLaVA-Med. "2,3 cm" becomes "23 cm", "none" becomes "0", "a" becomes "" (faults kept)."""
-    with_digits = _DIGIT_COMMA.search(text) is not None
     out = text
-    for mark in MARKS:
-        out = out.replace(mark, "" if with_digits or f"{mark} " in text or f" {mark}" in text else " ")
+    if marks := set(_MARK.findall(text)):
+        with_digits = _DIGIT_COMMA.search(text) is not None
+        for mark in marks:
+            out = out.replace(mark, "" if with_digits or f"{mark} " in text or f" {mark}" in text else " ")
     out = _PERIOD.sub("", out, count=PERIODS_REMOVED)
     words = [_DIGITS.get(word, word) for word in out.lower().split()]
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES).replace(",", "")
@@ -74,23 +88,19 @@ def exact_match(prediction: str, reference: str) -> float:
     return len(wanted & set(said)) / len(said) if said else 0.0
 
 
-def sentence_bleu(prediction: Sequence[str], reference: Sequence[str], weights: Sequence[float]) -> float:
-    """nltk's ``sentence_bleu`` without smoothing: an order without a match counts as the smallest positive float."""
-    matches = [_matches(prediction, reference, n) for n in range(1, len(weights) + 1)]
-    if not matches[0][0]:
-        return 0.0
-    penalty = 1.0 if len(prediction) > len(reference) else math.exp(1 - len(reference) / len(prediction))
-    logs = [
-        weight * math.log(found / total if found else sys.float_info.min)
-        for weight, (found, total) in zip(weights, matches, strict=True)
+def sentence_bleus(said: Sequence[str], wanted: Sequence[str], weights: Iterable[Sequence[float]]) -> list[float]:
+    """nltk's ``sentence_bleu`` without smoothing, for each set of weights of the orders 1, 2, ..
+
+    An order without a match counts as the smallest positive float; without any match all is 0.
+    """
+    found = ngrams.matches(said, wanted)
+    if not found[0]:
+        return [0.0 for _ in weights]
+    penalty = 1.0 if len(said) > len(wanted) else math.exp(1 - len(wanted) / len(said))
+    logs = [math.log(match / (len(said) - n)) if match else NOTHING for n, match in enumerate(found)]
+    return [
+        penalty * math.exp(math.fsum(weight * log for weight, log in zip(each, logs, strict=False))) for each in weights
     ]
-    return penalty * math.exp(math.fsum(logs))
-
-
-def _matches(prediction: Sequence[str], reference: Sequence[str], n: int) -> tuple[int, int]:
-    said = Counter(zip(*(prediction[k:] for k in range(n)), strict=False))
-    wanted = Counter(zip(*(reference[k:] for k in range(n)), strict=False))
-    return (said & wanted).total(), max(1, said.total())
 
 
 def score(item: Item, *, rule: Literal["substring", "first", "equal"]) -> Scored:
@@ -113,7 +123,6 @@ def score(item: Item, *, rule: Literal["substring", "first", "equal"]) -> Scored
             hit = 0.0 if extra["rule"] == "other" else 1.0 if reference in prediction else None
         scores = {"closed.accuracy": 0.0 if item.missing else hit, "closed.recall": recall}
     else:
-        words, right = prediction.split(), reference.split()
         scores = {
             "open.recall": recall,
             "open.precision": precision,
@@ -121,10 +130,7 @@ def score(item: Item, *, rule: Literal["substring", "first", "equal"]) -> Scored
             "open.exact_match": exact_match(said, wanted),
             "open.contains": float(reference in prediction and not item.missing),
             "open.equal": float(reference == prediction and not item.missing),
-            "open.bleu": sentence_bleu(words, right, (0.25, 0.25, 0.25, 0.25)),
-            "open.bleu_w1": sentence_bleu(words, right, (1, 0, 0, 0)),
-            "open.bleu_w2": sentence_bleu(words, right, (0, 1, 0, 0)),
-            "open.bleu_w3": sentence_bleu(words, right, (0, 0, 1, 0)),
+            **dict(zip(BLEUS, sentence_bleus(prediction.split(), reference.split(), BLEUS.values()), strict=True)),
         }
         if rule != "substring":
             del scores["open.contains"]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rrg.formats.items import Item
 from rrg.metrics.answers import answer_type
-from rrg.metrics.llava_med import sentence_bleu
+from rrg.metrics.llava_med import EVEN, sentence_bleus
 from rrg.metrics.rouge_plain import rouge
 from rrg.metrics.table import Scored
 
@@ -94,7 +94,7 @@ def open_scores(said: str, wanted: str) -> dict[str, float]:
     """All scores of an open answer. ValueError or TypeError where the original raises it."""
     tokens, expected = words(said), words(wanted)
     made = {"em": float(said == wanted)}
-    made |= {f"bleu{n}": sentence_bleu(tokens, expected, [1 / n] * n) for n in (1, 2, 3, 4)}
+    made |= {f"bleu{n}": value for n, value in enumerate(sentence_bleus(tokens, expected, EVEN), 1)}
     made |= dict(zip(("rouge1", "rouge2", "rougel"), rouge(said, wanted), strict=True))
     f1, precision, recall = overlap(said, wanted)
     made |= {"precision": precision, "recall": recall, "f1": f1}

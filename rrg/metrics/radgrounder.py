@@ -2,13 +2,12 @@
 
 import re
 import string
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rrg.formats.items import Item
-from rrg.metrics import captions
+from rrg.metrics import captions, ngrams
 from rrg.metrics.answers import answer_type
 from rrg.metrics.bootstrap import Array
 from rrg.metrics.options import TaskOptions
@@ -36,7 +35,7 @@ def recall(prediction: str, reference: str) -> float:
     said, wanted = squad_tokens(prediction), squad_tokens(reference)
     if not wanted:
         return float(not said)
-    return (Counter(said) & Counter(wanted)).total() / len(wanted)
+    return ngrams.shared(said, wanted) / len(wanted)
 
 
 def f1(prediction: str, reference: str) -> float:
@@ -44,7 +43,7 @@ def f1(prediction: str, reference: str) -> float:
     said, wanted = squad_tokens(prediction), squad_tokens(reference)
     if not said or not wanted:
         return float(said == wanted)
-    shared = (Counter(said) & Counter(wanted)).total()
+    shared = ngrams.shared(said, wanted)
     return 2 * shared / (len(said) + len(wanted)) if shared else 0.0
 
 
@@ -72,17 +71,13 @@ def score(item: Item) -> Scored:
 def block(items: Sequence[Item], _options: TaskOptions) -> Block:
     """CIDEr and corpus BLEU of open, closed and all items, each with its own document frequencies."""
     kinds = np.array([answer_type(item) for item in items])
+    texts = captions.captions([item.text for item in items], [item.reference.value for item in items])
+    stats = captions.bleu_stats(texts)
     means: dict[str, Array] = {}
     sums: dict[str, Sums] = {}
     for prefix in ("open", "closed", "all"):
         chosen = kinds == prefix if prefix != "all" else np.ones(len(items), bool)
-        some = [item for item, taken in zip(items, chosen, strict=True) if taken]
-        predictions, references = [item.text for item in some], [item.reference.value for item in some]
-        values = np.full(len(items), np.nan)
-        values[chosen] = captions.cider(predictions, references)
-        means[f"{prefix}.cider"] = values
-        stats = np.zeros((len(items), 2 + 2 * captions.ORDERS))
-        stats[chosen] = captions.bleu_stats(predictions, references)
+        means[f"{prefix}.cider"] = captions.cider(texts, chosen)
         for order in (1, 4):
             sums[f"{prefix}.bleu{order}"] = Sums(stats=stats, value=bleu_of(order), counted=chosen)
     return Block(means=means, sums=sums)

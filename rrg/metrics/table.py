@@ -119,8 +119,21 @@ class Protocol:
 
 
 def each(function: Callable[[Item], Scored]) -> Callable[[Sequence[Item], TaskOptions], list[Scored]]:
-    """A per-item rule as the `score` of a protocol."""
-    return lambda items, _options: [function(item) for item in items]
+    """A rule for one answer as the `score` of a protocol. Items that differ in id and facets only are scored once."""
+
+    def score(items: Sequence[Item], _options: TaskOptions) -> list[Scored]:
+        known: dict[tuple[Any, ...], Scored] = {}
+        made = []
+        for item in items:
+            it = item.reference
+            key = (item.prediction, item.missing, it.value, it.answer_type, it.lang, it.question, it.choices)
+            found = known.get(key)
+            if found is None:
+                found = known[key] = function(item)
+            made.append(found)
+        return made
+
+    return score
 
 
 def tags(options: TaskOptions) -> dict[str, str]:

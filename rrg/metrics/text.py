@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+
+from rrg.metrics import ngrams
 
 NORM = "nfc-lower-v1"
 """Name of `normalise` in signatures; changes when its result changes."""
@@ -27,6 +29,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
 _WORD = re.compile(r"\w+")
 
 
+@lru_cache(maxsize=1 << 17)
 def normalise(text: str, lang: str | None = None) -> str:
     """Answer text in the form that is compared.
 
@@ -35,7 +38,8 @@ def normalise(text: str, lang: str | None = None) -> str:
     digits; blanks collapsed.
     """
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
-    text = _NOT_WORD.sub(_blank, text)
+    if _NOT_WORD.search(text):
+        text = _NOT_WORD.sub(_blank, text)
     if lang == "de":
         text = _GERMAN_COMMA.sub(".", text)
     words = _DIGITS.get(lang or "en", {})
@@ -60,10 +64,10 @@ def overlap(prediction: Sequence[str], reference: Sequence[str]) -> tuple[float,
     if not prediction or not reference:
         same = float(not prediction and not reference)
         return same, same, same
-    shared = (Counter(prediction) & Counter(reference)).total()
-    if not shared:
+    both = ngrams.shared(prediction, reference)
+    if not both:
         return 0.0, 0.0, 0.0
-    precision, recall = shared / len(prediction), shared / len(reference)
+    precision, recall = both / len(prediction), both / len(reference)
     return precision, recall, 2 * precision * recall / (precision + recall)
 
 
