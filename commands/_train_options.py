@@ -14,7 +14,7 @@ Model = Annotated[
     str,
     typer.Option(
         help="tiny or tiny:SIZE (s, m, l), random at the start; a model folder; or "
-        "llava:llm=FOLDER_OR_GGUF,vision=FOLDER, put together from parts.",
+        "llava:llm=FOLDER_OR_GGUF,vision=FOLDER, put together from parts; vision= may be a run.",
     ),
 ]
 InitFrom = Annotated[Path | None, typer.Option(help="Run folder to start from, instead of --model.")]

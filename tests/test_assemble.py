@@ -23,8 +23,10 @@ from rrg.model.family import chat_pieces, encode, load_family, turns_of
 from rrg.model.gguf_writer import pre_tokenizer, write_text
 from rrg.model.load import load
 from rrg.prompt import Piece, free_prompt
+from rrg.train import train
 from rrg.train_family import train_family
 from rrg.train_family_options import Options
+from rrg.train_options import Options as TinyOptions
 from tests.conftest import Rrg
 from tests.squares import make
 from tests.tiny_parts import SIDE, TOWERS, language, tower
@@ -138,6 +140,25 @@ def test_every_tower_sees_the_whole_picture(kind: str, parts: dict[str, Path], t
         loaded.model.eval()(**{name: value for name, value in made.inputs.items() if name != "labels"})
         hidden = stock(made.inputs["pixel_values"], output_hidden_states=True).hidden_states[-2]
     assert torch.allclose(seen[0], hidden[:, PREFIX_TOKENS[WHOLE.get(config, config)] :], atol=1e-5)
+
+
+def test_the_tower_of_a_run(parts: dict[str, Path], whole: dict[str, Path], tmp_path: Path) -> None:
+    """The tower that `tiny` learned, its weights to the bit and its pictures as it knows them; that of a LLaVA, too."""
+    run = tmp_path / "run"
+    train(make(tmp_path, patients=8), run, TinyOptions(model="tiny:test", stages=("tower",), tower_steps=2))
+    for vision, source in ((run, run / "model"), (whole["qwen2"], whole["qwen2"])):
+        assemble(Spec(parts["llama"], vision), tmp_path / "again")
+        ours, theirs = weights(tmp_path / "again"), weights(source)
+        names = [name for name in theirs if "vision_tower." in name]
+        assert names
+        assert all(torch.equal(ours[name], theirs[name]) for name in names)
+        loaded = load_family(tmp_path / "again")
+        grey = np.full((loaded.side, loaded.side, 3), 255, np.uint8)
+        made = encode(loaded, [Piece(loaded.processor.image_token + "Wo?", False)], [grey])
+        assert made.inputs["pixel_values"].shape == (1, 3, loaded.side, loaded.side)
+        if vision == run:
+            assert torch.allclose(made.inputs["pixel_values"], torch.ones(1))
+        shutil.rmtree(tmp_path / "again")
 
 
 def test_the_same_parts_and_seed_give_the_same_files(parts: dict[str, Path], tmp_path: Path) -> None:

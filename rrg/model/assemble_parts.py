@@ -3,17 +3,21 @@
 import contextlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rrg.errors import UsageError
+from rrg.model.load import MODEL
+from rrg.model.settings import FILE, read_settings
 
 TEXTS = ("llama", "qwen2")
 """``model_type`` (in GGUF ``general.architecture``) of language models."""
 WHOLE = {"siglip": "siglip_vision_model", "clip": "clip_vision_model"}
 """Folders with a text side, too -> the tower inside."""
+LLAVA = "llava"
 SPLIT = (
     "Wo ist die Leber? Größe 3,5 x 12 cm, Segment IVa/b, BWK 11.",
     "The 1234567 mm lesion (series 4, image 123) isn't NEW, it'll DON'T.\n\n  Leber\tMilz ...",
@@ -101,12 +105,15 @@ def check_tokenizer(path: Path, tokenizer: Any) -> None:
 def vision_tower(folder: Path) -> tuple[Any, Any]:
     """(tower, image processor) of a folder: SigLIP or CLIP, with or without text side, DINOv2 or ViT.
 
+    A run folder of rrg train or the folder of any LLaVA gives the tower inside it, as it was trained.
     The processor only stretches to the tower's size and normalises as the folder says: nothing is cut off, so that
     boxes of the whole slice stay true.
     """
     import transformers
 
     auto: Any = transformers
+    settings = read_settings(folder) if (folder / FILE).is_file() else None
+    folder = folder / MODEL if settings is not None else folder
     kind = str(safe_config(folder, "vision=").get("model_type"))
     kind = WHOLE.get(kind, kind)
     classes = {
@@ -114,6 +121,7 @@ def vision_tower(folder: Path) -> tuple[Any, Any]:
         "clip_vision_model": "CLIPVisionModel",
         "dinov2": "Dinov2Model",
         "vit": "ViTModel",
+        LLAVA: "LlavaForConditionalGeneration",
     }
     if kind not in classes:
         raise UsageError(f"vision={folder}: a tower of kind {kind}; expected one of {', '.join((*WHOLE, *classes))}")
@@ -123,12 +131,17 @@ def vision_tower(folder: Path) -> tuple[Any, Any]:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"vision={folder}: {str(error).splitlines()[0]}") from None
+    if kind == LLAVA:
+        tower = tower.model.vision_tower
+        if tower.config.model_type not in PREFIX_TOKENS:
+            raise UsageError(f"vision={folder}: a LLaVA with a tower of kind {tower.config.model_type}; expected one "
+                             f"of {', '.join(PREFIX_TOKENS)}")  # fmt: skip
+    if settings is not None and settings.family == "tiny":
+        return tower.eval(), _stretch(tower.config, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3})
     return tower.eval(), _images(folder, tower.config)
 
 
 def _images(folder: Path, config: Any) -> Any:
-    from transformers import SiglipImageProcessor
-
     found: dict[str, Any] = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
@@ -139,10 +152,16 @@ def _images(folder: Path, config: Any) -> Any:
             f"vision={folder}: no preprocessor_config.json with image_mean and image_std inside; copy it beside the "
             "weights: pictures must look as the tower knows them"
         )
+    return _stretch(config, found)
+
+
+def _stretch(config: Any, rules: Mapping[str, Any]) -> Any:
+    from transformers import SiglipImageProcessor
+
     side = int(config.image_size)
     return SiglipImageProcessor(
         size={"height": side, "width": side},
-        image_mean=list(found["image_mean"]),
-        image_std=list(found["image_std"]),
-        rescale_factor=found.get("rescale_factor", 1 / 255),
+        image_mean=list(rules["image_mean"]),
+        image_std=list(rules["image_std"]),
+        rescale_factor=rules.get("rescale_factor", 1 / 255),
     )

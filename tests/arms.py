@@ -1,0 +1,78 @@
+"""Arms of an experiment on phantoms: train, ask unseen patients, score, each also with images shuffled among them.
+
+All lies in `bench-out/arms` and is kept: an arm that is whole is not run again, one that was stopped goes on.
+"""
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+WORK = ROOT / "bench-out" / "arms"
+DEMO: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / "demo.py"))
+ASKED = {"vqa": 800, "detect": 800}
+"""Test samples; of `vqa` those that need the image and have a closed answer."""
+CONTROLS = {"": (), "_shuffled": ("--shuffle-images",)}
+
+
+def rrg(*words: object, output: Path | None = None) -> None:
+    """Run one command; 3 (some inputs rejected, each with its record) is fine."""
+    key = WORK / "key"
+    if not key.exists():
+        key.parent.mkdir(parents=True, exist_ok=True)
+        key.touch(mode=0o600)
+        key.write_bytes(DEMO["DEMO_KEY"])
+    line = [sys.executable, "-m", "rrg", *map(str, words)]
+    environment = {**os.environ, "RRG_KEY_FILE": str(key), "OMP_NUM_THREADS": "2"}
+    with (output or Path(os.devnull)).open("wb") as file:
+        done = subprocess.run(line, stdout=file, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    assert done.returncode in (0, 3), f"{line}: {done.stderr[-2000:]}"
+
+
+def dataset(studies: int) -> Path:
+    """The demo's data set of so many studies, with the questions that are asked in `test-asked.jsonl`."""
+    folder = WORK / f"data-{studies}"
+    phantom = folder / "phantom"
+    if not (folder / "test-asked.jsonl").exists():
+        rrg(
+            "phantom", "--out", phantom, "--studies", studies, "--slices", DEMO["SLICES"], "--workers", 2, "--overwrite"
+        )
+        recipe = [ROOT / "examples/recipes/phantom.toml", "--set", f"out={folder}", "--set", f"phantom={phantom}"]
+        rrg("pipeline", *recipe, "--work", folder / "work", "--to", "pack")
+        DEMO["choose"](folder / "dataset/test.jsonl", folder / "test-asked.jsonl", ASKED)
+    return folder
+
+
+def trained(data: Path, name: str, *options: object) -> Path:
+    """The run folder of an arm; how long its training took stands beside it."""
+    run = data / "arms" / name
+    if not run.exists():
+        run.parent.mkdir(exist_ok=True)
+        start = time.monotonic()
+        rrg("train", data / "dataset", "--out", run, "--resume", *options)
+        run.with_suffix(".seconds").write_text(f"{time.monotonic() - start:.0f}\n")
+    return run
+
+
+def scored(data: Path, run: Path) -> dict[str, float]:
+    """`accuracy` of closed answers and mean `iou` of boxes, and both with `_shuffled` images."""
+    kept = run.with_suffix(".json")
+    if not kept.exists():
+        values: dict[str, float] = {}
+        for suffix, words in CONTROLS.items():
+            answers, test = run.with_name(f"{run.name}{suffix}.jsonl"), data / "test-asked.jsonl"
+            ask = ["infer", test, "--store", data / "dataset/store", "--model", run, "--max-new-tokens", 24]
+            rrg(*ask, *words, output=answers)
+            for task, metric, name in (("vqa", "closed.accuracy", "accuracy"), ("refer", "iou", "iou")):
+                out = run.with_name(f"{run.name}{suffix}-{task}.json")
+                rrg("score", task, answers, test, "--out", out, "--quiet")
+                values[name + suffix] = json.loads(out.read_text())["metrics"][metric]["value"]
+        values["train_seconds"] = float(run.with_suffix(".seconds").read_text())
+        kept.write_text(json.dumps(values, indent=1) + "\n")
+    found: dict[str, float] = json.loads(kept.read_text())
+    return found
