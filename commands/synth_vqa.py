@@ -78,11 +78,9 @@ def command(
     Example:  rrg synth-vqa masks.jsonl --languages en --metadata 0 > samples.jsonl
     """
     from rrg.synth.blind_model import model_of, tried
-    from rrg.synth.dialogue import TASKS
-    from rrg.synth.llm_questions import told_of, writer_of
-    from rrg.synth.options import languages_of, one_of
+    from rrg.synth.options import languages_of, one_of, told_of
     from rrg.synth.slice_choice import check_choice
-    from rrg.synth.vqa import FAMILIES, Options, ask_all, check_store, run_record, told
+    from rrg.synth.vqa import FAMILIES, Options, ask_all, check_store, run_record, talks_of, told, writer_of
 
     wanted = FAMILIES if families is None else one_of(families, FAMILIES, "--families")
     options = Options(
@@ -95,7 +93,7 @@ def command(
         min_score=min_score,
         pixels=check_store(store, () if families is None else wanted),
         paraphrase=paraphrase,
-        dialogues=TASKS if dialogues == "all" else one_of(dialogues, TASKS, "--dialogues") if dialogues else (),
+        dialogues=talks_of(dialogues),
         dialogues_per_study=dialogues_per_study,
         seed=seed,
     )

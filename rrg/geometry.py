@@ -97,6 +97,8 @@ def component_boxes(mask: NDArray[Any]) -> tuple[Box, ...]:
 
 def union_box(boxes: Sequence[Box]) -> Box:
     """Smallest box that holds all `boxes` (at least one)."""
+    if len(boxes) == 1:
+        return boxes[0]
     return Box(
         x0=min(b.x0 for b in boxes),
         y0=min(b.y0 for b in boxes),

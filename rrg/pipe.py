@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import functools
+import gc
 import hashlib
 import json
 import os
@@ -417,6 +418,7 @@ def _loop(
         if output.journal is not None:
             output.journal.run = run.id
         output.write([encode(run)])
+        gc.freeze()  # what is loaded stays: the collector need not look at it again and again
         for result in _results(work, apply, output, io.workers, run.command):
             totals.update(result.counts)
             progress.add(*_told(result.counts), rejected=_rejected(result.counts))

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.random import Generator
 
 from rrg.synth.facts import Study
-from rrg.synth.seen import NEVER_ASKED, Seen
+from rrg.synth.seen import Seen
 
 NOWHERE_SHARE = 0.25
 """Share of absent structures that are missing in the whole study: resected, or outside of the volume."""
@@ -26,11 +26,10 @@ class Absences:
 
     def pick(self, seen: Seen, n: int, rng: Generator) -> list[str]:
         """Up to `n` labels that are absent on the slice: mostly those of the study, some that it never shows."""
-        candidates = sorted(seen.absent - NEVER_ASKED)
-        elsewhere = [label for label in candidates if label in self._ever]
-        nowhere = [label for label in candidates if label not in self._ever]
+        elsewhere = [label for label in seen.missing if label in self._ever]
+        nowhere = [label for label in seen.missing if label not in self._ever]
         picked: list[str] = []
-        for _ in range(min(n, len(candidates))):
+        for _ in range(min(n, len(seen.missing))):
             if nowhere and (not elsewhere or rng.random() < NOWHERE_SHARE):
                 label = nowhere[int(rng.integers(len(nowhere)))]
             else:

@@ -15,7 +15,7 @@ from rrg.synth.facts import Study
 from rrg.synth.grounding_options import COMMAND, Options, form_of
 from rrg.synth.negatives import rounded
 from rrg.synth.samples import sample
-from rrg.synth.seen import NEVER_ASKED, Found, Seen
+from rrg.synth.seen import Found, Seen
 
 ALIKE_IOU = 0.8
 """A box that fits another structure nearly as well can not be named."""
@@ -28,7 +28,7 @@ def detect_plan(study: Study, options: Options, counts: Counter[str]) -> list[tu
     rngs = [rng_for(options.seed, COMMAND, seen.slice.id) for seen in study.seen]
     quota = [rounded(options.per_slice * options.negatives_detect, rng) for rng in rngs]
     present = [
-        pick(rng, sorted(set(seen.found) - NEVER_ASKED), options.per_slice - min(absent, len(seen.absent)))
+        pick(rng, seen.shown, options.per_slice - min(absent, len(seen.absent)))
         for seen, absent, rng in zip(study.seen, quota, rngs, strict=True)
     ]
     absences = Absences(study, (label for labels in present for label in labels))
@@ -49,7 +49,7 @@ def from_masks(
     for label in (*asked[0], *asked[1]):
         yield _detect(seen, label, lang, options, rng)
     if "box-to-phrase" in options.tasks:
-        names = sorted(set(seen.found) - NEVER_ASKED)
+        names = seen.shown
         label = names[int(rng.integers(len(names)))] if names else ""
         if not names:
             counts["box-to-phrase.nothing_there"] += 1
@@ -67,8 +67,8 @@ def _detect(seen: Seen, label: str, lang: Lang, options: Options, rng: Generator
     """Where is it? An absent structure has a region without boxes, which the answer does not name."""
     form = form_of("detect", lang, options, rng)
     region = seen.region(label, "seg", components=options.components)
+    where = region or Region(label=label, class_id=LABELS[label].class_id, boxes=(), origin="seg")
     phrase = templates.name(label, lang)
-    nowhere = Region(label=label, class_id=LABELS[label].class_id, boxes=(), origin="seg")
     return sample(
         seen,
         task="detect",
@@ -82,7 +82,7 @@ def _detect(seen: Seen, label: str, lang: Lang, options: Options, rng: Generator
             "label": label,
             "state": "present" if region else "absent",
         },
-        mentions=(Mention(id="m0", phrase=phrase, regions=(region or nowhere,)),),
+        mentions=(Mention(id="m0", phrase=phrase, regions=(where,)),),
         answer=phrase if region else templates.NOT_HERE[lang],
         needs_image=True,
     )

@@ -12,8 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from rrg import llm
-from rrg.errors import UsageError
-from rrg.llm_options import LlmOptions, recorded
+from rrg.llm_options import recorded
 from rrg.llm_settings import LlmSettings, Prompt
 from rrg.llm_text import quoted, shown
 from rrg.pipe import Count
@@ -48,9 +47,6 @@ _EXAMPLES: dict[Lang, tuple[str, str, tuple[tuple[str, str], ...]]] = {
 }
 
 
-ENGINES = ("templates", "llm")
-
-
 class Asked(NamedTuple):
     """A model that is ready to write questions."""
 
@@ -62,21 +58,6 @@ class Asked(NamedTuple):
         """What the run record says of it: keywords of `rrg.synth.options.run_of`."""
         options = {"engine": "llm", "llm_questions": self.pairs, **recorded(self.settings)}
         return {"more": options, "inputs": {"model": self.settings.identity, "prompt": prompt_version(self.pairs)}}
-
-
-def writer_of(engine: str, pairs: int, options: LlmOptions) -> Asked | None:
-    """The model of ``--engine llm``; None with ``templates``. UsageError for another engine, RrgError."""
-    if engine not in ENGINES:
-        raise UsageError(f"--engine {engine}: expected {' or '.join(ENGINES)}")
-    return Asked(options.settings(), pairs) if engine == "llm" else None
-
-
-def told_of(*models: Any) -> dict[str, dict[str, Any]]:
-    """What the run record says of all models that a run asks; each has ``told()``, or is None."""
-    parts = [each.told() for each in models if each is not None]
-    if not parts:
-        return {}
-    return {key: {name: value for part in parts for name, value in part[key].items()} for key in ("more", "inputs")}
 
 
 def schema(pairs: int) -> str:

@@ -41,3 +41,11 @@ def run_of(
     seed = told.pop("seed")
     sides = {"label_map": label_map_version(), "templates": templates.version(), **(inputs or {})}
     return make_run(command, {**told, **(more or {})}, seed=seed, inputs=sides)
+
+
+def told_of(*models: Any) -> dict[str, dict[str, Any]]:
+    """What the run record says of all models that a run asks; each has ``told()``, or is None."""
+    parts = [each.told() for each in models if each is not None]
+    if not parts:
+        return {}
+    return {key: {name: value for part in parts for name, value in part[key].items()} for key in ("more", "inputs")}

@@ -52,6 +52,16 @@ class Seen:
         return image_of(self.slice)
 
     @functools.cached_property
+    def shown(self) -> tuple[str, ...]:
+        """Structures that may be asked for, by name."""
+        return tuple(sorted(set(self.found) - NEVER_ASKED))
+
+    @functools.cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Absent structures that may be asked for, by name."""
+        return tuple(sorted(self.absent - NEVER_ASKED))
+
+    @functools.cached_property
     def strata(self) -> dict[str, str]:
         """What every sample of the slice has as facets."""
         slice_ = self.slice

@@ -8,29 +8,32 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.random import Generator
 
 from rrg.errors import UsageError
+from rrg.llm_options import LlmOptions
 from rrg.pipe import Count, Group, Made
 from rrg.records import Lang, Run
 from rrg.seeds import rng_for
 from rrg.synth import templates, vqa_compare, vqa_header, vqa_measure, vqa_presence
 from rrg.synth.absences import Absences, pick
-from rrg.synth.dialogue import dialogue_version, dialogues_of
 from rrg.synth.facts import Study, read_study
-from rrg.synth.llm_questions import Asked, written
 from rrg.synth.measure import Arrays
-from rrg.synth.options import run_of
+from rrg.synth.options import one_of, run_of
 from rrg.synth.questions import CHOICES, Question, sample_of
 from rrg.synth.report_facts import Fact, facts_of, names_version
-from rrg.synth.seen import NEVER_ASKED, Seen
+from rrg.synth.seen import Seen
 from rrg.synth.vqa_header import header
 from rrg.synth.vqa_presence import presence, which
 from rrg.synth.vqa_report import report_questions, with_partners
 
+if TYPE_CHECKING:
+    from rrg.synth.llm_questions import Asked
+
 COMMAND = "synth-vqa"
+ENGINES = ("templates", "llm")
 OF_A_REPORT = 2
 """Questions from reports that go before those from masks."""
 
@@ -85,9 +88,33 @@ def check_store(store: Path | None, families: Sequence[str]) -> bool:
     return store is not None
 
 
+def talks_of(text: str | None) -> tuple[str, ...]:
+    """Tasks of ``--dialogues``: None, some with commas, or ``all``. UsageError for others."""
+    if not text:
+        return ()
+    from rrg.synth.dialogue import TASKS
+
+    return TASKS if text == "all" else one_of(text, TASKS, "--dialogues")
+
+
+def writer_of(engine: str, pairs: int, options: LlmOptions) -> "Asked | None":
+    """The model of ``--engine llm``; None with ``templates``. UsageError for another engine, RrgError."""
+    if engine not in ENGINES:
+        raise UsageError(f"--engine {engine}: expected {' or '.join(ENGINES)}")
+    if engine == "templates":
+        return None
+    from rrg.synth.llm_questions import Asked
+
+    return Asked(options.settings(), pairs)
+
+
 def run_record(options: Options, more: Mapping[str, Any] | None = None, inputs: Mapping[str, str] | None = None) -> Run:
     """The run record; `more`, `inputs`: options and side inputs of a language model."""
-    spoken = {"dialogues": dialogue_version()} if options.dialogues else {}
+    spoken: dict[str, str] = {}
+    if options.dialogues:
+        from rrg.synth.dialogue import dialogue_version
+
+        spoken["dialogues"] = dialogue_version()
     return run_of(COMMAND, options, more, {"finding_names": names_version(), **spoken, **(inputs or {})})
 
 
@@ -97,9 +124,11 @@ def told(options: Options, _counts: dict[str, int]) -> list[str]:
     return [f"no --store: no questions of the families {', '.join(left_out)}"] if left_out else []
 
 
-def ask_all(options: Options, group: Group, store: Path | None = None, writer: Asked | None = None) -> Iterator[Made]:
+def ask_all(options: Options, group: Group, store: Path | None = None, writer: "Asked | None" = None) -> Iterator[Made]:
     """Questions on a study, slice by slice, the same ones in each language, then those that a model writes (`writer`),
     then conversations. `store` where ``options.pixels``.
+
+    Models and conversations read reports by rules that take longer to load than many studies take to be asked: late.
     """
     study = read_study(group, options.slices, options.min_area_px, min_score=options.min_score)
     yield from study.counts
@@ -116,8 +145,12 @@ def ask_all(options: Options, group: Group, store: Path | None = None, writer: A
                 yield sample_of(seen, question, lang, form)
     yield from (Count(key, n) for key, n in sorted(counts.items()))
     if writer is not None:
+        from rrg.synth.llm_questions import written
+
         yield from written(study, options.languages, writer)
     if options.dialogues:
+        from rrg.synth.dialogue import dialogues_of
+
         yield from dialogues_of(study, options.dialogues, options.languages, options.dialogues_per_study, options.seed)
 
 
@@ -125,8 +158,8 @@ def questions_of(
     study: Study, rngs: Sequence[Generator], options: Options, store: Path | None
 ) -> Iterator[list[Question]]:
     """The questions on each slice of a study; `rngs`: one for each slice."""
-    shown = [pick(rng, sorted(set(seen.found) - NEVER_ASKED), 1) for seen, rng in zip(study.seen, rngs, strict=True)]
-    rights = [pick(rng, sorted(set(seen.found) - NEVER_ASKED), 1) for seen, rng in zip(study.seen, rngs, strict=True)]
+    shown = [pick(rng, seen.shown, 1) for seen, rng in zip(study.seen, rngs, strict=True)]
+    rights = [pick(rng, seen.shown, 1) for seen, rng in zip(study.seen, rngs, strict=True)]
     absences = Absences(study, itertools.chain(*shown))
     wrongs = Absences(study, [*itertools.chain(*rights)] * (CHOICES - 1))
     facts = with_partners(study, [facts_of(study.said.get(seen.slice.id, ())) for seen in study.seen], rngs)

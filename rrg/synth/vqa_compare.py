@@ -10,7 +10,7 @@ from rrg.records import Box
 from rrg.synth.absences import pick
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import Question, choice_of_structures
-from rrg.synth.seen import NEVER_ASKED, Seen
+from rrg.synth.seen import Seen
 from rrg.synth.terms import DIRECTIONS
 
 LARGER_BY = 1.5
@@ -42,7 +42,7 @@ def side(seen: Seen, rng: Generator, _arrays: Arrays | None) -> Question | None:
 
 
 def _pairs(seen: Seen, rng: Generator) -> list[tuple[str, str]]:
-    labels = pick(rng, sorted(set(seen.found) - NEVER_ASKED), MOST_COMPARED)
+    labels = pick(rng, seen.shown, MOST_COMPARED)
     return [(a, b) for i, a in enumerate(labels) for b in labels[i + 1 :]]
 
 

@@ -7,7 +7,7 @@ from rrg.synth import measure, terms
 from rrg.synth.absences import pick
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import Question, Said
-from rrg.synth.seen import NEVER_ASKED, Found, Seen
+from rrg.synth.seen import Found, Seen
 from rrg.synth.templates import fields, say
 
 
@@ -45,7 +45,7 @@ def density(seen: Seen, rng: Generator, arrays: Arrays | None) -> Question | Non
     """The mean CT number of a structure, in HU."""
     if arrays is None or seen.slice.unit != "HU":
         return None
-    for label in pick(rng, sorted(set(seen.found) - NEVER_ASKED), 3):
+    for label in pick(rng, seen.shown, 3):
         found = seen.found[label]
         if (value := arrays.mean_hu(found)) is not None:
             return _measured("density", found, measure.density("density", value))
@@ -54,7 +54,7 @@ def density(seen: Seen, rng: Generator, arrays: Arrays | None) -> Question | Non
 
 def _whole(seen: Seen, rng: Generator, *, several: bool = False) -> list[Found]:
     """Structures that the border does not cut, in random order; in one piece unless `several` pieces may count."""
-    labels = pick(rng, sorted(set(seen.found) - NEVER_ASKED), len(seen.found))
+    labels = pick(rng, seen.shown, len(seen.found))
     whole = [found for label in labels if measure.can_measure(seen.slice, (found := seen.found[label]).box)]
     return [found for found in whole if several or len(found.components) == 1]
 

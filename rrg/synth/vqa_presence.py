@@ -10,7 +10,7 @@ from rrg.synth import templates, terms
 from rrg.synth.absences import pick
 from rrg.synth.measure import Arrays
 from rrg.synth.questions import CHOICES, Question, Said, choice_of_structures, yes_no
-from rrg.synth.seen import NEVER_ASKED, Seen
+from rrg.synth.seen import Seen
 from rrg.synth.templates import name, say
 
 LESION = "lesion"
@@ -41,7 +41,7 @@ def which(right: str, wrong: Sequence[str], rng: Generator) -> Question | None:
 
 def count(seen: Seen, rng: Generator, _arrays: Arrays | None) -> Question | None:
     """How many of three named structures are there."""
-    present, absent = sorted(set(seen.found) - NEVER_ASKED), sorted(seen.absent - NEVER_ASKED)
+    present, absent = seen.shown, seen.missing
     possible = [n for n in range(4) if n <= len(present) and 3 - n <= len(absent)]
     if not possible:
         return None
