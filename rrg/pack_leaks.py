@@ -88,15 +88,26 @@ class Things:
             for place, split in enumerate(SPLITS)
         }
 
-    def repeated(self) -> frozenset[int]:
-        """Things that occur more than once."""
-        values, counts = np.unique(np.asarray(self._things, np.uint64), return_counts=True)
-        return frozenset(values[counts > 1].tolist())
-
     def _by_split(self, splits: Sequence[Split]) -> Mapping[Split, NDArray[np.uint64]]:
         things, studies = np.asarray(self._things, np.uint64), np.asarray(self._studies, np.intp)
         of = np.asarray([SPLITS.index(split) for split in splits], np.uint8)[studies]
         return {split: things[of == place] for place, split in enumerate(SPLITS)}
+
+
+class Repeats:
+    """Which things (hashes) come more than once; 8 bytes an occurrence."""
+
+    def __init__(self) -> None:
+        self._things = array("Q")
+
+    def add(self, thing: int) -> None:
+        """It occurs."""
+        self._things.append(thing)
+
+    def repeated(self) -> frozenset[int]:
+        """Things that occur more than once."""
+        ordered = np.sort(np.asarray(self._things, np.uint64))
+        return frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
 class Texts:

@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError, RrgError
 from rrg.pack_choice import said
-from rrg.pack_leaks import Texts, Things, text_of
+from rrg.pack_leaks import Repeats, Texts, Things, text_of
 from rrg.pack_runs import Runs, decoded
 from rrg.pack_split import Visit
 from rrg.pipe import studies_of
@@ -60,7 +60,7 @@ class Gathered:
         self.merged_ids: set[str] = set()
         """Of the patients that are merged, those who are here, by the ids that they came with."""
         self.images, self.texts = Things(), Texts()
-        self.repeated = Things()
+        self.repeated = Repeats()
         """What samples say of their pixels."""
         self.seen: Counter[str] = Counter()
         """What came in and what was left out."""
@@ -191,7 +191,7 @@ class Gathered:
         images = {slice_.pixels: pixels_number(slice_.sha256) for slice_ in slices.values()}
         for sample in samples:
             if sample.images:
-                self.repeated.add(said(sample, images).near, number)
+                self.repeated.add(said(sample, images).near)
             if (text := text_of(sample)) is not None:
                 self.texts.add(text, number)
         dates = {each.study_date or str(each.study_year or "") for each in slices.values()} - {""}

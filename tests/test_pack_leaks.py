@@ -16,7 +16,7 @@ from rrg.balance import Balance, Stratum
 from rrg.errors import RrgError
 from rrg.keys import pseudonym
 from rrg.pack import _shared_patients
-from rrg.pack_leaks import Texts, Things, plain, text_of
+from rrg.pack_leaks import Repeats, Texts, Things, plain, text_of
 from rrg.pack_split import SPLITS
 from rrg.pack_write import Written
 from rrg.records import End, Record, Run, Sample, Slice
@@ -183,16 +183,17 @@ def test_a_patient_in_two_splits_is_a_failure() -> None:
 
 
 def test_things_and_texts_by_hand() -> None:
-    things, texts = Things(), Texts()
+    things, repeats, texts = Things(), Repeats(), Texts()
     for study, thing in enumerate((1, 2, 2, 3, 3, 3, 4)):
         things.add(thing, study)
+        repeats.add(thing)
         texts.add(f"{OWN[thing - 1]}", study)
     splits = ("train", "train", "val", "val", "test", "test", "test")
     assert [tuple(each) for each in things.shared(splits)] == [
         ("train", "val", 1, 1, 2), ("train", "test", 0, 0, 3), ("val", "test", 1, 2, 3),
     ]  # fmt: skip
     assert things.known_before(splits) == {"train": set(), "val": {2}, "test": {3}}
-    assert things.repeated() == {2, 3}
+    assert repeats.repeated() == {2, 3}
     compared = texts.compared(splits)
     assert compared.same == compared.alike == things.shared(splits)
     assert [len(compared.known_before[split]) for split in SPLITS] == [0, 1, 1]

@@ -11,8 +11,9 @@ shared out in the same way, and the better of the two guessers counts.
 """
 
 import hashlib
+import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,10 @@ FOLDS = 10
 PRIOR = 5.0
 """Questions of the kind that count beside those of the same words."""
 UNKNOWN = -1
+ROWS = 1 << 14
+"""Questions that are scored at a time."""
 Ints = NDArray[np.int64]
+Numbers = NDArray[np.int32]
 
 
 class Told(NamedTuple):
@@ -68,22 +72,24 @@ class Blind:
     """Questions as they come, some bytes each; `settle` scores them all."""
 
     def __init__(self) -> None:
-        self._words, self._kinds, self._answers = array("q"), array("q"), array("q")
+        self._words, self._answers = array("q"), array("q")
+        self._kinds, self._kind_of = array("i"), dict[int, int]()
         self._folds, self._models = array("b"), array("f")
-        self._choices, self._ends = array("q"), array("q")
+        self._choices, self._ends = array("q"), array("I")
         self.scores: NDArray[np.float32] = np.zeros(0, np.float32)
         """After `settle`: by the number of the question, in the order of `add`."""
         self._hits = np.zeros(0, bool)
 
     def __len__(self) -> int:
-        return len(self._words)
+        return len(self._words) or len(self.scores)
 
     def add(self, sample: Sample) -> None:
         """Take a question (`is_question`)."""
         assert sample.answer is not None
         kind = sample.facets.get("question") or sample.provenance.get("template", "").partition("/")[0]
         self._words.append(_number(sample.lang, question_text(sample)))
-        self._kinds.append(_number(sample.lang, sample.task, kind, str(sample.question_type)))
+        of = _number(sample.lang, sample.task, kind, str(sample.question_type))
+        self._kinds.append(self._kind_of.setdefault(of, len(self._kind_of)))
         self._answers.append(_number(sample.answer))
         self._folds.append(_number("fold", sample.patient) % FOLDS)
         self._models.append(UNKNOWN if sample.blind is None else sample.blind)
@@ -91,36 +97,49 @@ class Blind:
         self._ends.append(len(self._choices))
 
     def settle(self) -> None:
-        """Score all questions."""
-        words, kinds, answers = (np.array(each, np.int64) for each in (self._words, self._kinds, self._answers))
-        folds, models = np.array(self._folds, np.int64), np.array(self._models, np.float32)
-        if not len(words):
+        """Score all questions; what is known of them but the scores is let go."""
+        if not len(self._words):
             return
-        word, kind = (np.unique(each, return_inverse=True)[1] for each in (words, kinds))
+        answers, choices = np.asarray(self._answers, np.int64), np.asarray(self._choices, np.int64)  # no copies
+        folds, models = np.asarray(self._folds, np.int8), np.asarray(self._models, np.float32)
+        word, kind = _numbered(np.asarray(self._words, np.int64)), np.asarray(self._kinds, np.int32)
         by_words, voted = _hits(word, answers, folds)
         by_kind, _ = _hits(kind, answers, folds)
-        for number, hit in _choice_hits(kind, answers, folds, np.array(self._choices, np.int64), self._ends):
+        for number, hit in _choice_hits(kind, answers, folds, choices, np.asarray(self._ends, np.int64)):
             by_kind[number] = hit
-        hits = np.where(voted, by_words, by_kind)
-        self._hits = hits
-        scores = _shared_out(hits, by_kind, word, kind, np.ones(len(hits), bool))
-        asked = models >= 0
-        by_model = _shared_out(models, models, word, kind, asked)
-        self.scores = np.where(asked, np.maximum(scores, by_model), scores).astype(np.float32)
+        self._hits = np.where(voted, by_words, by_kind)
+        self.scores = _shared_out(self._hits, by_kind, word, kind)
+        if (asked := np.flatnonzero(models >= 0)).size:
+            told = models[asked]
+            by_model = _shared_out(told, told, word[asked], kind[asked])
+            self.scores[asked] = np.maximum(self.scores[asked], by_model)
+        self._words, self._answers, self._choices = array("q"), array("q"), array("q")
+        self._kinds, self._folds, self._models, self._ends = array("i"), array("b"), array("f"), array("I")
 
     def told(self, threshold: float) -> Told:
         """After `settle`."""
         return Told(len(self), int(self._hits.sum()), int((self.scores >= threshold).sum()), threshold)
 
 
-def _groups(key: Ints) -> Sequence[Ints]:
+def _numbered(hashes: Ints) -> Numbers:
+    """Each hash as a number 0, 1, ... of its own."""
+    order = np.argsort(hashes)
+    ordered = hashes[order]
+    numbers = np.empty(len(hashes), np.int32)
+    numbers[order] = np.cumsum(np.concatenate([[False], ordered[1:] != ordered[:-1]]), dtype=np.int32)
+    return numbers
+
+
+def _groups(key: Numbers) -> Iterator[Ints]:
     """Places of each value of `key` (0, 1, ...) that is there more than once."""
     order = np.argsort(key, kind="stable")
-    order = order[np.bincount(key)[key[order]] > 1]
-    return np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(order) else ()
+    ends = np.cumsum(np.bincount(key))
+    for start, end in itertools.pairwise((0, *ends.tolist())):
+        if end - start > 1:
+            yield order[start:end]
 
 
-def _hits(key: Ints, answers: Ints, folds: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _hits(key: Numbers, answers: Ints, folds: NDArray[np.int8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """(guessed right, somebody else was asked) for each question, with the votes of the same `key`."""
     hits, voted = np.zeros(len(key), bool), np.zeros(len(key), bool)
     for places in _groups(key):
@@ -137,36 +156,40 @@ def _hits(key: Ints, answers: Ints, folds: Ints) -> tuple[NDArray[np.bool_], NDA
 
 
 def _choice_hits(
-    kind: Ints, answers: Ints, folds: Ints, choices: Ints, ends: Sequence[int]
-) -> Sequence[tuple[int, bool]]:
+    kind: Numbers, answers: Ints, folds: NDArray[np.int8], choices: Ints, ends: Ints
+) -> Iterator[tuple[int, bool]]:
     """(number, guessed right) of each choice question by its kind: the choice that is right most often when offered."""
-    starts = [0, *ends[:-1]]
-    asked = [number for number in range(len(ends)) if ends[number] > starts[number]]
+    asked = np.flatnonzero(np.diff(ends, prepend=0))
+
+    def of(number: int) -> tuple[int, list[int]]:
+        return int(kind[number]), choices[ends[number - 1] if number else 0 : ends[number]].tolist()
+
     offered: dict[tuple[int, int], Ints] = {}
     right: dict[tuple[int, int], Ints] = {}
-    for number in asked:
-        for choice in choices[starts[number] : ends[number]].tolist():
-            offered.setdefault((int(kind[number]), choice), np.zeros(FOLDS, np.int64))[folds[number]] += 1
-        key = (int(kind[number]), int(answers[number]))
+    for number in map(int, asked):
+        own, offers = of(number)
+        for choice in offers:
+            offered.setdefault((own, choice), np.zeros(FOLDS, np.int64))[folds[number]] += 1
+        key = (own, int(answers[number]))
         right.setdefault(key, np.zeros(FOLDS, np.int64))[folds[number]] += 1
     rates: dict[tuple[int, int], NDArray[np.float64]] = {}
     for key, n in offered.items():
         hit = right.get(key, np.zeros(FOLDS, np.int64))
         rates[key] = (hit.sum() - hit + 0.5) / (n.sum() - n + 1)  # (folds,): of all other folds, drawn toward a half
-    found = []
-    for number in asked:
-        own = sorted(choices[starts[number] : ends[number]].tolist())
-        best = max(own, key=lambda choice: float(rates[int(kind[number]), choice][folds[number]]))
-        found.append((number, best == answers[number]))
-    return found
+    for number in map(int, asked):
+        own, offers = of(number)
+        best = max((float(rates[own, choice][folds[number]]), -n, choice) for n, choice in enumerate(sorted(offers)))
+        yield number, best[2] == answers[number]
 
 
 def _shared_out(
-    hits: NDArray[np.generic], by_kind: NDArray[np.generic], word: Ints, kind: Ints, known: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """The share of hits of a question's words, drawn toward that of its kind; of the `known` questions."""
-    n_word, n_kind = (np.bincount(each, weights=known) for each in (word, kind))
-    of_words = np.bincount(word, weights=np.where(known, hits, 0).astype(float))
-    of_kind = np.bincount(kind, weights=np.where(known, by_kind, 0).astype(float))
-    share = of_kind[kind] / np.maximum(n_kind[kind], 1)
-    return np.asarray((of_words[word] + PRIOR * share) / (n_word[word] + PRIOR))
+    hits: NDArray[np.generic], by_kind: NDArray[np.generic], word: Numbers, kind: Numbers
+) -> NDArray[np.float32]:
+    """The share of hits of a question's words, drawn toward that of its kind."""
+    n_word, of_words = np.bincount(word), np.bincount(word, weights=hits)
+    share = np.bincount(kind, weights=by_kind) / np.maximum(np.bincount(kind), 1)
+    scores = np.empty(len(word), np.float32)
+    for start in range(0, len(word), ROWS):
+        at = slice(start, start + ROWS)
+        scores[at] = (of_words[word[at]] + PRIOR * share[kind[at]]) / (n_word[word[at]] + PRIOR)
+    return scores

@@ -25,6 +25,8 @@ class Run(NamedTuple):
     """Wall time."""
     peak_mb: float
     """Largest resident set of a single process of the run, in MB (10^6 bytes)."""
+    processor: float = 0.0
+    """Seconds of processor time, of the process and of those that it waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,7 @@ def run(arguments: Sequence[object], *, cwd: Path | None = None) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{arguments[0]} ended with {process.returncode}: {said.decode(errors='replace')[-600:]}")
-    return Run(seconds, usage.ru_maxrss * 1024 / 1e6)
+    return Run(seconds, usage.ru_maxrss * 1024 / 1e6, usage.ru_utime + usage.ru_stime)
 
 
 def in_turn(sides: Mapping[str, Callable[[], Run]], repeats: int = REPEATS) -> dict[str, list[Run]]:
