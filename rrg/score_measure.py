@@ -179,15 +179,17 @@ def _group(
     for name, it in sums.items():
         there = _members(it)
         parts[name] = kept.setdefault((id(it.stats), there.tobytes()), it.stats[there]), it.value
-    columns, rows = list(averages.values()), list(parts.values())
+    distinct = {values.tobytes(): values for values in averages.values()}
+    columns, rows = list(distinct.values()), list(parts.values())
     if clusters is None:
         of_means, of_sums = bootstrap.intervals(columns, rows, options.samples, options.seed)
     else:
         of_means = bootstrap.cluster_mean_intervals(columns, options.samples, options.seed, clusters)
         of_sums = bootstrap.sums_intervals(rows, options.samples, options.seed, clusters)
     made: dict[Key, Found] = {}
-    for (name, values), interval in zip(averages.items(), of_means, strict=True):
-        made[name] = (float(values.mean()) if len(values) else None), interval
+    drawn = dict(zip(distinct, of_means, strict=True))
+    for name, values in averages.items():
+        made[name] = (float(values.mean()) if len(values) else None), drawn[values.tobytes()]
     for (name, (stats, value)), interval in zip(parts.items(), of_sums, strict=True):
         made[name] = _whole(sums[name].exact, stats, value), interval
     return made

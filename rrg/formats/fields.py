@@ -129,8 +129,11 @@ def facets(row: Mapping[str, Any], used: Sequence[str | None]) -> dict[str, Scal
     nested = row.get("doc")
     for part in (nested if isinstance(nested, dict) else {}, row):
         for name, value in part.items():
-            if name not in used and isinstance(value, str | int | float):
-                found[name] = value.strip() if isinstance(value, str) else value
+            if name not in used:
+                if isinstance(value, str):
+                    found[name] = value.strip()
+                elif isinstance(value, int | float):
+                    found[name] = value
     if "q_lang" in found:
         found.setdefault("lang", found["q_lang"])
     return found

@@ -38,7 +38,8 @@ def ids(source: Source, fields: Fields, *, needed: bool) -> tuple[list[str], str
         return [str(number) for number in range(len(source.rows))], None
     found = []
     for row in source.rows:
-        text = f.scalar_text(f.lookup(row.value, name))
+        value = row.value.get(name)
+        text = str(value) if type(value) is int else f.scalar_text(f.lookup(row.value, name))
         if text is None or not text.strip():
             raise RrgError(f"{source.where(row.line)}: no {name}; every row needs an id")
         found.append(text.strip())

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple, cast
 
+from pydantic_core import from_json
+
 from rrg.codec import decode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.pipe import check_closed
@@ -131,12 +133,20 @@ def _jsonl(file: IO[bytes], name: str) -> Iterator[Row]:
         if not line:
             continue
         try:
-            value = json.loads(line)
+            value = _parsed(line)
         except ValueError:
             raise RrgError(f"{name}, line {number}: not JSON; every line must be one JSON object") from None
         if not isinstance(value, dict):
             raise RrgError(f"{name}, line {number}: expected a JSON object, found {type(value).__name__}")
         yield Row(number, value)
+
+
+def _parsed(line: bytes) -> Any:
+    """The JSON value of a line: by the quick parser of pydantic, and where that gives up, by Python's."""
+    try:
+        return from_json(line)
+    except ValueError:
+        return json.loads(line)
 
 
 def _json(file: IO[bytes], name: str) -> Iterator[Row]:

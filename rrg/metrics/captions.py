@@ -86,6 +86,6 @@ def cider(texts: Captions, chosen: NDArray[np.bool_] | None = None) -> Array:
         norm = np.sqrt(np.bincount(item, said_weight**2, n)) * np.sqrt(np.bincount(item, weight**2, n))
         total += value / np.where(norm > 0, norm, 1)
         if order == 1:
-            lengths = np.bincount(item, said - wanted, n)
+            lengths = np.asarray(np.bincount(item, said - wanted, n), np.float64)
     made = 10.0 * total * np.exp(-(lengths**2) / (2 * CIDER_SIGMA**2)) / ORDERS
     return np.where(chosen, made, np.nan)

@@ -26,9 +26,11 @@ def shared(said: Sequence[Any], wanted: Sequence[Any]) -> int:
 def matches(said: Sequence[str], wanted: Sequence[str], orders: int = ORDERS) -> list[int]:
     """Clipped matches of orders 1.. of two lists of words. An order without a match ends it: none above has one."""
     found = [shared(said, wanted)]
+    a: Sequence[Any] = said
+    b: Sequence[Any] = wanted
     while found[-1] and len(found) < orders:
-        n = len(found) + 1
-        a, b = (list(zip(*(words[k:] for k in range(n)), strict=False)) for words in (said, wanted))
+        n = len(found)
+        a, b = list(zip(a, said[n:], strict=False)), list(zip(b, wanted[n:], strict=False))
         found.append(shared(a, b))
     return found + [0] * (orders - len(found))
 
@@ -92,4 +94,6 @@ def _entries(owner: NDArray[np.int64], gram: NDArray[np.int64], n: int) -> Pairs
 
 def clipped(entries: Pairs, n: int) -> Array:
     """(n,) clipped matches of each of n pairs."""
-    return np.bincount(entries.item, weights=np.minimum(entries.said, entries.wanted), minlength=n)
+    return np.asarray(
+        np.bincount(entries.item, weights=np.minimum(entries.said, entries.wanted), minlength=n), np.float64
+    )

@@ -30,8 +30,7 @@ def _words(parts: Sequence[str]) -> list[str]:
 
 
 def _order(words: Sequence[str], expected: Sequence[str], n: int) -> float:
-    said = set(zip(*(words[k:] for k in range(n)), strict=False))
-    wanted = set(zip(*(expected[k:] for k in range(n)), strict=False))
+    said, wanted = (set(zip(*(text[k:] for k in range(n)), strict=False)) for text in (words, expected))
     return _f(len(said & wanted), len(said), len(wanted))
 
 
@@ -45,14 +44,24 @@ def _longest(said: Sequence[str], wanted: Sequence[str]) -> float:
 
 
 def common_words(a: Sequence[str], b: Sequence[str]) -> set[str]:
-    """Words of one longest common subsequence, the one the package walks to: on ties it drops the last word of `b`."""
+    """Words of one longest common subsequence, the one the package walks to: on ties it drops the last word of `b`.
+
+    Words of `b` that `a` lacks are on no path, and those that both end with are on all.
+    """
+    known, found = set(a), set()
+    b = [word for word in b if word in known]
+    while a and b and a[-1] == b[-1]:
+        found.add(a[-1])
+        a, b = a[:-1], b[:-1]
+    if not a or not b:
+        return found
     lengths = [[0] * (len(b) + 1)]
     for word in a:
         row, above = [0], lengths[-1]
         for n, other in enumerate(b):
             row.append(above[n] + 1 if word == other else max(above[n + 1], row[n]))
         lengths.append(row)
-    i, j, found = len(a), len(b), set()
+    i, j = len(a), len(b)
     while i and j:
         if a[i - 1] == b[j - 1]:
             found.add(a[i - 1])
