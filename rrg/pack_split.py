@@ -164,7 +164,9 @@ def _told(path: Path, key: bytes | None) -> dict[tuple[str, str], Split]:
         split = next((each for each in SPLITS if each == row.get("split")), None)
         if kind is None or split is None:
             raise RrgError(f"{path}: row {number} needs patient or study, and split (one of {', '.join(SPLITS)})")
-        if told.setdefault((kind, _spelled(row[kind], kind, key)), split) != split:
+        if (id_ := _id(row[kind])) is None:
+            raise RrgError(f"{path}: row {number}: the {kind} is no text and no whole number; write one id")
+        if told.setdefault((kind, _spelled(id_, kind, key)), split) != split:
             raise RrgError(f"{path}: row {number} gives a {kind} another split than a row before; leave one out")
     return told
 
@@ -177,9 +179,12 @@ def merges(path: Path, key: bytes | None) -> dict[str, str]:
     """
     groups: list[list[str]] = []
     for number, ids in enumerate(_lists(path), 1):
-        if len(ids) < 2:
-            raise RrgError(f"{path}: line {number} has {len(ids)} ids; expected two or more of one person")
-        groups.append([_spelled(id_, "patient", key) for id_ in ids])
+        texts = [text for id_ in ids if (text := _id(id_)) is not None]
+        if len(texts) < len(ids):
+            raise RrgError(f"{path}: line {number} holds what is no text and no whole number; expected one list of ids")
+        if len(texts) < 2:
+            raise RrgError(f"{path}: line {number} has {len(texts)} ids; expected two or more of one person")
+        groups.append([_spelled(text, "patient", key) for text in texts])
     return dict(joined(groups))
 
 
@@ -201,18 +206,25 @@ def joined(groups: Iterable[Iterable[str]]) -> Mapping[str, str]:
     return {member: top(member) for member in sorted(above)}
 
 
+def _id(value: object) -> str | None:
+    """An id as a file gives it: a text with something in it, or a whole number (as JSON writes some); else None."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() or None if isinstance(value, str) else None
+
+
 def _spelled(id_: str, kind: str, key: bytes | None) -> str:
     """The pseudonym of an id that is one or, with a key, is an original."""
     return id_ if key is None or PSEUDONYM.fullmatch(id_) else pseudonym(key, kind, id_)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> list[dict[str, Any]]:
     return _json_lines(path, dict) if path.suffix in JSON_LINES else list(csv.DictReader(_text(path).splitlines()))
 
 
-def _lists(path: Path) -> list[list[str]]:
+def _lists(path: Path) -> list[list[Any]]:
     if path.suffix in JSON_LINES:
-        return [[str(id_) for id_ in row] for row in _json_lines(path, list)]
+        return _json_lines(path, list)
     rows = csv.reader(_text(path).splitlines())
     return [ids for row in rows if (ids := [id_.strip() for id_ in row if id_.strip()])]
 

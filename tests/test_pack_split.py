@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rrg.errors import RrgError
 from rrg.keys import pseudonym
-from rrg.pack_split import SPLITS, Visit, joined, split_of, splits
+from rrg.pack_split import SPLITS, Visit, joined, merges, split_of, splits
 from rrg.records import Record, Sample, Slice
 from tests.conftest import Rrg
 from tests.synth_cases import a_report, a_study, read, stream, write_arrays
@@ -200,6 +200,65 @@ def test_merged_ids_are_one_patient(pack: Pack, studies: list[list[Record]], tmp
     assert told == [2, 1, 2]
     file.write_text(f"{a}\n")
     pack(studies, "--merge-ids", file, code=1, line="line 1 has 1 ids")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("[" * 100_000, "line 2 is no JSON list"),
+        ("[" * 100_000 + "]" * 100_000, "line 2 is no JSON list"),
+        ('[["p1", "p2"], "p3"]', "line 2 holds what is no text and no whole number"),
+        ('["p1", null]', "line 2 holds what is no text"),
+        ('["p1", ""]', "line 2 holds what is no text"),
+        ('["p1", true, 1.5]', "line 2 holds what is no text"),
+        ('["p1"]', "line 2 has 1 ids"),
+        ("[]", "line 2 has 0 ids"),
+        ('{"patient": "p1"}', "line 2 is no JSON list"),
+    ],
+)
+def test_lists_of_ids_are_flat_lists_of_ids(tmp_path: Path, line: str, says: str) -> None:
+    file = tmp_path / "same.jsonl"
+    file.write_text(f'["a", "b"]\n{line}\n')
+    with pytest.raises(RrgError, match=says) as caught:
+        merges(file, b"k" * 32)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_numbers_are_ids_as_texts_are(tmp_path: Path) -> None:
+    numbers, texts = tmp_path / "numbers.jsonl", tmp_path / "texts.csv"
+    numbers.write_text("[17, 4711]\n\n[4711, 5]\n")
+    texts.write_text("17, 4711\n4711,5 ,\n")
+    assert merges(numbers, None) == merges(texts, None) == {"17": "17", "4711": "17", "5": "17"}
+    assert merges(numbers, b"k" * 32) == merges(texts, b"k" * 32)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"patient": ["p1"], "split": "test"}', "row 2: the patient is no text"),
+        ('{"patient": {"id": "p1"}, "split": "test"}', "row 2: the patient is no text"),
+        ('{"study": 1.5, "split": "test"}', "row 2: the study is no text"),
+        ('{"patient": "p1", "split": ["test"]}', "row 2 needs patient or study, and split"),
+        ("[" * 100_000, "line 2 is no JSON object"),
+        ('{"a":' * 100_000, "line 2 is no JSON object"),
+    ],
+)
+def test_rows_of_a_split_file_are_flat(tmp_path: Path, line: str, says: str) -> None:
+    file = tmp_path / "split.jsonl"
+    file.write_text(f'{{"patient": "p0", "split": "train"}}\n{line}\n')
+    with pytest.raises(RrgError, match=says) as caught:
+        splits([Visit("s", "p0")], str(file), (80, 10, 10), 0, None)
+    assert "\n" not in str(caught.value)
+
+
+@given(ids, st.tuples(*[st.integers(0, 50)] * 2), st.integers(0, 50))
+def test_a_larger_training_part_holds_the_smaller(patient: str, small: tuple[int, int], more: int) -> None:
+    train, test = small
+    smaller, larger = (train, 100 - train - test, test), (train + more, 100 - train - more - test, test)
+    if larger[1] >= 0:
+        one, other = split_of(patient, smaller), split_of(patient, larger)
+        assert other == one or (one, other) == ("val", "train")
 
 
 @given(st.lists(st.lists(ids, min_size=2, max_size=4), max_size=12))
