@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple, cast
 
 from rrg.records import Lang
 from rrg.reports.findings import Stated
-from rrg.reports.lexicon import lexicon, phrases
-from rrg.reports.words import MASK, Words, word_set
+from rrg.reports.lexicon import lexicon
+from rrg.reports.tries import phrases
+from rrg.reports.words import MASK, Memo, Words, word_set
 
 Change = Literal["new", "unchanged", "larger", "smaller", "resolved"]
 MOST = 200
@@ -75,13 +76,23 @@ class Hit(NamedTuple):
     kind: str
 
 
-def hits_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> list[Hit]:
-    """Words of change and of number in a sentence, longest match. `opening`: where one may begin."""
-    return [Hit(first, last, kinds[0]) for first, last, kinds in phrases(lexicon(lang).changes, words, opening, atoms)]
+def hits_of(words: Words, lang: Lang) -> list[Hit]:
+    """Words of change and of number in a sentence, longest match."""
+    lex = lexicon(lang)
+    if lex.changing.isdisjoint(words.keys) and lex.changing.isdisjoint(words.shouted.values()):
+        return []
+    return [Hit(first, last, kinds[0]) for first, last, kinds in phrases(lex.changes, words)]
 
 
-def compares(words: Words, one: Stated, hits: Sequence[Hit]) -> bool:
-    """ "has enlarged", "Progress der Metastasen": the word compares, and is no finding of its own."""
+def findings_only(words: Words, stated: list[Stated], hits: Sequence[Hit]) -> list[Stated]:
+    """Without words that compare and are no finding of their own: "has enlarged", "Progress der Metastasen"."""
+    for one in stated:
+        if one.name in ("progression", "enlargement"):
+            return [each for each in stated if not _compares(words, each, hits)]
+    return stated
+
+
+def _compares(words: Words, one: Stated, hits: Sequence[Hit]) -> bool:
     if one.name == "progression" and one.last < len(words.raw) and words.keys[one.last] in _TIES:
         return True
     return one.name == "enlargement" and any(
@@ -101,8 +112,6 @@ def changes_of(
 ) -> list[Change | None]:
     """The change of each finding. `denied`: findings in the scope of a negation ("kein Erguss mehr": resolved)."""
     found: list[Change | None] = [None] * len(stated)
-    if not stated:
-        return found
     for hit in hits:
         if hit.kind == "multiple":
             continue
@@ -126,7 +135,7 @@ def changes_of(
     for i, lost in enumerate(denied):
         if lost and found[i] != "resolved":
             found[i] = None
-    if lang == "de":
+    if lang == "de" and "mehr" in words.keys:
         for i, one in enumerate(stated):
             if found[i] is None and denied[i] and "mehr" in words.keys[one.last : one.last + 3]:
                 found[i] = "resolved"
@@ -268,16 +277,23 @@ def _listed(words: Words, stated: Sequence[Stated], first: int) -> list[int]:
 def counts_of(words: Words, hits: Sequence[Hit], stated: Sequence[Stated]) -> list[Count]:
     """How many of each finding: a number or a word in front of it, with nothing but describing words between."""
     several = {hit.last - 1: hit for hit in hits if hit.kind == "multiple"}
+    if not several and not any(map(_COUNTING.__getitem__, words.keys)):
+        return [_UNCOUNTED] * len(stated)
     found: list[Count] = []
     for at, one in enumerate(stated):
         first = at
         while first > 0 and stated[first - 1].last == stated[first].first:
             first -= 1  # "three enhancing lesions": what is counted is the noun
         if at + 1 < len(stated) and stated[at + 1].first == one.last:
-            found.append(Count(None, multiple=False))
+            found.append(_UNCOUNTED)
             continue
         found.append(_count(words, several, one, stated[first].first, stated[first - 1].last if first else 0))
     return found
+
+
+_COUNTING = Memo(lambda key: key in _NUMBERS or key.startswith(_ONE) or key.isdecimal())
+"""Whether a word may say how many."""
+_UNCOUNTED = Count(None, multiple=False)
 
 
 def _count(words: Words, several: dict[int, Hit], one: Stated, first: int, start: int) -> Count:

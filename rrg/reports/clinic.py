@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from rrg.errors import UsageError
 from rrg.records import Lang, Section
-from rrg.reports import compounds, lexicon, references_added, sections
+from rrg.reports import compounds, findings, lexicon, mentions, references_added, sections
 from rrg.reports.patterns import PatternError, checked, from_template
 
 LARGEST = 1_000_000
@@ -67,7 +67,8 @@ def use_rules(clinic: Clinic | None) -> None:
     lexicon.add_rows(added, clinic.digest if clinic is not None else "")
     references_added.add_patterns(clinic.references if clinic is not None else ())
     sections.headings.cache_clear()
-    compounds.compound.cache_clear()
+    for memo in (compounds.COMPOUNDS, findings.NAMING, mentions.NAMING):
+        memo.clear()
 
 
 def _rows(body: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:

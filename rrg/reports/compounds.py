@@ -1,11 +1,10 @@
 """German compounds: which part names a structure, which a finding."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
-from rrg.records import Lang, Span
+from rrg.records import Span
 from rrg.reports.lexicon import Lexicon, Meaning, lexicon
-from rrg.reports.words import Words, unfolded
+from rrg.reports.words import Memo, Words, unfolded
 
 SHORTEST_STEM = 4
 _LONGEST_WORD = 80
@@ -24,12 +23,10 @@ class Part(NamedTuple):
     finding: str | None
 
 
-@lru_cache(1 << 16)
-def compound(key: str, lang: Lang) -> tuple[Part, ...]:
-    """Parts of a German compound that the lists know: "lebermetastasen" -> liver, metastasis."""
-    if lang != "de" or not SHORTEST_STEM + 3 <= len(key) <= _LONGEST_WORD or key.startswith(_AGAINST):
+def _compound(key: str) -> tuple[Part, ...]:
+    if not SHORTEST_STEM + 3 <= len(key) <= _LONGEST_WORD or key.startswith(_AGAINST):
         return ()
-    lex = lexicon(lang)
+    lex = lexicon("de")
     if key.endswith(_ORGANS) and (named := _named_organ(key, lex)):
         return named
     tail = _tail(key, lex)
@@ -67,6 +64,9 @@ def compound(key: str, lang: Lang) -> tuple[Part, ...]:
     return _first_part(key, lex) if key.endswith(SIGNS) else ()
 
 
+COMPOUNDS = Memo(_compound)
+compound = COMPOUNDS.__getitem__
+"""Parts of a German compound that the lists know: "lebermetastasen" -> liver, metastasis."""
 _AGAINST = (
     "antioedem",
     "antikoag",
@@ -121,7 +121,7 @@ def _first_part(key: str, lex: Lexicon) -> tuple[Part, ...]:
             name = lex.single.get(first)
             if name is not None and name != "-":
                 return (Part(0, len(first), None, name),)
-            parts = compound(first, "de")
+            parts = compound(first)
             if any(part.finding for part in parts):
                 return parts
     return ()

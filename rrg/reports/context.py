@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from rrg.records import Lang
 from rrg.reports.exclusions import denied_exclusion, doubting, failed_exclusion
-from rrg.reports.lexicon import Trigger, lexicon, phrases
+from rrg.reports.lexicon import Trigger, lexicon
 from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, noun_end, other_end, prior_end, right_end, walls_of
+from rrg.reports.tries import phrases
 from rrg.reports.words import MASK, Words, word_set
 
 UNSEEN = "negation-behind"
@@ -45,6 +46,12 @@ class Context:
     reaches: bool = False
     """Some word of the sentence reaches over others; else all of them stand under nothing."""
 
+    def column(self, name: str) -> list[str | None]:
+        """The list of a kind, to write to: until then those of all kinds may be one."""
+        own = list(getattr(self, name))
+        setattr(self, name, own)
+        return own
+
     def over(self, first: int, last: int) -> "Over":
         """What the words [first, last) stand under."""
         if not self.reaches:
@@ -72,25 +79,20 @@ class Over(NamedTuple):
 _NOTHING = Over(None, None, None, None, None, None)
 
 
-def _blank(n: int) -> Context:
-    return Context([None] * n, [None] * n, [None] * n, [None] * n, [None] * n, [None] * n)
-
-
-def context_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> Context:
-    """Scopes over the words of a sentence. `opening`: where a trigger may begin. `atoms` marks words inside of
-    references and dates: no scope ends there.
-    """
-    made = _blank(len(words.raw))
+def context_of(words: Words, lang: Lang) -> Context:
+    """Scopes over the words of a sentence. None ends inside of a reference or a date, whose words are masked."""
+    nothing: list[str | None] = [None] * len(words.raw)
+    made = Context(nothing, nothing, nothing, nothing, nothing, nothing)
     told = lang == "en" and not _SHOWED.isdisjoint(words.keys)
     scoping = lexicon(lang).scoping
-    if not told and scoping.isdisjoint(words.keys) and not any("=" + words.raw[i] in scoping for i in words.shouted):
+    if not told and scoping.isdisjoint(words.keys) and scoping.isdisjoint(words.shouted.values()):
         return made
-    hits = _hits(words, lang, opening, atoms)
+    hits = _hits(words, lang)
     if told and (study := _dated_study(words)) is not None:
         hits = sorted((*(hit for hit in hits if hit.last <= study.first or study.last <= hit.first), study))
     if not hits:
         return made
-    walls = walls_of(words, hits, atoms)
+    walls = walls_of(words, hits)
     if walls is None:
         return made
     made.reaches = True
@@ -144,11 +146,11 @@ _NEITHER_SIDE = 4
 """Words of "weder rechts noch links", which denies what stands in front when "abgrenzbar" follows."""
 
 
-def _hits(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> list[Hit]:
+def _hits(words: Words, lang: Lang) -> list[Hit]:
     """Longest triggers, from left to right. One form may have a forward and a backward meaning: the place decides."""
     found: list[Hit] = []
     end = 0
-    for first, last, triggers in phrases(lexicon(lang).context, words, opening, atoms):
+    for first, last, triggers in phrases(lexicon(lang).context, words):
         if first < end:
             continue
         if (excluded := denied_exclusion(words, first, last)) is not None:
@@ -299,7 +301,7 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
         reach = range(hit.last, right_end(hit, words, walls, listed=kind in ("negation", "unlikely", "uncertain")))
     earlier = kind in ("negation", "unlikely") and scope == "before" and made.prior[hit.first] is not None
     for name in _COLUMNS[kind]:
-        column = getattr(made, name)
+        column = made.column(name)
         for i in reach:
             if earlier and made.prior[i] is None:
                 continue  # "war in der VU nicht abgrenzbar" says nothing against today

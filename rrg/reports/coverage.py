@@ -20,7 +20,8 @@ from rrg.pipe import Made
 from rrg.records import Report, Span
 from rrg.reports.compounds import compound
 from rrg.reports.findings import findings_of
-from rrg.reports.lexicon import Lexicon, lexicon, longest, openings
+from rrg.reports.lexicon import Lexicon, lexicon
+from rrg.reports.tries import longest
 from rrg.reports.words import words_of
 
 LEAST = 3
@@ -119,7 +120,7 @@ def _words(report: Report) -> Iterator[str]:
             continue
         lex = lexicon(sentence.lang)
         words = words_of(report.text, *sentence.span)
-        findings = findings_of(words, sentence.lang, openings(words, sentence.lang).findings, bytearray(len(words.raw)))
+        findings = findings_of(words, sentence.lang)
         taken = {i for one in findings for i in range(one.first, one.last)}
         for i, word in enumerate(words.raw):
             if i in taken or not _WORD.fullmatch(word) or _inside((words.starts[i], words.ends[i]), pointing):
@@ -128,7 +129,7 @@ def _words(report: Report) -> Iterator[str]:
             if (noun or _MEDICAL.search(word)) and not _known(lex, words.keys[i]):
                 if any(longest(trie, words, i) for trie in (lex.structures, lex.findings, lex.context, lex.changes)):
                     continue
-                if not compound(words.keys[i], sentence.lang):
+                if sentence.lang != "de" or not compound(words.keys[i]):
                     yield word
 
 

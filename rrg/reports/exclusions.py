@@ -32,7 +32,7 @@ def denied_exclusion(words: Words, first: int, last: int) -> int | None:
     past the word of excluding, when the words [first, last) end with a denial and only degrees stand between.
     """
     keys = words.keys
-    if keys[last - 1] not in _NOT and not (last - first == 1 and _NONE.match(keys[first])):
+    if keys[last - 1] not in _NOT and not (last - first == 1 and (keys[first] == "no" or keys[first][:4] == "kein")):
         return None
     i = last
     while i < len(keys) and i - last < _FARTHEST and keys[i] in _DEGREES:

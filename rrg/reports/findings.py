@@ -1,12 +1,15 @@
 """Findings of a sentence: which words name one. What the context says about them comes from `context`."""
 
+import itertools
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rrg.records import Lang, Span
 from rrg.reports.compounds import SIGNS, compound, part_span
-from rrg.reports.lexicon import lexicon, longest
-from rrg.reports.words import Words, word_set
+from rrg.reports.lexicon import lexicon
+from rrg.reports.tries import longest, opening
+from rrg.reports.words import Memo, Words, word_set
 
 LESION_LIKE = word_set(
     """cyst pseudocyst metastasis nodule mass lesion tumor carcinoma lymphoma sarcoma adenoma hemangioma lipoma
@@ -49,33 +52,39 @@ _VESSELS = frozenset(
 )
 
 
-def name_at(one: Stated, key: str, classes: set[str]) -> str:
-    """The name of a finding at its place: a calculus of the gallbladder is a gallstone. `key`: its last word."""
-    if one.rule == "denied":
-        return one.name
+_RENAMED = frozenset(("aneurysm", *_AT))
+
+
+def named_at(one: Stated, key: str, places: Iterable[tuple[str, ...]]) -> Stated:
+    """A finding by its name at its places: a calculus of the gallbladder is a gallstone. `key`: its last word;
+    `places`: the classes of each.
+    """
+    if one.rule == "denied" or (one.name not in _RENAMED and not key.startswith("gestaut")):
+        return one
+    classes = frozenset(itertools.chain.from_iterable(places))
     if one.name == "aneurysm" and key.startswith(("ektat", "ektasie")) and classes and not classes & _VESSELS:
-        return "dilatation"
+        return one._replace(name="dilatation")
     if key.startswith("gestaut") and any(name.startswith("kidney") for name in classes):
-        return "hydronephrosis"
-    return next((other for place, other in _AT.get(one.name, {}).items() if place in classes), one.name)
+        return one._replace(name="hydronephrosis")
+    name = next((other for place, other in _AT.get(one.name, {}).items() if place in classes), one.name)
+    return one._replace(name=name)
 
 
-def findings_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) -> list[Stated]:
-    """Findings in text order, longest match, without overlap. `opening`: where a phrase of the list may begin."""
+def findings_of(words: Words, lang: Lang) -> list[Stated]:
+    """Findings in text order, longest match, without overlap."""
     lex = lexicon(lang)
     found: list[Stated] = []
     frees = lang == "en" and "free" in words.keys
     joins = not _AND.isdisjoint(words.keys)
     end = 0
-    every = lang == "de" or joins or frees or "thickening" in words.keys
-    for i in range(len(words.raw)) if every else opening:
-        if i < end or atoms[i] or not words.raw[i][0].isalpha():
+    for i in _places(words, lang, joins=joins):
+        if i < end or not words.raw[i][0].isalpha():
             continue
         if frees and (free := _ending(words, i, lang)) is not None:
             found.append(free)
             end = free.last
             continue
-        match = longest(lex.findings, words, i) if i in opening else None
+        match = longest(lex.findings, words, i)
         if match is not None:
             end, names = match
             if names[0] != NOTHING:
@@ -90,11 +99,47 @@ def findings_of(words: Words, lang: Lang, opening: list[int], atoms: bytearray) 
         elif lang == "de" and (said := _ending(words, i, lang)) is not None:
             found.append(said)
         elif lang == "de" and words.keys[i] not in lex.structures:
-            for part in compound(words.keys[i], lang):
+            for part in compound(words.keys[i]):
                 if part.finding is not None:
                     rule = _sign_rule(words, i) if words.keys[i].endswith(SIGNS) else "compound"
                     found.append(Stated(part_span(words, i, part), i, i + 1, part.finding, rule))
     return _settled(words, found) if len(found) > 1 else found
+
+
+def _places(words: Words, lang: Lang, *, joins: bool) -> list[int]:
+    """Where a finding may begin: at a word of the list or one that its own parts tell; and, where words are joined
+    (`joins`), in front of what they share.
+    """
+    keys = words.keys
+    trie = lexicon(lang).findings
+    further: list[int] = []
+    if lang == "de":
+        found = [i for i, may in enumerate(map(NAMING.__getitem__, keys)) if may]
+        further = [i for i, key in words.shouted.items() if key in trie]
+        if joins and "-" in keys:
+            further += [i for i, key in enumerate(keys[1:]) if key == "-"]
+    else:
+        found = opening(trie, words)
+        if joins:
+            further = [i for i, key in enumerate(keys[1:]) if key in _AND]
+        if "thickening" in keys:
+            further += [i for i, key in enumerate(keys) if key == "thickening"]
+        if "free" in keys:
+            further += [i for i, key in enumerate(keys[2:]) if key == "free"]
+    return sorted({*found, *further}) if further else found
+
+
+_SAYING = ("frei", "verd", "suspekt")
+
+
+def _may_name(key: str) -> bool:
+    lex = lexicon("de")
+    parts = () if key in lex.structures else compound(key)
+    return key in lex.findings or any(part.finding for part in parts) or any(mark in key for mark in _SAYING)
+
+
+NAMING = Memo(_may_name)
+"""Whether a finding may begin at a German word."""
 
 
 def _sign_rule(words: Words, i: int) -> str:
@@ -184,9 +229,7 @@ def _ending(words: Words, i: int, lang: Lang) -> Stated | None:
         return Stated((words.starts[i], words.ends[i + 2]), i, i + 3, name, "denied") if name else None
     if key.startswith("verdick") and any(word.endswith(_LAYERS) for word in words.keys[max(0, i - 5) : i + 5]):
         return Stated((words.starts[i], words.ends[i]), i, i + 1, "wall thickening", "form")
-    if "frei" not in key and "verd" not in key and "suspekt" not in key:
-        return None
-    match = _ENDED.match(key)
+    match = _ENDED.match(key) if any(mark in key for mark in _SAYING) else None
     if match is None:
         return None
     lex = lexicon(lang)

@@ -1,8 +1,7 @@
 """Vertebrae and ribs by number: "BWK 11/12", "L4/5", "Th 3-5", "3.-5. Rippe rechts", "left ribs 4 to 6"."""
 
-import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rrg.anatomy import LABELS
@@ -85,9 +84,6 @@ _SPELLED_WORD = re.compile(
 _RIB_PART = re.compile(r"(?P<number>\d{1,2}|[IVX]+)|(?P<range>-|–|bis|to|through)")
 _VALUES = {"I": 1, "II": 2, "III": 3, "IV": 4, "V": 5, "VI": 6, "VII": 7, "VIII": 8, "IX": 9, "X": 10, "XI": 11}
 _VALUES |= {"XII": 12}
-_DIGIT = re.compile(r"\d")
-_SPELLED_OUT = re.compile("[RrCWwHBLv](?:ib|ipp|osta|irbel|WK|ertebra)")
-"""What a level has at least, where it has no number: letters of the noun behind an ordinal."""
 RIBS = 12
 
 
@@ -102,13 +98,24 @@ class Level(NamedTuple):
     """``L4``, ``R5``."""
 
 
-def levels_of(text: str, start: int, end: int, lang: Lang) -> Iterator[Level]:
-    """Numbered vertebrae, disc levels and ribs in ``text[start:end]``."""
+def levels_of(text: str, start: int, end: int, lang: Lang) -> list[Level]:
+    """Numbered vertebrae, disc levels and ribs in ``text[start:end]``, rule by rule."""
     part = text[start:end]
-    if _DIGIT.search(part) is None and _SPELLED_OUT.search(part) is None:
-        return
+    patterns: list[tuple[re.Pattern[str], str]] = []
+    if "irbel" in part or "ertebra" in part or "WK" in part or "WS" in part:
+        patterns += _OF_VERTEBRAE
+    if _BARE_AT.search(part):
+        patterns += _OF_LEVELS
+    if "rib" in part or "Rib" in part or "Ripp" in part or "Costa" in part:
+        patterns += _OF_RIBS
+    return list(_levels(patterns, text, start, end, lang)) if patterns else []
+
+
+def _levels(
+    patterns: Sequence[tuple[re.Pattern[str], str]], text: str, start: int, end: int, lang: Lang
+) -> Iterator[Level]:
     taken: list[Span] = []
-    for pattern, rule in itertools.chain.from_iterable(each for marks, each in _PATTERNS if marks.search(part)):
+    for pattern, rule in patterns:
         for match in pattern.finditer(text, start, end):
             span = match.span()
             if any(span[0] < last and first < span[1] for first, last in taken):
@@ -144,18 +151,11 @@ def _named(match: re.Match[str], rule: str, text: str, start: int, end: int, lan
 
 _HORMONES = re.compile(r"\b(?:TSH|TRH|f?T[34][-\s]?(?:Wert|Spiegel)|fT[34])|[Tt]hyroxin|[Tt]hyroid function")
 """ "TSH, T3 und T4": hormones of the thyroid."""
-_PATTERNS = (
-    (
-        re.compile("W|wirbel|vertebra"),
-        ((_NAMED, "vertebra"), (_ORDINAL, "vertebra-ordinal"), (_SPELLED_LEVEL, "vertebra-spelled")),
-    ),
-    (re.compile(r"[CTLS][hH]?\s?\d"), ((_BARE, "level"),)),
-    (
-        re.compile("Rippe|[rR]ib|Costa"),
-        ((_RIB, "rib"), (_RIB_ROMAN, "rib"), (_RIB_COMPOUND, "rib-compound")),
-    ),
-)
-"""What a text has at least where a pattern matches, the patterns, and their rules."""
+_OF_VERTEBRAE = ((_NAMED, "vertebra"), (_ORDINAL, "vertebra-ordinal"), (_SPELLED_LEVEL, "vertebra-spelled"))
+_OF_LEVELS = ((_BARE, "level"),)
+_OF_RIBS = ((_RIB, "rib"), (_RIB_ROMAN, "rib"), (_RIB_COMPOUND, "rib-compound"))
+_BARE_AT = re.compile(r"[CTLS][hH]?\s?\d")
+"""What a text has at least where a bare level stands."""
 
 
 def _spelled(match: re.Match[str]) -> tuple[str, ...]:

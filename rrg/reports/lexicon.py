@@ -1,17 +1,17 @@
-"""The word lists of ``rrg/lexicon`` as tries over folded words. Loaded once per process and language."""
+"""The word lists of ``rrg/lexicon``, loaded once per process and language."""
 
-import bisect
 import hashlib
 import itertools
 import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rrg.anatomy import LABELS
 from rrg.records import Lang
-from rrg.reports.words import Words, fold, words_of
+from rrg.reports.tries import Trie, add, key_of, needed
+from rrg.reports.words import fold, words_of
 
 VERSION = "rrg-lexicon/1"
 FILES = (
@@ -27,13 +27,7 @@ FILES = (
     "glossary.tsv",
     "sections.tsv",
 )
-Trie = dict[str, Any]
-"""Word -> Trie; the key "" holds the payloads of the phrase that ends here."""
 ADJECTIVE_ENDINGS = ("", "e", "er", "es", "en", "em")
-_SHORTENED = 8
-"""Letters of an abbreviation inside of a phrase, at most: "vergr. Lymphknoten"."""
-_EXACT = 4
-"""A form of up to four capitals is compared as it stands: "LE" is an embolism, "le" is French."""
 
 
 class Meaning(NamedTuple):
@@ -65,6 +59,8 @@ class Lexicon(NamedTuple):
     """First words of the context forms that reach over others; a sentence without one has no context."""
     changes: Trie
     """Words of change and of number: "größenprogredient", "multiple"."""
+    changing: frozenset[str]
+    """Words of which each phrase of `changes` has one."""
     stems: dict[str, Meaning]
     """First parts of compounds."""
     heads: frozenset[str]
@@ -77,17 +73,6 @@ class Lexicon(NamedTuple):
     """Words that deny their finding themselves: "steinfrei"."""
     abbreviations: dict[str, str]
     """Word before a full stop -> kind."""
-    openers: dict[str, tuple[int, ...]]
-    """First words of phrases -> the fields of `Openings` whose lists have such a phrase."""
-
-
-class Openings(NamedTuple):
-    """The words of a sentence that a phrase of the lists may begin with, list by list."""
-
-    structures: list[int]
-    findings: list[int]
-    context: list[int]
-    changes: list[int]
 
 
 _ADDED: dict[str, list[list[str]]] = {}
@@ -166,78 +151,6 @@ def classes_of(pattern: str) -> tuple[str, ...]:
     return found
 
 
-def _key(word: str, exact_from: int) -> str:
-    return f"={word}" if word.isupper() and exact_from <= len(word) <= _EXACT else fold(word)
-
-
-def _add(trie: Trie, form: str, payload: Any, exact_from: int = 2) -> None:
-    node = trie
-    for word in words_of(form, 0, len(form)).raw:
-        if word not in ".-":
-            node = node.setdefault(_key(word, exact_from), {})
-    node.setdefault("", []).append(payload)
-
-
-def openings(words: Words, lang: Lang) -> Openings:
-    """Where phrases may begin; every word is looked up once for all lists."""
-    openers = lexicon(lang).openers
-    found = Openings([], [], [], [])
-    for i, lists in enumerate(map(openers.get, words.keys)):
-        if lists is not None:
-            for each in lists:
-                found[each].append(i)
-    for i in words.shouted:
-        for each in openers.get("=" + words.raw[i], ()):
-            if i not in found[each]:
-                bisect.insort(found[each], i)
-    return found
-
-
-def phrases(trie: Trie, words: Words, opening: list[int], atoms: bytearray) -> Iterator[tuple[int, int, list[Any]]]:
-    """The longest phrases from left to right, without overlap: (first word, one past the last, payloads). None begins
-    at a word that `atoms` marks. `opening`: where one may begin.
-    """
-    end = 0
-    for i in opening:
-        if i >= end and not atoms[i] and (match := longest(trie, words, i)) is not None:
-            end, payloads = match
-            yield i, end, payloads
-
-
-def longest(trie: Trie, words: Words, at: int) -> tuple[int, list[Any]] | None:
-    """The longest phrase that begins at word `at`: (one past its last word, payloads).
-
-    A full stop after a short word and a hyphen do not count: "Z. n.", "Z.n." and "Zn" differ in the list only.
-    """
-    word = words.raw[at]
-    best: tuple[int, list[Any]] | None = None
-    if (node := trie.get(words.keys[at])) is not None:
-        ends = node.get("")
-        best = (at + 1, ends) if len(node) == 1 and ends is not None else _deeper(node, words, at + 1, None)
-    if len(word) <= _EXACT and word.isupper() and (node := trie.get("=" + word)) is not None:
-        best = _deeper(node, words, at + 1, best)
-    return best
-
-
-def _deeper(node: Trie, words: Words, i: int, best: tuple[int, list[Any]] | None) -> tuple[int, list[Any]] | None:
-    """The longest phrase below `node`, which stands for the words before `i`, when it is longer than `best`."""
-    if (found := node.get("")) is not None and (best is None or i > best[0]):
-        best = i, found
-        if len(node) == 1:
-            return best
-    raw = words.raw
-    if i < len(raw) and (raw[i] == "-" or (raw[i] == "." and len(raw[i - 1]) <= _SHORTENED)):
-        i += 1
-    if i >= len(raw):
-        return best
-    if (after := node.get(words.keys[i])) is not None:
-        best = _deeper(after, words, i + 1, best)
-    word = raw[i]
-    if len(word) <= _EXACT and word.isupper() and (after := node.get("=" + word)) is not None:
-        best = _deeper(after, words, i + 1, best)
-    return best
-
-
 @cache
 def lexicon(lang: Lang) -> Lexicon:
     """The lists of one language."""
@@ -254,14 +167,14 @@ def lexicon(lang: Lang) -> Lexicon:
                 elif kind == "head":
                     heads.add(fold(form))
                 else:
-                    _add(structures, form, Meaning(classes, both, kind == "gone"))
+                    add(structures, form, Meaning(classes, both, kind == "gone"))
     findings: Trie = {}
     tails: dict[str, str] = {}
     single: dict[str, str] = {}
     denied: set[str] = set()
     for name, kind, field in rows(f"findings.{lang}.tsv"):
         for form in itertools.chain.from_iterable(map(expand, forms(field))):
-            _add(findings, form, name)
+            add(findings, form, name)
             if " " not in form and "-" not in form and not form.isupper():
                 single[fold(form)] = name
                 if kind == "denied":
@@ -273,14 +186,14 @@ def lexicon(lang: Lang) -> Lexicon:
     for kind, scope, field in rows(f"context.{lang}.tsv"):
         for written in forms(field):
             for form in expand(written):
-                _add(context, form, Trigger(kind, scope, form), exact_from=1)
+                add(context, form, Trigger(kind, scope, form), exact_from=1)
                 if scope != "none" or kind == "comparison":
-                    scoping.add(_key(words_of(form, 0, len(form)).raw[0], 1))
+                    scoping.add(key_of(words_of(form, 0, len(form)).raw[0], 1))
     changes: Trie = {}
     for kind, language, field in rows("changes.tsv"):
         if language == lang:
             for form in itertools.chain.from_iterable(map(expand, forms(field))):
-                _add(changes, form, kind)
+                add(changes, form, kind)
     abbreviations = {
         word: kind for language, kind, field in rows("abbreviations.tsv") if language == lang for word in forms(field)
     }
@@ -290,19 +203,11 @@ def lexicon(lang: Lang) -> Lexicon:
         context,
         frozenset(scoping),
         changes,
+        needed(changes),
         stems,
         frozenset(heads),
         tails,
         single,
         frozenset(denied),
         abbreviations,
-        _openers((structures, findings, context, changes)),
     )
-
-
-def _openers(lists: tuple[Trie, ...]) -> dict[str, tuple[int, ...]]:
-    found: dict[str, tuple[int, ...]] = {}
-    for number, trie in enumerate(lists):
-        for word in trie:
-            found[word] = (*found.get(word, ()), number)
-    return found

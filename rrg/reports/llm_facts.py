@@ -16,7 +16,6 @@ from rrg.llm_settings import LlmSettings
 from rrg.llm_text import Shown
 from rrg.records import Anatomy, Finding, Report, Side, Span
 from rrg.reports.context import Context, context_of
-from rrg.reports.lexicon import openings
 from rrg.reports.llm_prompt import OTHER, classes_of, example_quotes, prompt_of
 from rrg.reports.side_words import SideWord, side_words
 from rrg.reports.sides import clause_side, side_of
@@ -232,7 +231,7 @@ class _Work:
     def _sight(self, number: int) -> _Sight:
         one = self._report.sentences[number]
         words = words_of(self._report.text, *one.span)
-        context = context_of(words, one.lang, openings(words, one.lang).context, bytearray(len(words.raw)))
+        context = context_of(words, one.lang)
         return _Sight(words, context, side_words(words, one.lang))
 
     def _kind(self, number: int) -> str:

@@ -1,16 +1,18 @@
 """Mentions of structures in a sentence: words, compounds, numbered vertebrae and ribs, with their side."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from rrg.anatomy import LABELS
 from rrg.records import Lang, Side, Span
 from rrg.reports.compounds import SHORTEST_STEM, compound, merged, part_span
 from rrg.reports.levels import Level
-from rrg.reports.lexicon import Lexicon, Meaning, lexicon, longest
+from rrg.reports.lexicon import Lexicon, Meaning, lexicon
 from rrg.reports.side_words import SideWord
 from rrg.reports.sides import clause_side, side_of, side_places
-from rrg.reports.words import Words, word_set
+from rrg.reports.tries import longest, opening
+from rrg.reports.words import Memo, Words, word_set
 
 _PARTLY = word_set(
     """partial subtotal distal proximal hemi wedge sleeve segmental partielle partieller subtotale subtotaler distale
@@ -41,18 +43,15 @@ class Mention(NamedTuple):
     """Numbered vertebrae and ribs that it names."""
 
 
-def mentions_of(
-    words: Words, lang: Lang, levels: Sequence[Level], sides: list[SideWord], opening: list[int], atoms: bytearray
-) -> list[Mention]:
-    """Structures of a sentence in text order, longest match, without overlap. `opening`: where a phrase of the list
-    may begin.
-    """
+def mentions_of(words: Words, lang: Lang, levels: Sequence[Level], sides: list[SideWord]) -> list[Mention]:
+    """Structures of a sentence in text order, longest match, without overlap."""
     lex = lexicon(lang)
     found: list[Mention] = []
     n = len(words.raw)
     by_start = {level.span[0]: level for level in levels}
     end = 0
-    for i in range(n) if levels or lang == "de" else opening:
+    hyphens = lang == "de" and "-" in words.raw
+    for i in range(n) if levels or hyphens else _places(words, lang, lex):
         if i < end:
             continue
         level = by_start.get(words.starts[i])
@@ -64,9 +63,9 @@ def mentions_of(
             found.append(one._replace(levels=level.levels))
             end = last
             continue
-        if atoms[i] or not words.raw[i][0].isalpha():
+        if not words.raw[i][0].isalpha():
             continue
-        match = longest(lex.structures, words, i) if i in opening else None
+        match = longest(lex.structures, words, i)
         if match is not None:
             last, meanings = match
             span = words.starts[i], words.ends[last - 1]
@@ -89,21 +88,20 @@ def mentions_of(
             found.append(_sided(words, lang, span, i, last, meaning, rule, sides))
             end = last
             continue
-        if lang == "de" and (stem := _hyphened(words, i, lex)) is not None:
+        if hyphens and (stem := _hyphened(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, stem, "compound", sides))
             continue
-        if lang == "de" and i > 1 and words.raw[i - 1] == "-" and (last_part := _suspended(words, i, lex)) is not None:
+        if hyphens and i > 1 and words.raw[i - 1] == "-" and (last_part := _suspended(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, last_part, "truncated", sides))
             continue
-        for part in compound(words.keys[i], lang) if lang == "de" else ():
-            if part.meaning is not None and not any(
-                each.finding == "catheter" for each in compound(words.keys[i], lang)
-            ):
+        parts = compound(words.keys[i]) if lang == "de" else ()
+        for part in parts:
+            if part.meaning is not None and not any(each.finding == "catheter" for each in parts):
                 span = part_span(words, i, part)
                 found.append(_sided(words, lang, span, i, i + 1, part.meaning, "compound", sides))
-        cut = lang == "de" and i + 2 < n and words.raw[i + 1] == "-"
+        cut = hyphens and i + 2 < n and words.raw[i + 1] == "-"
         if cut and (whole := _truncated(words, i, lex)) is not None:
             span = words.starts[i], words.ends[i]
             found.append(_sided(words, lang, span, i, i + 1, whole, "truncated", sides))
@@ -111,6 +109,23 @@ def mentions_of(
         return found
     free = free_sides(words, lang, sides, found)
     return [_by_clause(words, mention, found, i, free) for i, mention in enumerate(found)]
+
+
+def _places(words: Words, lang: Lang, lex: Lexicon) -> list[int]:
+    """Where a structure may begin in a sentence without levels and, in German, without hyphens."""
+    if lang == "en":
+        return opening(lex.structures, words)
+    found = [i for i, may in enumerate(map(NAMING.__getitem__, words.keys)) if may]
+    further = [i for i, key in words.shouted.items() if key in lex.structures]
+    return sorted({*found, *further}) if further else found
+
+
+def _may_name(key: str) -> bool:
+    return key in lexicon("de").structures or any(part.meaning is not None for part in compound(key))
+
+
+NAMING = Memo(_may_name)
+"""Whether a structure may begin at a German word."""
 
 
 def _by_clause(words: Words, mention: Mention, others: list[Mention], at: int, free: list[SideWord]) -> Mention:
@@ -206,7 +221,7 @@ def _truncated(words: Words, i: int, lex: Lexicon) -> Meaning | None:
             node = lex.structures.get(words.keys[i] + other[cut:])
             if node is not None and "" in node:
                 return merged(node[""])
-            parts = compound(words.keys[i] + other[cut:], "de")
+            parts = compound(words.keys[i] + other[cut:])
             if parts and parts[0].meaning is not None:
                 return parts[0].meaning
     return None
@@ -226,10 +241,20 @@ def _suspended(words: Words, i: int, lex: Lexicon) -> Meaning | None:
             node = lex.structures.get(other[:cut] + words.keys[i])
             if node is not None and "" in node:
                 return merged(node[""])
-            parts = compound(other[:cut] + words.keys[i], "de")
+            parts = compound(other[:cut] + words.keys[i])
             if len(parts) == 1 and parts[0].meaning is not None:
                 return parts[0].meaning
     return None
+
+
+@lru_cache(1 << 12)
+def sides_in(classes: tuple[str, ...]) -> tuple[bool, Side | None, bool]:
+    """(some are of the left and some of the right, or have no side; the only side; a word of side halves none)."""
+    if classes == ("atrial_appendage_left",):
+        return False, None, True  # its side is part of its name
+    own = {LABELS[name].side for name in classes}
+    midline = bool(classes) and all(name.startswith(_MIDLINE) for name in classes)
+    return len(own) > 1, own.pop() if len(own) == 1 else None, midline
 
 
 def _sided(
@@ -237,17 +262,13 @@ def _sided(
 ) -> Mention:
     side: Side | None = None
     classes = meaning.classes
-    own = {LABELS[name].side for name in classes}
-    two_sided = len(own) > 1
-    one_sided = len(own) == 1 and LABELS[classes[0]].side
-    named = classes == ("atrial_appendage_left",)  # its side is part of its name
-    midline = named or (bool(classes) and all(name.startswith(_MIDLINE) for name in classes))
-    found = None if midline else side_of(words, lang, first, last, sides)
+    two_sided, one_side, midline = sides_in(classes)
+    found = side_of(words, lang, first, last, sides) if sides and not midline else None
     if found is not None:
         side, how = found
         rule += f"+{how}"
-    elif one_sided and classes[0] != "atrial_appendage_left":
-        side = LABELS[classes[0]].side
+    elif one_side is not None:
+        side = one_side
     elif meaning.both or (two_sided and words.keys[max(0, first - 1) : first] in (["neither"], ["either"])):
         side = "both"
     elif meaning.gone and two_sided and len({word.side for word in sides}) == 1:

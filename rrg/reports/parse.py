@@ -1,32 +1,25 @@
 """The text of a report -> its facts with spans. Rules only, no study and no model needed."""
 
-import itertools
 import re
-from collections import Counter
 from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Reference, Section, Sentence, Span
-from rrg.reports.asked import doubted, question_from
-from rrg.reports.changes import changes_of, compares, counts_of, hits_of
 from rrg.reports.cited import Carry, gathered, reference_of, shows
 from rrg.reports.context import Context, context_of
-from rrg.reports.findings import LESION_LIKE, Stated, findings_of, name_at
+from rrg.reports.described import Read, describe
+from rrg.reports.findings import Stated, findings_of
 from rrg.reports.language import detect
 from rrg.reports.levels import levels_of
-from rrg.reports.lexicon import openings
+from rrg.reports.matching import overlap
 from rrg.reports.measurements import came_from, is_earlier, measurements_of
-from rrg.reports.mentions import Mention, free_sides, mentions_of
-from rrg.reports.places import places
-from rrg.reports.places_shared import explains, goes_with, shares, sides_around
+from rrg.reports.mentions import Mention, mentions_of
 from rrg.reports.references import references_of
 from rrg.reports.references_bare import DECIMAL, DOUBT
 from rrg.reports.references_words import Found
-from rrg.reports.said import Told, anatomy_of, finding_of, lesion_of, same_thing, shared_with
+from rrg.reports.said import anatomy_of
 from rrg.reports.sections import sections_of
 from rrg.reports.sentences import sentences_of
 from rrg.reports.side_words import side_words
-from rrg.reports.sides import Around, finding_side, side_places
-from rrg.reports.sizes import set_apart, sizes
 from rrg.reports.words import MASK, Words, within, words_of
 
 _DATE = re.compile(
@@ -39,9 +32,8 @@ _DATE_LIKE = re.compile(r"\d[./-]|\[[A-Z]")
 """What every date has: most sentences have none."""
 _ELSEWHERE = frozenset(("pulmonary embolism", "portal hypertension"))
 """Findings that are named after a structure but do not lie in it."""
-_UNSIDED = frozenset(("midline shift", "cardiomegaly", "heart failure", "scoliosis"))
-"""Findings of the middle: a side beside them is that of another."""
-_JOINTS = frozenset(("knee", "ankle", "elbow", "wrist", "hip", "shoulder", "joint", "subdural", "glenohumeral"))
+_TAKING = _ELSEWHERE | {"sclerosis"}
+"""Findings whose words may hold a structure that is none of its own."""
 _NEAR_SIZE = 20
 """Words in front of a size that may say when it was measured."""
 _NO_FINDINGS = frozenset(("technique",))
@@ -62,6 +54,8 @@ class Facts(NamedTuple):
 
 class _Found:
     """The facts of a text, as they are found."""
+
+    __slots__ = ("anatomy", "carry", "findings", "measurements", "references", "sentences")
 
     def __init__(self) -> None:
         self.sentences: list[Sentence] = []
@@ -102,90 +96,28 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
     words = words_of(text, *span)
     numbered = _DIGIT.search(text, *span) is not None
     written = references_of(text, *span) if numbered else []
-    atoms = _atoms(text, span, words, written) if numbered or "[" in words.raw else bytearray(len(words.raw))
-    opening = openings(words, lang)
-    context = context_of(words, lang, opening.context, atoms)
+    atoms = _atoms(text, span, words, written) if numbered or "[" in words.raw else b""
+    context = context_of(words, lang)
     sides = side_words(words, lang)
-    stated = findings_of(words, lang, opening.findings, atoms) if section.kind not in _NO_FINDINGS else []
-    mentions = mentions_of(words, lang, list(levels_of(text, *span, lang)), sides, opening.structures, atoms)
-    mentions = _kept(mentions, stated, atoms)
+    spoken = section.kind not in _NO_FINDINGS
+    stated = findings_of(words, lang) if spoken else []
+    mentions = _kept(mentions_of(words, lang, levels_of(text, *span, lang), sides), stated, atoms)
     earlier_section = section.kind == "comparison"
 
-    places_of: dict[int, int] = {}
+    recorded: dict[int, int] = {}
     for i, mention in enumerate(mentions):
         if mention.classes:
-            places_of[i] = len(into.anatomy)
+            recorded[i] = len(into.anatomy)
             into.anatomy.append(anatomy_of(mention, at, context, alone=not stated))
-    spoken = section.kind not in _NO_FINDINGS
-    measured = _measured(text, span, words, atoms, context, at, earlier_section) if numbered and spoken else []
-    into.measurements.extend(measured)
+    measured: list[Measurement] = []
+    if numbered and spoken:
+        measured = _measured(text, span, words, atoms, context, at, earlier_section)
+        into.measurements += measured
     if stated:
-        asked = question_from(words, in_question=section.kind == "question")
-        hits = hits_of(words, lang, opening.changes, atoms)
-        stated = [one for one in stated if not compares(words, one, hits)]
-        denied = [any(context.negated[one.first : one.last]) for one in stated]
-        earlier = bool(context.compared) or any(context.prior)
-        changes = changes_of(words, lang, hits, stated, denied, compared=earlier)
-        counts = counts_of(words, hits, stated)
-        free = free_sides(words, lang, sides, mentions) if sides else []
-        owned = sizes(words, stated, measured, mentions)
-        if measured and any(denied):
-            owned = [
-                [each for each in own if not (lost and set_apart(words, each.span, one.span))]
-                for own, lost, one in zip(owned, denied, stated, strict=True)
-            ]
-        sides = [side for side in sides if not any(each.first <= side.at < each.last for each in mentions)]
-        several = len(stated) > 1 and bool(sides)
-        # an adjective has the side of its noun: "verkalktes Granulom rechts"
-        # and one behind its level or its unpaired place: "Osteochondrose L5/S1 rechts"
-        ends = [
-            then.last if then.first == one.last else one.last
-            for one, then in itertools.pairwise([*stated, *stated[-1:]])
-        ]
-        unsided = {mention.first: mention.last for mention in mentions if mention.side is None} if sides else {}
-        ends = [unsided.get(end, end) for end in ends]
-        attached = [
-            side_places(words, lang, one.first, end, sides) for one, end in zip(stated, ends, strict=True) if several
-        ]
-        owners = Counter(itertools.chain.from_iterable(attached)) if several else {}
-        for i, one in enumerate(stated):
-            own_free = [side for side in free if owners[side.at] <= (side.at in attached[i])] if several else free
-            where, carried = places(words, one, mentions, stated)
-            where = tuple(j for j in where if not mentions[j].gone)
-            around = Around(sides_around(words, [mentions[j] for j in where]), carried)
-            name = name_at(one, words.keys[one.last - 1], {name for j in where for name in mentions[j].classes})
-            one = one if name == one.name else one._replace(name=name)
-            links = tuple(places_of[j] for j in where if j in places_of)
-            side = (
-                None
-                if one.name in _UNSIDED
-                else finding_side(words, lang, one.first, ends[i], around, sides, own_free, alone=len(stated) == 1)
-            )
-            chest = "pleura" in words.keys[: one.first] or (
-                lang == "en" and side is not None and words.keys[max(0, one.first - 1)] not in _JOINTS
-            )
-            if one.name == "effusion" and chest and not links:
-                one = one._replace(name="pleural effusion")
-            if side is None and not links and i and goes_with(words, stated[i - 1].last, one.first, one.name):
-                side = into.findings[-1].side
-            told = Told(
-                at,
-                links,
-                side,
-                owned[i],
-                changes[i],
-                counts[i],
-                one.first >= asked or doubted(words, one.first, one.last),
-                earlier_section,
-            )
-            made = finding_of(one, told, context)
-            made = same_thing(made, into.findings, into.anatomy, at, explains=explains(words, one.first))
-            into.findings.append(made)
-            if i and (joint := shares(words, lang, stated[i - 1], one)):
-                shared_with(into.findings, joint, into.anatomy)
-            if one.name in LESION_LIKE and not any(_overlap(one.span, mention.span) for mention in mentions):
-                into.anatomy.append(lesion_of(one, made, into.anatomy))
-    written = gathered(words, _sure(written, words, section.kind, context, stated, mentions, measured))
+        read = Read(at, section.kind, lang, words, context, sides, mentions, recorded, measured)
+        stated = describe(read, stated, into.findings, into.anatomy)
+    if written:
+        written = gathered(words, _sure(written, words, section.kind, context, stated, mentions, measured))
     for number_of, reference in enumerate(written):
         earlier = any(
             each.prior
@@ -193,10 +125,8 @@ def _sentence(text: str, span: Span, number: int, section: Section, lang: Lang, 
             and (number_of or not came_from(text, each.span, span[0]))
             for each in measured
         )
-        into.references.extend(
-            reference_of(reference, number, at, words, context, into.carry, earlier_section, earlier)
-        )
-    prior = earlier_section or _only_prior(context, mentions, stated, written, words)
+        into.references += reference_of(reference, number, at, words, context, into.carry, earlier_section, earlier)
+    prior = earlier_section or (context.reaches and _only_prior(context, mentions, stated, written, words))
     into.sentences.append(Sentence(span=span, section=number, lang=lang, prior=prior))
 
 
@@ -223,9 +153,9 @@ def _sure(
     return kept
 
 
-def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> list[Mention]:
+def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytes | bytearray) -> list[Mention]:
     """Without those inside of references, and those that only name a finding of another place."""
-    if 1 not in atoms and not stated:
+    if not mentions or (1 not in atoms and _TAKING.isdisjoint([one.name for one in stated])):
         return mentions
     elsewhere = [one.span for one in stated if one.name in _ELSEWHERE]
     inside = [one.span for one in stated if one.last - one.first > 1 and one.name == "sclerosis"]
@@ -233,13 +163,13 @@ def _kept(mentions: list[Mention], stated: list[Stated], atoms: bytearray) -> li
         mention
         for mention in mentions
         if 1 not in atoms[mention.first : mention.last]
-        and not (elsewhere and any(_overlap(mention.span, each) for each in elsewhere))
-        and not (mention.classes == ("bone",) and any(_overlap(mention.span, each) for each in inside))
+        and not (elsewhere and any(overlap(mention.span, each) > 0 for each in elsewhere))
+        and not (mention.classes == ("bone",) and any(overlap(mention.span, each) > 0 for each in inside))
     ]
 
 
 def _measured(
-    text: str, span: Span, words: Words, atoms: bytearray, context: Context, sentence: int, earlier: bool
+    text: str, span: Span, words: Words, atoms: bytes | bytearray, context: Context, sentence: int, earlier: bool
 ) -> list[Measurement]:
     """The sizes of the sentence, those of an earlier study marked."""
     found = []
@@ -263,10 +193,6 @@ def _right_behind(words: Words, size: Span, reference: Span) -> bool:
 _TO_REFERENCE = frozenset(("on", "auf", "in", "at", "baseline", "see", "siehe"))
 
 
-def _overlap(a: Span, b: Span) -> bool:
-    return a[0] < b[1] and b[0] < a[1]
-
-
 def _atoms(text: str, span: Span, words: Words, written: list[Found]) -> bytearray:
     """1 for the words of references and dates. They are masked: no list knows them, no scope ends there."""
     atoms = bytearray(len(words.raw))
@@ -284,6 +210,7 @@ def _atoms(text: str, span: Span, words: Words, written: list[Found]) -> bytearr
     for i, inside in enumerate(atoms):
         if inside:
             words.raw[i] = words.keys[i] = MASK
+            words.shouted.pop(i, None)
     return atoms
 
 

@@ -2,7 +2,6 @@
 
 import bisect
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
@@ -64,14 +63,6 @@ NEAR = 4
 """Mentions that are looked at around a finding."""
 
 
-class Where(NamedTuple):
-    """The places of a finding."""
-
-    mentions: tuple[int, ...]
-    carried: bool = False
-    """Taken from an earlier clause."""
-
-
 _OPENING = frozenset(("in", "im", "am", "an", "at", "on", "within", "auf", "bei", "along"))
 _FURTHER = word_set(
     """alle aller uebrigen restlichen all remaining weitere weiteren weiterer weiteres sonstige sonstigen other further
@@ -96,10 +87,14 @@ _OF_ORGANS = frozenset(
 """Findings of the structure that opens the sentence: "Aorta 19 mm, kein Aneurysma"."""
 
 
-def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Sequence[Stated]) -> Where:
-    """The mentions that say where the finding is: the same word, else behind it, else before it, else the topic."""
+def places(
+    words: Words, stated: Stated, mentions: Sequence[Mention], others: Sequence[Stated]
+) -> tuple[list[int], bool]:
+    """The mentions that say where the finding is: the same word, else behind it, else before it, else the topic. True
+    when they were taken from an earlier clause.
+    """
     if not mentions:
-        return Where(())
+        return [], False
     head = _head(words, stated, others)
     at = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
     inside = [i for i in range(at, min(at + NEAR, len(mentions))) if mentions[i].last <= stated.last]
@@ -121,35 +116,35 @@ def places(words: Words, stated: Stated, mentions: Sequence[Mention], others: Se
             parts = [i for i in _behind(words, head, mentions, others) if i not in found]
             found += [i for i in parts if _family(mentions[i]) in whole]
             found += [i for i in _apart(words, stated, mentions) if i not in found and _family(mentions[i]) in whole]
-        return Where(tuple(sorted(found)))
+        return sorted(found), False
     behind = _behind(words, head, mentions, others)
     if stated.name in SELF_LOCATED or words.keys[stated.first].startswith("koronar"):
-        return Where(tuple(behind))
+        return behind, False
     titles = [i for i in _titles(words, stated, mentions) if i not in behind]
     if behind or titles:
-        return Where(tuple(sorted((*titles, *behind))))
+        return sorted(titles + behind), False
     while at > 0 and mentions[at - 1].last > stated.first:
         at -= 1
     if at == 0 or stated.first - mentions[at - 1].last > 4 * FAR:
-        return Where(())
+        return [], False
     before = [at - 1]
     last = mentions[before[-1]]
     if (home := _HOMES.get(stated.name)) is not None and last.classes and not last.classes[0].startswith(home):
         attached = any(last.first >= other.first and last.last <= other.last for other in others)
         if attached or any(other.first == last.last for other in others):
-            return Where(())  # "no renal calculi or diverticulitis"
+            return [], False  # "no renal calculi or diverticulitis"
     if is_open(words, last.last, stated.first):
         if "bei" in words.keys[last.last : stated.first]:
-            return Where(())  # "Atelektase im Unterlappen bei Pleuraerguss": the cause lies where it lies
+            return [], False  # "Atelektase im Unterlappen bei Pleuraerguss": the cause lies where it lies
         further = any(words.keys[i] in _FURTHER for i in range(last.last, stated.first))
-        return Where(() if further else tuple(_joined_before(words, before[-1:], mentions)))
+        return [] if further else _joined_before(words, before[-1:], mentions), False
     found = _joined_before(words, before[-1:], mentions)
     if last.classes and listed_on(words, last.last, stated.first):
-        return Where(tuple(found))
+        return found, False
     opening = mentions[found[0]].first <= 1 and (stated.name in LESION_LIKE or stated.name in _OF_ORGANS)
     if last.classes and carries(words, last, stated.first, opening=opening):
-        return Where(tuple(found), carried=True)
-    return Where(())
+        return found, True
+    return [], False
 
 
 _HOMES = {

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from rrg.anatomy import LABELS
 from rrg.records import Lang, Side
 from rrg.reports.findings import Stated
-from rrg.reports.mentions import Mention
+from rrg.reports.mentions import Mention, sides_in
 from rrg.reports.words import Words, word_set
 
 _EXPLAINS = word_set(
@@ -37,11 +36,13 @@ _ADDS = frozenset((",", "dd", "und", "oder", "noch", "sowie", "bzw", "."))
 
 def generic(mention: Mention) -> bool:
     """A structure that says nothing of the side, because it has none or none is named: "bone", "liver"."""
-    return mention.side is None and len({LABELS[name].side for name in mention.classes}) <= 1
+    return mention.side is None and not sides_in(mention.classes)[0]
 
 
 def sides_around(words: Words, where: Sequence[Mention]) -> list[Side | None]:
     """The sides of the places of a finding, without those of places that have none or are only the whole of another."""
+    if len(where) == 1:
+        return [] if generic(where[0]) else [where[0].side]
     sided = {mention.classes[0].partition("_")[0] for mention in where if mention.classes and mention.side is not None}
     if any(mention.classes and mention.classes[0].startswith(_LOBES) for mention in where):
         where = [mention for mention in where if not _titles_lungs(words, mention)]

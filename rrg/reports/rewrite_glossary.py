@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from rrg.records import Lang
 from rrg.reports.lexicon import expand, forms, rows
-from rrg.reports.words import fold
+from rrg.reports.words import folded
 
 
 class Term(NamedTuple):
@@ -45,7 +45,7 @@ def _first(field: str) -> str:
 
 def glossary_problem(text: str, lang: Lang, translated: str) -> str:
     """``glossary`` when a term of the sentence is not rendered as given, else empty."""
-    source, target = _folded(text), _folded(translated)
+    source, target = folded(text), folded(translated)
     for term in glossary():
         here, there = (term.de, term.en) if lang == "de" else (term.en, term.de)
         if lang == "de" and here.search(source):
@@ -58,11 +58,6 @@ def glossary_problem(text: str, lang: Lang, translated: str) -> str:
 
 def terms_in(text: str, lang: Lang) -> list[tuple[str, str]]:
     """The (term, rendering) pairs that a prompt should give for a sentence."""
-    source = _folded(text)
+    source = folded(text)
     found = [term.shown for term in glossary() if (term.de if lang == "de" else term.en).search(source)]
     return found if lang == "de" else [(en, de) for de, en in found]
-
-
-def _folded(text: str) -> str:
-    """A whole text in the spelling that is compared; not kept, as `fold` keeps words."""
-    return fold.__wrapped__(text)

@@ -17,13 +17,12 @@ _WHY: dict[str, Literal["resected", "not_imaged"]] = {"resected": "resected", "n
 
 def anatomy_of(mention: Mention, sentence: int, context: Context, *, alone: bool) -> Anatomy:
     """`alone`: the sentence names no finding, so that "nicht abgrenzbar" speaks of the structure itself."""
-    rules = [mention.rule]
     negated, _, history, prior, away, _ = context.over(mention.first, mention.last)
     unseen = alone and negated is not None and negated.startswith(UNSEEN)
     if negated is not None and (unseen or any(mark in negated for mark in _GONE_BY_NOW)):
         negated = None  # what was there is gone: the place is not denied
     cut = mention.gone and negated is None
-    rules += [rule for rule in (negated, prior, away) if rule is not None]
+    rules = [rule for rule in (mention.rule, negated, prior, away) if rule is not None]
     lost = away is not None and away.startswith("absent") and not any(word in away for word in _NOT_TAKEN)
     why = "resected" if cut or lost else _WHY.get((away or "").partition(":")[0])
     return Anatomy(
@@ -108,7 +107,7 @@ def finding_of(one: Stated, told: Told, context: Context) -> Finding:
         multiple=told.many.multiple and not absent,
         anatomy=told.links,
         measurements=tuple(told.measured),
-        rules=tuple(rule for rule in (one.rule, negated, uncertain, history, prior, other) if rule),
+        rules=tuple(filter(None, (one.rule, negated, uncertain, history, prior, other))),
     )
 
 

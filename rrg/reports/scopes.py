@@ -44,7 +44,7 @@ class Walls(NamedTuple):
     """Word -> kind of the forward trigger that begins there."""
 
 
-def walls_of(words: Words, hits: list[Hit], atoms: bytearray) -> Walls | None:
+def walls_of(words: Words, hits: list[Hit]) -> Walls | None:
     """What ends scopes in a sentence; None when no trigger has a scope."""
     n = len(words.raw)
     walls = Walls(bytearray(n), bytearray(n), bytearray(n), bytearray(n), bytearray(n), {})
@@ -71,7 +71,7 @@ def walls_of(words: Words, hits: list[Hit], atoms: bytearray) -> Walls | None:
     if not any_scope:
         return None
     for i, raw in enumerate(words.raw):
-        if raw not in _SIGNS or atoms[i]:
+        if raw not in _SIGNS:
             continue
         if raw == ",":
             walls.soft[i] = 1

@@ -92,14 +92,14 @@ _LINE = re.compile(r"\n")
 
 def _marks(text: str) -> list[tuple[Span, str]]:
     """Headings in order: their span with the colon, and the kind of section."""
-    known = headings()
-    marks: dict[int, tuple[Span, str]] = {}
-    colons = False
     lines = "\n" in text
     if not (lines or ":" in text or " - " in text or " – " in text) and (
         len(text) > _LONGEST_HEADING or (text.endswith(".") and text.count(" ") > 1)
     ):
         return []
+    known = headings()
+    marks: dict[int, tuple[Span, str]] = {}
+    colons = False
     end = 0
     for at in _heading_places(text):
         match = known.strict.match(text, at) if at >= end and _may_open(text, at, known) else None
@@ -125,6 +125,9 @@ def _marks(text: str) -> list[tuple[Span, str]]:
 def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
     """The sections in order. Text before the first heading, or without any heading, is a ``body``."""
     marks = _marks(text)
+    if not marks:
+        own = len(text) - len(text.lstrip()), len(text.rstrip())
+        return (Section(kind="body", span=own, lang=lang),) if own[0] < own[1] else ()
     found: list[Section] = []
 
     def add(kind: Any, start: int, end: int, heading: Span | None) -> None:
@@ -136,10 +139,10 @@ def sections_of(text: str, lang: Lang) -> tuple[Section, ...]:
         if first >= last:
             first = last = min(start, end)
         if heading is not None or first < last:
-            own = detect(text[first:last], otherwise=lang, least=LEAST_EVIDENCE) if marks else lang
+            own = detect(text[first:last], otherwise=lang, least=LEAST_EVIDENCE)
             found.append(Section(kind=kind, span=(first, last), heading=heading, lang=own))
 
-    add("body", 0, marks[0][0][0] if marks else len(text), None)
+    add("body", 0, marks[0][0][0], None)
     for at, (heading, kind) in enumerate(marks):
         end = marks[at + 1][0][0] if at + 1 < len(marks) else len(text)
         until = _end_of_comparison(text, heading[1], end) if kind == "comparison" else end

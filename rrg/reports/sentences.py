@@ -2,13 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rrg.records import Lang, Span
 from rrg.reports.lexicon import lexicon
 from rrg.reports.words import word_set
 
-_STOP = re.compile(r"[.!?]+[\"”“'»)\]]*(?=\s|\Z)|\.(?<=[a-zäöüß]{3}\.)(?=[A-ZÄÖÜ][a-zäöüß]{2})|;[ ]*(?=\n)")
+_STOP = re.compile(
+    r"[.!?;](?:(?<!;)[.!?]*[\"”“'»)\]]*(?=\s|\Z)|(?<=[a-zäöüß]{3}\.)(?=[A-ZÄÖÜ][a-zäöüß]{2})|(?<=;)[ ]*(?=\n))"
+)
+"""It begins with its sign, so that the search looks at signs only."""
 _LAST_WORD = re.compile(r"[^\s.(\[/,;:-]+\Z")
 _BULLET = re.compile(r"[ \t]*(?:[-–*•·>+▪●○◦]|\(?\d{1,2}[.)]|\(?[a-z]\))[ \t]+|[ \t]*[•·▪●]")
 _OPEN_END = word_set(
@@ -48,34 +51,36 @@ _OPENERS = word_set(
 _LISTED = re.compile(r"(?:Hepatitis|Typ|Type|type|Stanford|Segment|Child|Grad|Stadium|Stage|Bosniak|Grade|Gruppe)\s+\Z")
 
 
-def sentences_of(text: str, span: Span, lang: Lang) -> Iterator[Span]:
+def sentences_of(text: str, span: Span, lang: Lang) -> list[Span]:
     """Spans of the sentences of ``text[span]``, without surrounding white space."""
+    found: list[Span] = []
     for start, end in _paragraphs(text, *span, lang):
         first = start
         for match in _STOP.finditer(text, start, end):
             if text[match.start()] == "?" and not text[first : match.start()].strip():
                 continue  # "? PE": the mark stands before what it asks for
             if match.end() >= end or _ends(text, first, match, lang):
-                yield from _pieces(text, first, match.end())
+                _add_pieces(found, text, first, match.end())
                 first = match.end()
         if first < end:
-            yield from _pieces(text, first, end)
+            _add_pieces(found, text, first, end)
+    return found
 
 
-def _pieces(text: str, start: int, end: int) -> Iterator[Span]:
+def _add_pieces(found: list[Span], text: str, start: int, end: int) -> None:
     while end - start > LONGEST:
         cut = text.rfind(" ", start + LONGEST // 2, start + LONGEST)
         cut = start + LONGEST if cut < 0 else cut
         if (piece := _trimmed(text, start, cut)) is not None:
-            yield piece
+            found.append(piece)
         start = cut
     if (piece := _trimmed(text, start, end)) is not None:
-        yield piece
+        found.append(piece)
 
 
 def behind_mark(text: str, start: int, end: int) -> int:
     """Where the text behind the mark of a list item begins: "- ", "2. ", "a) ". "12. Rippe" has none."""
-    bullet = _BULLET.match(text, start, end)
+    bullet = None if text[start : start + 1].isupper() else _BULLET.match(text, start, end)
     if bullet is None or bullet.end() >= end:
         return start
     if bullet.group().strip()[:1].isdigit() and _COUNTED.match(text, bullet.end()):
@@ -90,14 +95,16 @@ def _trimmed(text: str, start: int, end: int) -> Span | None:
         start += 1
     while start < end and text[end - 1].isspace():
         end -= 1
-    return (start, end) if any(map(str.isalnum, text[start:end])) else None
+    said = start < end and (text[start].isalnum() or any(map(str.isalnum, text[start:end])))
+    return (start, end) if said else None
 
 
-def _paragraphs(text: str, start: int, end: int, lang: Lang) -> Iterator[Span]:
+def _paragraphs(text: str, start: int, end: int, lang: Lang) -> Iterable[Span]:
     """Cut at line ends that a person made: before bullets, after blank or short lines."""
-    if text.find("\n", start, end) < 0:
-        yield start, end
-        return
+    return ((start, end),) if text.find("\n", start, end) < 0 else _cut(text, start, end, lang)
+
+
+def _cut(text: str, start: int, end: int, lang: Lang) -> Iterator[Span]:
     lines: list[Span] = []
     at = start
     while at < end:

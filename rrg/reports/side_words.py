@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from rrg.records import Lang, Side
-from rrg.reports.words import Words
+from rrg.reports.words import Memo, Words
 
 _SIDES: dict[Lang, dict[str, Side]] = {
     "de": {},
@@ -56,12 +56,17 @@ _ENGLISH = frozenset((*_SIDES["en"], "r", "l", ">", "either", "each", "neither")
 def side_words(words: Words, lang: Lang) -> list[SideWord]:
     """Words of the sentence that name a side. German "Rechte/Linke" count, "rechtfertigend" does not."""
     table = _SIDES[lang]
-    if lang == "en" and _ENGLISH.isdisjoint(words.keys):
+    if lang == "en":
+        places = [i for i, key in enumerate(words.keys) if key in _ENGLISH]
+    else:
+        places = [i for i, may in enumerate(map(_GERMAN.__getitem__, words.keys)) if may]
+    if not places:
         return []
     found = []
     compares = "than" in words.keys or "als" in words.keys
     spoken = -1
-    for i, key in enumerate(words.keys):
+    for i in places:
+        key = words.keys[i]
         if i == spoken:
             continue
         if key == ">" and (both := _more_on_one(words, i)) is not None:
@@ -120,6 +125,14 @@ _OTHER_SIDES = frozenset(("r", "l", "re", "li", "rechts", "links", "right", "lef
 def _inside(key: str) -> Side | None:
     match = _HOLDS.match(key)
     return None if match is None else "left" if match[1] == "links" else "right"
+
+
+_GERMAN = Memo(
+    lambda key: (
+        key in _SIDES["de"] or key == ">" or key in _EVERY or (len(key) > _LONGEST_PLAIN and _inside(key) is not None)
+    )
+)
+"""Whether a German word may name a side."""
 
 
 def _both(words: Words, found: list[SideWord]) -> list[SideWord]:

@@ -1,7 +1,6 @@
 """The patient's side that a word of a sentence belongs to."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from rrg.records import Lang, Side
 from rrg.reports.side_words import SideWord
@@ -210,28 +209,22 @@ def clause_side(words: Words, first: int, last: int, sides: list[SideWord]) -> S
 _TITLE_WORDS = word_set("on the auf der seite hand side in an auch also")
 
 
-class Around(NamedTuple):
-    """The places of a finding."""
-
-    sides: Sequence[Side | None]
-    carried: bool
-    """They stand in an earlier clause: "Nieren unauffällig, rechts mit Zyste"."""
-
-
 def finding_side(
     words: Words,
     lang: Lang,
     first: int,
     last: int,
-    around: Around,
+    around: Sequence[Side | None],
     sides: list[SideWord],
     free: list[SideWord],
     *,
+    carried: bool,
     alone: bool,
 ) -> Side | None:
     """The side of a finding: its own word, else that of its places, else the only one of its clause.
 
-    `free`: the words of side that belong to no structure. `alone`: the sentence states no other finding.
+    `around`: the sides of its places; `carried`: these stand in an earlier clause ("Nieren unauffällig, rechts mit
+    Zyste"). `free`: the words of side that belong to no structure. `alone`: the sentence states no other finding.
     """
     own = side_of(words, lang, first, last, sides)
     if own is not None and not (
@@ -241,9 +234,9 @@ def finding_side(
     if own is not None:
         free = []  # "die beiden Herde" counts them
     clause = clause_side(words, first, last, free) if free else None
-    if around.carried and clause is not None:
+    if carried and clause is not None:
         return clause
-    known = set(around.sides)
+    known = set(around)
     if known:
         return None if None in known else known.pop() if len(known) == 1 else "both"
     if not free:

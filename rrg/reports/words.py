@@ -2,17 +2,37 @@
 
 import bisect
 import re
-from functools import lru_cache
-from operator import itemgetter
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
-_TOKEN = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*|[^\w\s]|_")
+T = TypeVar("T")
+_TOKEN = re.compile(r"[a-zA-ZÀ-ÖØ-öø-ÿ]++[^\W\d_]*+|[^\W\d_]++|\d++(?:[.,]\d+)*+|[^\w\s]|_")
+"""A run of letters (those of our languages are found fastest by their range), a number, a single sign."""
 _FOLD = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "œ": "oe", "é": "e"})
 
 
-_WORD, _START, _END = itemgetter(0), re.Match.start, re.Match.end
+_WORD, _START, _END = re.Match.group, re.Match.start, re.Match.end
 MASK = "·"
 """Stands for each word of a reference or a date, once these are found."""
+EXACT = 4
+"""A form of up to four capitals is compared as it stands: "LE" is an embolism, "le" is French."""
+_REMEMBERED = 1 << 16
+"""Words that a `Memo` holds at most; then it begins anew."""
+
+
+class Memo(dict[str, T]):
+    """What a function says of a word, made once for each word: a plain look-up for one that is known."""
+
+    def __init__(self, make: Callable[[str], T]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, word: str) -> T:
+        """Make and remember it."""
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        made = self[word] = self._make(word)
+        return made
 
 
 class Words(NamedTuple):
@@ -26,14 +46,17 @@ class Words(NamedTuple):
     """First code point of each, in the report text."""
     ends: list[int]
     """One past the last code point of each."""
-    shouted: list[int]
-    """Which of them are in capitals: abbreviations, compared as they stand."""
+    shouted: dict[int, str]
+    """Place -> key of those in at most `EXACT` capitals: abbreviations, compared as they stand ("=LE")."""
 
 
-@lru_cache(1 << 16)
-def fold(word: str) -> str:
-    """The spelling that is compared: "Ödem", "OEDEM" and "oedem" are one."""
-    return word.casefold().translate(_FOLD)
+def folded(text: str) -> str:
+    """The spelling of a text that is compared: "Ödem", "OEDEM" and "oedem" are one. See `fold` for words."""
+    return text.casefold().translate(_FOLD)
+
+
+fold = Memo(folded).__getitem__
+"""`folded`, for words: it remembers them."""
 
 
 def word_set(words: str) -> frozenset[str]:
@@ -45,7 +68,9 @@ def words_of(text: str, start: int, end: int) -> Words:
     """Tokens of ``text[start:end]`` with places in `text`."""
     matches = list(_TOKEN.finditer(text, start, end))
     raw = list(map(_WORD, matches))
-    shouted = [i for i, word in enumerate(raw) if word.isupper()]
+    shouted = {}
+    if any(map(str.isupper, raw)):
+        shouted = {i: "=" + word for i, word in enumerate(raw) if len(word) <= EXACT and word.isupper()}
     return Words(raw, list(map(fold, raw)), list(map(_START, matches)), list(map(_END, matches)), shouted)
 
 
