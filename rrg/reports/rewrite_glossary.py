@@ -34,7 +34,7 @@ def glossary() -> tuple[Term, ...]:
 
 def _pattern(field: str, *, tail: bool) -> re.Pattern[str]:
     """Any form of a field; with `tail`, also as the end of a compound ("Leber|filiae")."""
-    words = sorted({fold(each) for form in forms(field) for each in expand(form)}, key=len, reverse=True)
+    words = sorted({folded(each) for form in forms(field) for each in expand(form)}, key=len, reverse=True)
     joined = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in words)
     return re.compile(("" if tail else r"(?<!\w)") + rf"(?:{joined})(?!\w)")
 
