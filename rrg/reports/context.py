@@ -11,7 +11,20 @@ from typing import NamedTuple
 from rrg.records import Lang
 from rrg.reports.exclusions import denied_exclusion, doubting, failed_exclusion
 from rrg.reports.lexicon import Trigger, lexicon
-from rrg.reports.scopes import NEAR, Hit, Walls, left_end, near_end, noun_end, other_end, prior_end, right_end, walls_of
+from rrg.reports.scopes import (
+    NEAR,
+    Hit,
+    Walls,
+    forward_end,
+    goes_on,
+    left_end,
+    near_end,
+    noun_end,
+    other_end,
+    prior_end,
+    right_end,
+    walls_of,
+)
 from rrg.reports.tries import phrases
 from rrg.reports.words import MASK, Words, word_set
 
@@ -297,8 +310,10 @@ def _spread(made: Context, hit: Hit, words: Words, walls: Walls) -> None:
         reach = range(hit.last, near_end(hit, words, walls))
     elif kind == "prior":
         reach = range(hit.first, prior_end(hit, words, walls))
+    elif goes_on(hit, words, walls):
+        return
     else:
-        reach = range(hit.last, right_end(hit, words, walls, listed=kind in ("negation", "unlikely", "uncertain")))
+        reach = range(hit.last, forward_end(hit, words, walls, listed=kind in ("negation", "unlikely", "uncertain")))
     earlier = kind in ("negation", "unlikely") and scope == "before" and made.prior[hit.first] is not None
     for name in _COLUMNS[kind]:
         column = made.column(name)

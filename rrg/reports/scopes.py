@@ -42,12 +42,14 @@ class Walls(NamedTuple):
     """A word that leads back to the patient."""
     starts: dict[int, str]
     """Word -> kind of the forward trigger that begins there."""
+    reached: dict[tuple[str, bool], int]
+    """Kind of a forward trigger, and whether it is a "kein" -> one past the last word that those so far reach."""
 
 
 def walls_of(words: Words, hits: list[Hit]) -> Walls | None:
     """What ends scopes in a sentence; None when no trigger has a scope."""
     n = len(words.raw)
-    walls = Walls(bytearray(n), bytearray(n), bytearray(n), bytearray(n), bytearray(n), {})
+    walls = Walls(bytearray(n), bytearray(n), bytearray(n), bytearray(n), bytearray(n), {}, {})
     any_scope = False
     for first, last, trigger in hits:
         kind = trigger.kind
@@ -132,7 +134,25 @@ _GIVEN = ("bekannt", "vorbekannt", "vorbeschrieben", "vorbestehend", "known", "p
 _DEFINITE = frozenset(("den", "dem", "der", "die", "das", "des", "im", "am", "the"))
 
 
+def goes_on(hit: Hit, words: Words, walls: Walls) -> bool:
+    """A scope of the same kind that was begun before goes on past this trigger: both have one end, so that a long list
+    of denials takes no longer than its words. Brackets may part them.
+    """
+    end = walls.reached.get(_sort(hit, words), 0)
+    return end > hit.last + 1 and "(" not in words.raw and ")" not in words.raw
+
+
+def _sort(hit: Hit, words: Words) -> tuple[str, bool]:
+    return hit.trigger.kind, words.keys[hit.first].startswith("kein")
+
+
 _AROUND = ("umgebend", "begleitend", "angrenzend", "konsekutiv", "reaktiv", "perifokal", "assoziiert")
+
+
+def forward_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
+    """`right_end`, noted for `goes_on`."""
+    end = walls.reached[_sort(hit, words)] = right_end(hit, words, walls, listed=listed)
+    return end
 
 
 def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
