@@ -1,18 +1,17 @@
 """Options of `rrg score` that only some tasks know; they reach the command as one ``task_options`` of those given."""
 
-import functools
-import inspect
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from ._bundle import bundled
 
 
 def _word(text: str, metavar: str | None = None) -> Any:
     return Annotated[str | None, typer.Option(metavar=metavar, help=text)]
 
 
-def _number(text: str, **limits: float) -> Any:
+def _number(text: str, **limits: Any) -> Any:
     return Annotated[float | None, typer.Option(help=text, **limits)]
 
 
@@ -51,22 +50,5 @@ _OPTIONS: dict[str, Any] = {
 """Name in `rrg.metrics.options.TaskOptions` -> type and help; what is not given has the default from there."""
 
 
-def with_task_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of the tasks."""
-    own = inspect.signature(command)
-
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        taken = {name: given.pop(name) for name in _OPTIONS}
-        command(**given, task_options=taken)
-
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in _OPTIONS.items()
-    ]
-    kept = [each for name, each in own.parameters.items() if name != "task_options"]
-    wrapper.__signature__ = own.replace(  # type: ignore[attr-defined]
-        parameters=[each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in kept] + added
-    )
-    wrapper.__annotations__ = {each.name: each.annotation for each in (*kept, *added)}
-    return wrapper
+with_task_options = bundled("task_options", _OPTIONS, dict)
+"""Gives a command the options of the tasks."""

@@ -10,9 +10,11 @@ from rrg.errors import RECORDS_FAILED, UsageError
 
 from ._score_judge import with_judge
 from ._score_options import with_task_options
+from ._score_page import with_page
 
 
 @with_judge
+@with_page
 @with_task_options
 def command(
     task: Annotated[str | None, typer.Argument(help="What is scored: vqa, report, ...; see --protocols.")] = None,
@@ -29,7 +31,9 @@ def command(
     where: Annotated[list[str] | None, typer.Option(metavar="FIELD=VALUE", help="Only references with this.")] = None,
     by: Annotated[str | None, typer.Option(metavar="FIELD,...", help="Strata; none: no strata.")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="FIELD", help="Resample these groups, e.g. patient.")] = None,
-    samples: Annotated[int, typer.Option(min=0, help="Bootstrap and permutation draws; 0: no intervals.")] = 10_000,
+    samples: Annotated[
+        int | None, typer.Option(min=0, help="Bootstrap draws; 0: no intervals.  [10000; 1000 for AP and the like]")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 12_345,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Missing predictions: exit 0, not 3.")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Score a stream that was cut short.")] = False,
@@ -44,6 +48,7 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table on stderr.")] = False,
     task_options: Any = None,
     judge: Any = None,
+    page: Any = None,
 ) -> None:
     """Score predictions against references, joined by id, with 95 % intervals.
 
@@ -55,7 +60,7 @@ def command(
     from rrg.outputs.score_files import extra_files
     from rrg.score import score
     from rrg.score_compare import compare
-    from rrg.score_options import Options, baseline_of, condition, names
+    from rrg.score_options import SAMPLES, Options, baseline_of, condition, names
 
     gc.disable()  # a short process: many rows and no cycles, a quarter of the time is the collector's
     if protocols:
@@ -70,7 +75,8 @@ def command(
         where=tuple(condition(each) for each in where or ()),
         by=names(by),
         cluster=cluster,
-        samples=samples,
+        samples=SAMPLES if samples is None else samples,
+        drawn_samples=samples,
         seed=seed,
         format=format,
         id_field=id_field,
@@ -84,14 +90,16 @@ def command(
         given=given,
     )
     if task == "compare":
-        if sanity or baseline or judge is not None:
-            raise UsageError(
-                "--sanity, --baseline and --judge-url mean nothing to compare; score each system with them"
-            )
+        if sanity or baseline or judge is not None or page is not None:
+            raise UsageError("--sanity, --baseline, --judge-url and --page are for one system; score each with them")
         result = compare(predictions, references, options)
     else:
         result = score(task, predictions, references, options)
     also = extra_files(result.body, result.items, table, plot)
+    if page is not None:
+        from rrg.outputs.score_page import write_score_page
+
+        write_score_page(result, page, of_task)
     deliver(result, out=out, per_item=per_item, value=value, quiet=quiet, also=also)
     if result.missing and not allow_missing:
         raise SystemExit(RECORDS_FAILED)

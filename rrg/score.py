@@ -65,7 +65,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
             else whole
             for value, chosen in values.items()
         }
-        for facet, values in strata_of(items, own_facets(options.by, block)).items()
+        for facet, values in strata_of(items, scored, own_facets(options.by, block)).items()
     } | {
         facet: members
         for facet, members in parts(block, bare, scored, clusters, options).items()
@@ -104,7 +104,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         body["sanity"] = sanity_table(task, protocol, both, bare, scored, options, row)
     if others := published.of(task, name, items, scored):
         body["published"] = others
-    return Result(body, lambda: item_lines(items, scored, block), missing)
+    return Result(body, lambda: item_lines(items, scored, block), missing, items)
 
 
 def own_facets(by: Sequence[str] | None, block: Block) -> Sequence[str] | None:

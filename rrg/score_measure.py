@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rrg.formats.items import Item
 from rrg.metrics import bootstrap
 from rrg.metrics.options import TaskOptions
-from rrg.metrics.table import DRAWN_SAMPLES, Block, Drawn, Metric, Protocol, Scored, Sums
-from rrg.score_options import Json, Options
+from rrg.metrics.table import Block, Drawn, Metric, Protocol, Scored, Sums
+from rrg.score_options import DRAWN_SAMPLES, Json, Options
 
 Clusters = NDArray[Any] | None
 Bools = NDArray[np.bool_]
@@ -111,8 +111,8 @@ def block_object(
     made = metric_object(metric, found, counted, of_kind, flags)
     if isinstance(source, Sums) and source.signature:
         made["signature"] = source.signature
-    if isinstance(source, Drawn) and found[1] is not None and options.samples > DRAWN_SAMPLES:
-        made["samples"] = DRAWN_SAMPLES
+    if isinstance(source, Drawn) and found[1] is not None and drawn_samples(options) != options.samples:
+        made["samples"] = drawn_samples(options)
     return made
 
 
@@ -205,13 +205,18 @@ def _whole(exact: float | None, stats: NDArray[np.float64], value: bootstrap.Val
     return int(found) if stats.shape[1] == 1 else found
 
 
+def drawn_samples(options: Options) -> int:
+    """Draws of values that are computed anew: as many as were asked for, else at most `DRAWN_SAMPLES`."""
+    return min(options.samples, DRAWN_SAMPLES) if options.drawn_samples is None else options.drawn_samples
+
+
 def drawn_value(source: Drawn, clusters: Clusters, options: Options) -> Found:
-    """A value that is computed anew for each draw, and its interval from at most `DRAWN_SAMPLES` draws."""
+    """A value that is computed anew for each draw, and its interval."""
     members = np.flatnonzero(source.counted)
     if not len(members):
         return None, None
     value = source.value(members)
-    samples = min(options.samples, DRAWN_SAMPLES)
+    samples = drawn_samples(options)
     of = None if clusters is None else clusters[members]
     if source.draws is not None:
         values = source.draws(samples, options.seed, of)

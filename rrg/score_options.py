@@ -9,6 +9,8 @@ from rrg.metrics.options import TaskOptions
 from rrg.score_judge import JudgeOptions
 
 SAMPLES, SEED = 10_000, 12_345
+DRAWN_SAMPLES = 1000
+"""Draws where a value must be computed anew for each."""
 Json = dict[str, Any]
 
 
@@ -23,6 +25,8 @@ class Options:
     """None: the default strata; empty: none."""
     cluster: str | None = None
     samples: int = SAMPLES
+    drawn_samples: int | None = None
+    """Of values that are computed anew for each draw; None: at most `DRAWN_SAMPLES`."""
     seed: int = SEED
     format: str | None = None
     id_field: str | None = None

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from rrg.errors import RrgError, UsageError
 from rrg.formats.items import Item, Scalar
+from rrg.metrics.sizes import quarters
+from rrg.metrics.table import Scored
 
 STRATA = ("lang", "modality", "content_type", "anatomy", "location", "image_organ")
 """Facets that are strata by default, where they exist."""
@@ -38,8 +40,13 @@ def where(items: Sequence[Item], conditions: Sequence[tuple[str, str]]) -> list[
     return kept
 
 
-def strata_of(items: Sequence[Item], by: Sequence[str] | None) -> dict[str, dict[str, NDArray[np.int64]]]:
-    """Field -> value -> indices of its items, values sorted. Fields that nothing has are left out."""
+def strata_of(
+    items: Sequence[Item], scored: Sequence[Scored], by: Sequence[str] | None
+) -> dict[str, dict[str, NDArray[np.int64]]]:
+    """Field -> value -> indices of its items, values sorted. Fields that nothing has are left out.
+
+    ``size``, where no reference has such a field, is a quarter by the size of the reference mask or box.
+    """
     found: dict[str, dict[str, NDArray[np.int64]]] = {}
     for facet in STRATA if by is None else by:
         values: dict[str, list[int]] = {}
@@ -48,9 +55,16 @@ def strata_of(items: Sequence[Item], by: Sequence[str] | None) -> dict[str, dict
                 values.setdefault(facet_text(item.reference.facets[facet]), []).append(number)
         if values:
             found[facet] = {value: np.array(values[value]) for value in sorted(values)}
+        elif facet == "size" and (parts := quarters([_size(each) for each in scored])):
+            found[facet] = parts
         elif by is not None:
             raise UsageError(f"--by {facet}: no reference has this field")
     return found
+
+
+def _size(scored: Scored) -> float:
+    """Of the reference; nan without one."""
+    return float(scored.extra.get("pixels", {}).get("reference", np.nan))
 
 
 def cluster_names(items: Sequence[Item], field: str | None) -> NDArray[Any] | None:

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 
 from rrg.errors import RrgError, UsageError
+from rrg.metrics.options import TaskOptions
+from rrg.metrics.output import write_files
 from rrg.outputs import score_plot, score_sizes, score_table
+from rrg.score import score
+from rrg.score_options import Options
 
 from .score_cases import write_jsonl
 
@@ -118,9 +122,55 @@ def test_iou_by_size_of_the_reference():
     assert [each.n for each in found] == [15, 15, 15, 15]
     order = np.argsort(sizes, kind="stable")
     assert [each.iou for each in found] == pytest.approx(ious[order].reshape(4, 15).mean(axis=1))
-    assert all(a.high <= b.low for a, b in itertools.pairwise(found))
+    ends = [tuple(map(int, each.size.split(" to "))) for each in found]
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(ends))
     text = score_plot.plot_bytes(BODY, Path("a.svg"), found).decode()
-    assert f"{sizes.min()} to {found[0].high} px" in text
+    assert f"{sizes.min()} to {ends[0][1]}" in text
     assert score_plot.SIZES in text
     assert score_sizes.quarters(lines[:5], 50, 1) == []
     assert score_sizes.quarters([{"scores": {"iou": 0.5}}] * 20, 50, 1) == []
+
+
+def test_boxes_have_strata_by_size(tmp_path):
+    wanted = [{"id": n, "bbox": [0, 0, n + 1, 1]} for n in range(8)]
+    said = [{"id": n, "bbox": [0, 0, (n + 1) / (1 + n // 2), 1]} for n in range(8)]
+    files = write_jsonl(tmp_path / "said.jsonl", said), write_jsonl(tmp_path / "wanted.jsonl", wanted)
+    declared = TaskOptions(box_format="xyxy", box_unit="pixel")
+    strata = score("refer", *files, Options(samples=0, by=("size",), task=declared)).body["strata"]["size"]
+    assert list(strata) == ["1: 1 to 2", "2: 3 to 4", "3: 5 to 6", "4: 7 to 8"]
+    assert [each["iou"]["value"] for each in strata.values()] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    with pytest.raises(UsageError, match="--by size"):
+        score("vqa", *questions(tmp_path), Options(by=("size",)))
+
+
+def questions(tmp_path):
+    return (
+        write_jsonl(tmp_path / "answers.jsonl", [{"id": "q", "answer": "yes"}]),
+        write_jsonl(tmp_path / "questions.jsonl", [{"id": "q", "answer": "yes", "answer_type": "closed"}]),
+    )
+
+
+def test_draws_of_ap_are_those_that_were_asked_for(tmp_path):
+    truths = {
+        "images": [{"id": n} for n in range(3)],
+        "annotations": [{"id": n + 1, "image_id": n, "category_id": 1, "bbox": [0, 0, 9, 9]} for n in range(3)],
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    said = [{"image_id": n, "category_id": 1, "bbox": [0, 0, 9, 9 - n], "score": n / 3} for n in range(3)]
+    files = tmp_path / "said.json", tmp_path / "truths.json"
+    for path, value in zip(files, (said, truths), strict=True):
+        path.write_text(json.dumps(value))
+
+    def samples(options):
+        return score("boxes", *files, options).body["metrics"]["ap"].get("samples", options.samples)
+
+    assert samples(Options(samples=10_000)) == 1000
+    assert samples(Options(samples=1500, drawn_samples=1500)) == 1500
+    assert samples(Options(samples=200)) == 200
+
+
+def test_folders_of_results_are_made(tmp_path):
+    write_files({tmp_path / "a" / "b" / "x.json": b"{}"})
+    assert (tmp_path / "a" / "b" / "x.json").read_bytes() == b"{}"
+    with pytest.raises(RrgError, match="nothing was written"):
+        write_files({tmp_path / "a" / "b" / "x.json" / "y.json": b"{}"})

@@ -93,6 +93,7 @@ def read_sides(predictions: Path, references: Path | None) -> Sides:
             value=value,
             facets=facets(image, ("id", "width", "height", "file_name")),
             frame=_frame(image),
+            image=image.get("file_name"),
         )
         detections = ImageDetections(**{name: column[given[number]] for name, column in given.columns.items()})
         items.append(Item(reference=reference, prediction=detections))

@@ -16,6 +16,7 @@ REFERENCE: Names = ("reference", "ref", "gt", "target", "answer", "report", "con
 ANSWER_TYPE: Names = ("answer_type", "q_type", "question_type")
 LANG: Names = ("lang", "q_lang")
 BOX: Names = ("bbox", "boxes")
+IMAGE: Names = ("image", "img_name", "image_name", "file_name", "image_path")
 CHOICES: Names = ("choices", "options", "list_categories")
 """The options of a closed question; the last is SURE-VQA's name."""
 OPEN_TYPES, CLOSED_TYPES = ("open", "other", "number"), ("closed", "yes/no", "single", "multi")

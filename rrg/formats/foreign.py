@@ -112,6 +112,7 @@ def _reference(source: Source, row: Row, id_: str, value: Any, drop: Sequence[st
         question=_question(row.value),
         choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
         frame=(float(width), float(height)) if sized else None,
+        image=next((name for field in f.IMAGE if (name := row.value.get(field))), None),
     )
 
 

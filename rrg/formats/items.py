@@ -32,6 +32,8 @@ class Reference:
     choices: tuple[str, ...] = ()
     frame: tuple[float, float] | None = None
     """(columns, rows): the range of pixel boxes; None when the file does not say."""
+    image: Any = None
+    """What it is about: an `ImageRef`, or the name of a picture as the row gives it; None: the file does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

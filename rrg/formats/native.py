@@ -58,8 +58,8 @@ def _reference(line: int, sample: Sample, task: str) -> Reference:
     value: object
     if task == "refer":
         value = _union(sample.mentions, _image(sample))
-        shown = next((each for each in sample.images if each.id == _image(sample)), image)
-        frame = (float(shown.columns), float(shown.rows)) if shown else None
+        image = next((each for each in sample.images if each.id == _image(sample)), image)
+        frame = (float(image.columns), float(image.rows)) if image else None
     elif task == "grounded-text":
         value, frame = phrase_boxes(sample.mentions), None
     else:
@@ -79,6 +79,7 @@ def _reference(line: int, sample: Sample, task: str) -> Reference:
         ),
         choices=sample.choices,
         frame=frame,
+        image=image,
     )
 
 

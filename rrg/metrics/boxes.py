@@ -49,6 +49,11 @@ def centre_inside(prediction: Box, reference: Box) -> bool:
     return reference[0] <= x <= reference[2] and reference[1] <= y <= reference[3]
 
 
+def area(box: Box | None) -> float:
+    """In the square of the declared unit; 0 without a box."""
+    return 0.0 if box is None else (box[2] - box[0]) * (box[3] - box[1])
+
+
 def valid(box: Box) -> bool:
     """Finite, with an area."""
     return all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
@@ -119,7 +124,8 @@ def score_refcoco(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
         if item.missing:
             scores = dict.fromkeys(scores, 0.0)
         unparsed = not item.missing and said is None and item.prediction is not None
-        made.append(Scored(unparsed=unparsed, scores=scores))
+        extra = {"pixels": {"prediction": area(box), "reference": area(wanted)}}
+        made.append(Scored(unparsed=unparsed, scores=scores, extra=extra))
     return made
 
 
@@ -148,6 +154,8 @@ def score_strict(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
         if wanted is None:
             scores = dict.fromkeys(scores)
             extra["false_box"] = good
+        else:
+            extra["pixels"] = {"prediction": area(said) if good else 0.0, "reference": area(wanted)}
         unparsed = not item.missing and not good and item.prediction is not None
         made.append(Scored(unparsed=unparsed, scores=scores, extra=extra))
     return made

@@ -25,6 +25,8 @@ class Result:
     """Makes the lines of the per-item file."""
     missing: int
     """References without a prediction."""
+    cases: Sequence[Item] = ()
+    """Both sides of each line, in the same order; none where two systems are compared."""
 
 
 def item_lines(items: Sequence[Item], scored: Sequence[Scored], block: Block) -> Iterator[Json]:
@@ -80,13 +82,14 @@ def _finite(value: Any) -> Any:
 
 
 def write_files(files: Mapping[Path, bytes]) -> None:
-    """Write all files whole: each under a temporary name, renamed when every one is there."""
+    """Write all files whole, folders made: each under a temporary name, renamed when every one is there."""
     partials = []
     try:
         for path, data in files.items():
             if path.exists() and not path.is_file():
                 path.write_bytes(data)  # a device or FIFO is written in place, never replaced
                 continue
+            path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(path.name + ".partial")
             partial.write_bytes(data)
             partials.append((partial, path))

@@ -59,7 +59,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A value of a whole block that must be computed anew for every draw: at most `DRAWN_SAMPLES` draws."""
+    """A value of a whole block that must be computed anew for every draw."""
 
     value: Callable[[NDArray[np.int64]], float]
     """Numbers of items, repeated as drawn -> the value; nan is undefined."""
@@ -67,9 +67,6 @@ class Drawn:
     """(items,): items in the denominator."""
     draws: Callable[[int, int, NDArray[Any] | None], Array] | None = None
     """(samples, seed, cluster of each counted item) -> (samples,) values, where all draws together are quicker."""
-
-
-DRAWN_SAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

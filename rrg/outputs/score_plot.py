@@ -36,9 +36,7 @@ def plot_bytes(body: Json, path: Path, by_size: Sequence[Quarter] = ()) -> bytes
         raise UsageError(f"--plot {path}: expected a name that ends in .svg")
     panels = {unit: rows for unit, rows in panels_of(body).items() if rows}
     if by_size:
-        panels[SIZES] = [
-            Row(f"{each.low} to {each.high} px", each.iou, *each.interval, each.n, True) for each in by_size
-        ]
+        panels[SIZES] = [Row(each.size, each.iou, *each.interval, each.n, True) for each in by_size]
     if not panels:
         raise RrgError("--plot: no metric has an interval; leave --samples 0 out")
     return "\n".join(_svg(body, panels)).encode()

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rrg.metrics.bootstrap import mean_intervals
+from rrg.metrics.sizes import quarters as parts
 
-PARTS = 4
 FEWEST = 8
 """Items below which there are no quarters."""
 
@@ -15,9 +15,8 @@ FEWEST = 8
 class Quarter(NamedTuple):
     """Items whose references are of similar size."""
 
-    low: int
-    high: int
-    """Pixels of the smallest and the largest reference."""
+    size: str
+    """Smallest and largest reference: pixels of masks, areas of boxes in the square of their unit."""
     n: int
     iou: float
     interval: tuple[float, float]
@@ -29,21 +28,16 @@ def quarters(lines: Iterable[Mapping[str, Any]], samples: int, seed: int) -> lis
     Empty without intervals, with few items, and for tasks that have no pixels. References without a pixel are left out.
     """
     found = [
-        (line["pixels"]["reference"], line["scores"]["iou"])
+        (line["pixels"]["reference"], float(line["scores"]["iou"]))
         for line in lines
         if line.get("pixels", {}).get("reference") and line["scores"].get("iou") is not None
     ]
     if len(found) < FEWEST or not samples:
         return []
     sizes, ious = (np.array(column) for column in zip(*found, strict=True))
-    edges = np.unique(np.quantile(sizes, np.arange(1, PARTS) / PARTS, method="inverted_cdf"))
-    part = np.searchsorted(edges, sizes, side="left")
     made = []
-    for number in np.unique(part):
-        own = part == number
-        values = ious[own].astype(float)
-        (interval,) = mean_intervals([values], samples, seed)
+    for size, own in parts(sizes).items():
+        (interval,) = mean_intervals([ious[own]], samples, seed)
         if interval is not None:
-            low, high = int(sizes[own].min()), int(sizes[own].max())
-            made.append(Quarter(low, high, len(values), float(values.mean()), interval))
+            made.append(Quarter(size.partition(": ")[2], len(own), float(ious[own].mean()), interval))
     return made

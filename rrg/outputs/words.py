@@ -36,6 +36,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "wrong": ("Falsch", "Wrong"),
     "unclear": ("Unklar", "Unclear"),
     "save_csv": ("CSV sichern", "Save CSV"),
+    "picture_missing": ("Bild nicht gefunden oder nicht lesbar", "picture not found, or not readable"),
+    "picture_unnamed": ("die Referenz nennt kein Bild", "the reference names no picture"),
+    "no_prediction": ("keine Vorhersage", "no prediction"),
+    "unparsed": ("nicht lesbar", "can not be read"),
+    "scores": ("Werte", "Scores"),
     "frame": (
         "Boxen: Pixel der Originalschicht. Links und rechts sind die Seiten des Patienten; "
         "R, L, A, P, H, F am Bildrand: rechts, links, vorn, hinten, Kopf, Fuß.",
