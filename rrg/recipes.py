@@ -27,6 +27,8 @@ from rrg.recipes_matrix import Cell, cells_of, fill, names_in
 
 FILTERS = frozenset({"parse-reports", "segment", "synth-vqa", "synth-ground", "pack", "sort", "infer", "view"})
 """Commands that can read records from stdin."""
+CHECKPOINTS = frozenset({"train"})
+"""Commands that go on by ``--resume`` from what they keep themselves."""
 OWN_KEYS = frozenset({"run", "name", "input", "output", "reads"})
 FIXTURE = ("vars", "matrix", "stage")
 TABLES = ("meta", "vars", "stage", "matrix", "fixture", "expect", "table", "slurm")
@@ -71,6 +73,8 @@ class Stage:
     """Reads the stage before it through a pipe."""
     resumable: bool = False
     """Has ``--tee`` and ``--resume``."""
+    checkpoints: bool = False
+    """Has ``--resume``, and keeps beside its output what it goes on from."""
     shards: bool = False
     """Has ``--shard``."""
     makes: tuple[Path, ...] = ()
@@ -223,6 +227,7 @@ def _stage(
         output=Path(fill(source, output, values)) if output else None,
         joined=joined,
         resumable={"tee", "resume"} <= set(options),
+        checkpoints=command in CHECKPOINTS,
         shards="shard" in options,
         makes=tuple(made),
     )

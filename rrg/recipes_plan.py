@@ -47,8 +47,13 @@ class Placed:
         """The argument vector without the program."""
         words = [self.stage.command, *([str(self.source)] if self.source else []), *self.stage.arguments, *self.more]
         if self.tee is not None:
-            words += ["--tee", str(self.tee), *(["--resume"] if resume else [])]
-        return words
+            words += ["--tee", str(self.tee)]
+        return [*words, "--resume"] if resume and self.resumes else words
+
+    @property
+    def resumes(self) -> bool:
+        """Can go on where it was stopped."""
+        return self.tee is not None or self.stage.checkpoints
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import IO
 from rrg.errors import FAILED, INTERRUPTED, INTERRUPTED_RESUMABLE, READER_GONE, RECORDS_FAILED, RrgError, UsageError
 from rrg.parallel import PR_SET_PDEATHSIG
 from rrg.progress import VARIABLE, read
+from rrg.recipes_anew import let_go, set_aside
 from rrg.recipes_plan import Digests, Pipe, Placed, State, is_finished, made_by, read_state, stage_keys, write_state
 from rrg.recipes_show import Display, finished_counts
 
@@ -67,7 +68,7 @@ def decide(pipe: Pipe, work: Path, rules: Rules, digests: Digests) -> Decision:
     resumed = {
         placed.stage.name
         for placed in pipe.placed
-        if placed.tee is not None and (rules.resume or known.get(placed.stage.name) == keys[placed.stage.name])
+        if placed.resumes and (rules.resume or known.get(placed.stage.name) == keys[placed.stage.name])
     }
     finished = state if is_finished(pipe, state, keys, digests) else None
     totals = [counts["studies"] for counts in state.counts.values()] if state is not None else []
@@ -103,13 +104,16 @@ def run_recipe(planned: Sequence[Pipe], work: Path, rules: Rules, made: frozense
             worst = max(worst, decision.finished.code or 0)
             continue
         state = work / f"{pipe.name}.json"
-        write_state(state, State(decision.keys, None, {}, {}))
+        known = read_state(state)
+        set_aside(pipe, work, decision.keys, digests)
+        write_state(state, State(decision.keys, None, known.made if known else {}, {}))
         files = [work / "progress" / f"{pipe.number:02d}-{placed.stage.name}.json" for placed in pipe.placed]
         code = _Running(decision, files, rules).run()
         digests.forget()
         counts = finished_counts(pipe, files)
         keys = stage_keys(pipe, digests)
         write_state(state, State(keys, code, made_by(pipe, digests), counts))
+        let_go(pipe)
         worst = max(worst, code)
     return worst
 
@@ -133,8 +137,9 @@ class _Running:
         for path in self._files:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
-        for made in (path for placed in self._pipe.placed for path in placed.stage.makes):
-            made.parent.mkdir(parents=True, exist_ok=True)
+        for stage in (placed.stage for placed in self._pipe.placed):
+            for made in stage.makes:
+                made.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._start(partial)
             why = self._watch()

@@ -39,10 +39,16 @@ def phantom(tmp_path_factory: pytest.TempPathFactory, rrg: Rrg) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, rrg: Rrg, phantom: Path) -> dict[str, str]:
+def finished(tmp_path_factory: pytest.TempPathFactory, rrg: Rrg, phantom: Path) -> Path:
+    """A folder in which the data side was run."""
     folder = tmp_path_factory.mktemp("whole")
-    rrg("pipeline", data_recipe(folder, phantom), "--work", folder / "work", "--set", "out=o", cwd=folder)
-    return digest(folder / "o" / "dataset")
+    rrg("pipeline", data_recipe(folder, phantom), "--work", "work", "--set", "out=o", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(finished: Path) -> dict[str, str]:
+    return digest(finished / "o" / "dataset")
 
 
 def stages_of(process: "subprocess.Popen[bytes]") -> list[int]:
@@ -88,6 +94,22 @@ def test_a_pipe_broken_in_the_middle_resumes_to_the_same_data_set(
     """A kill may come when its process is done already; then another pipe is tried."""
     tries = (chaos(tmp_path / str(seed), phantom, key_file, whole, kills=seed) for seed in range(2, 8))
     assert any(tries)
+
+
+def test_a_changed_recipe_makes_its_data_set_anew(rrg: Rrg, finished: Path, whole: dict[str, str]) -> None:
+    """Also of a part of it. A folder that the pipeline did not make, or that is no longer as it was made, stays."""
+    recipe, dataset = finished / "data.toml", finished / "o" / "dataset"
+    given = ["pipeline", recipe, "--work", "work", "--set", "out=o"]
+    first = recipe.read_text()
+    recipe.write_text(first.replace("phantom = true", 'phantom = true\nsplit = "50,30,20"'))
+    rrg(*given, cwd=finished)
+    assert digest(dataset) != whole
+    recipe.write_text(first)
+    rrg(*given, "--from", "pack", cwd=finished)
+    assert digest(dataset) == whole
+    assert sorted(path.name for path in dataset.parent.iterdir()) == ["dataset", "store"]
+    (dataset / "manifest.json").write_text((dataset / "manifest.json").read_text() + " ")
+    assert b"is there already" in rrg(*given, "--from", "pack", "--again", cwd=finished, code=1).stderr
 
 
 def test_twenty_faults_and_the_same_bytes(tmp_path: Path, key_file: Path) -> None:

@@ -80,9 +80,7 @@ class Options:
 
 
 def check_store(store: Path | None, families: Sequence[str]) -> bool:
-    """True when pixels can be read. UsageError for a store that is not there, or is needed by what was asked for."""
-    if store is not None and not store.is_dir():
-        raise UsageError(f"--store {store}: no such folder; give the one that extract-slices and segment wrote to")
+    """True when pixels can be read. UsageError for a store that is needed by what was asked for."""
     if store is None and (needed := [family for family in families if family in FROM_PIXELS]):
         raise UsageError(f"--families {','.join(needed)} needs --store: the answer is in the pixels")
     return store is not None
@@ -129,7 +127,10 @@ def ask_all(options: Options, group: Group, store: Path | None = None, writer: "
     then conversations. `store` where ``options.pixels``.
 
     Models and conversations read reports by rules that take longer to load than many studies take to be asked: late.
+    UsageError for a store that is not there: in a pipe a stage before makes it, so nobody knows until a study comes.
     """
+    if store is not None and not store.is_dir():
+        raise UsageError(f"--store {store}: no such folder; give the one that extract-slices and segment wrote to")
     study = read_study(group, options.slices, options.min_area_px, min_score=options.min_score)
     yield from study.counts
     counts: Counter[str] = Counter()
