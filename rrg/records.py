@@ -488,6 +488,12 @@ class Mask:
     flags: tuple[str, ...] = ()
     extra: Mapping[str, Json] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a structure that is there twice: a layer holds each class once."""
+        places = {(label.class_id, label.layer) for label in self.labels}
+        if len(places) < len(self.labels):
+            raise ValueError(f"{len(self.labels)} labels, but {len(places)} classes and layers; each is there once")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRef:

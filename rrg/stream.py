@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import sys
@@ -15,6 +16,9 @@ import jsonlines
 from pydantic_core import from_json
 
 from rrg.errors import RrgError, UsageError, plain_target
+
+LONGEST_LINE = 1 << 26
+"""Bytes. Records hold facts and references, never pixels: a longer line is no record, and would fill the memory."""
 
 
 class Line(NamedTuple):
@@ -32,8 +36,14 @@ def claim_stdout() -> IO[bytes]:
     return claimed
 
 
+class _TooLongError(ValueError):
+    """A line of more than `LONGEST_LINE`."""
+
+
 def _load(raw: str | bytes) -> Line:
     data = raw.encode() if isinstance(raw, str) else raw
+    if len(data) > LONGEST_LINE:
+        raise _TooLongError
     try:
         return Line(data.rstrip(b"\r\n"), from_json(data))  # twice as fast as json
     except ValueError:  # what it refuses may still be JSON: UTF-16, a lone surrogate
@@ -44,12 +54,24 @@ def _load(raw: str | bytes) -> Line:
         raise ValueError("nested too deep") from None
 
 
+def _raw_lines(file: IO[bytes]) -> Iterator[bytes]:
+    """Lines with their ends, as a file gives them; of one that is too long only the start is read."""
+    return iter(functools.partial(file.readline, LONGEST_LINE + 1), b"")
+
+
+def _no_line(name: str, number: int, why: BaseException | None) -> RrgError:
+    fault = "not JSON; every line must be one JSON object"
+    if isinstance(why, _TooLongError):
+        fault = f"longer than {LONGEST_LINE >> 20} MiB; that is no record: look at the stage before"
+    return RrgError(f"{name}, line {number}: {fault}")
+
+
 def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
-    reader = jsonlines.Reader(file, loads=_load)
+    reader = jsonlines.Reader(_raw_lines(file), loads=_load)
     try:
         yield from cast(Iterator[Line], reader.iter(skip_empty=True))
     except jsonlines.InvalidLineError as error:
-        raise RrgError(f"{name}, line {error.lineno}: not JSON; every line must be one JSON object") from None
+        raise _no_line(name, error.lineno, error.__cause__) from None
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
@@ -91,14 +113,12 @@ def places(path: Path) -> Iterator[tuple[Place, Any]]:
     """Every line of a file with its place, parsed once."""
     offset = 0
     with open_input(path) as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(_raw_lines(file), 1):
             if raw.strip():
                 try:
-                    yield Place(path, offset, len(raw)), json.loads(raw)
-                except (ValueError, RecursionError):
-                    raise RrgError(
-                        f"{path.name}, line {number}: not JSON; every line must be one JSON object"
-                    ) from None
+                    yield Place(path, offset, len(raw)), _load(raw).value
+                except ValueError as error:
+                    raise _no_line(path.name, number, error) from None
             offset += len(raw)
 
 

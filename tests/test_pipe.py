@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from rrg.codec import encode
+from rrg.errors import RrgError
 from rrg.records import End, Run, Slice
+from rrg.stream import places, read_lines
 
 STAGE = [sys.executable, str(Path(__file__).parent / "stage.py")]
 
@@ -237,3 +240,18 @@ def test_a_torn_journal_is_cut_not_believed(tmp_path: Path) -> None:
     for cut in random.Random(0).sample(range(len(whole)), 8):
         journal.write_bytes(whole[:cut])
         assert stage(source, "--tee", target, "--resume") == expected
+
+
+@pytest.mark.parametrize("read", [lambda path: read_lines([path]), places])
+def test_a_line_without_end_is_no_record(
+    read: Callable[[Path], Iterator[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rrg.stream.LONGEST_LINE", 1 << 20)
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b'{"x": 1}\n' + b'{"x": "%s"}' % (b"a" * ((1 << 20) - 9)) + b"\n")
+    with pytest.raises(RrgError, match=r"long.jsonl, line 2: longer than 1 MiB"):
+        list(read(path))
+    path.write_bytes(path.read_bytes().replace(b"aa", b"", 1))
+    assert len(list(read(path))) == 2, "one that just fits is read"
+    with pytest.raises(RrgError, match=r"zero, line 1: longer than 1 MiB"):
+        list(read(Path("/dev/zero")))

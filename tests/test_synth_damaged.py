@@ -1,11 +1,13 @@
 """synth-ground and synth-vqa on damaged streams: masks of other slices, records that come twice, strange labels."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rrg.codec import encode
 from rrg.errors import RecordError
 from rrg.pipe import Group
 from rrg.records import Error, Mask, Record, Slice
@@ -85,6 +87,20 @@ def test_scores_that_are_none_are_refused(rrg: Rrg, tmp_path: Path, study: list[
     done = rrg("synth-ground", path, code=1)
     assert b"score 7 is not within 0 and 1" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["synth-ground", "synth-vqa"])
+def test_a_structure_that_is_there_a_thousand_times_is_refused(
+    rrg: Rrg, tmp_path: Path, study: list[Record], command: str
+) -> None:
+    path, line = tmp_path / "in.jsonl", encode(masks_of(study)[0])
+    mask = json.loads(line)
+    repeated = mask | {"labels": mask["labels"][:1] * 1000}
+    path.write_bytes(stream(study).replace(line, json.dumps(repeated).encode(), 1))
+    done = rrg(command, path, code=1)
+    assert b"classes and layers; each is there once" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\n") == 1
 
 
 def test_labels_that_the_table_does_not_know_are_counted_and_never_asked(study: list[Record]) -> None:
