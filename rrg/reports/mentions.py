@@ -48,7 +48,7 @@ def mentions_of(words: Words, lang: Lang, levels: Sequence[Level], sides: list[S
     lex = lexicon(lang)
     found: list[Mention] = []
     n = len(words.raw)
-    by_start = {level.span[0]: level for level in levels}
+    by_start = {level.span[0]: level for level in levels} if levels else {}
     end = 0
     hyphens = lang == "de" and "-" in words.raw
     for i in range(n) if levels or hyphens else _places(words, lang, lex):

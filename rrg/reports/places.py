@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Sequence
+from operator import attrgetter
 
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
@@ -61,6 +62,7 @@ _DENYING = word_set("kein keine keinen keiner keines ohne no without not nicht")
 _GENERIC = frozenset(("bone", "intervertebral_discs"))
 NEAR = 4
 """Mentions that are looked at around a finding."""
+_FIRST = attrgetter("first")
 
 
 _OPENING = frozenset(("in", "im", "am", "an", "at", "on", "within", "auf", "bei", "along"))
@@ -96,7 +98,7 @@ def places(
     if not mentions:
         return [], False
     head = _head(words, stated, others)
-    at = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
+    at = bisect.bisect_left(mentions, stated.first, key=_FIRST)
     inside = [i for i in range(at, min(at + NEAR, len(mentions))) if mentions[i].last <= stated.last]
     if (left := _adjective(words, stated, mentions)) is not None and not inside:
         inside = [left]
@@ -179,7 +181,7 @@ _SUCH_AS = word_set("insbesondere vorwiegend ueberwiegend exemplarisch beispiels
 
 def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "Metastasen, z. B. im linken Unterlappen", "Emphysem, oberlappenbetont": a part that a comma sets apart."""
-    at = bisect.bisect_left(mentions, stated.last, key=lambda each: each.first)
+    at = bisect.bisect_left(mentions, stated.last, key=_FIRST)
     if at == len(mentions) or mentions[at].first - stated.last > 2 * FAR:
         return []
     between = words.keys[stated.last : mentions[at].first]
@@ -240,7 +242,7 @@ def _of_another(words: Words, mention: Mention, others: Sequence[Stated]) -> boo
 
 def _adjective(words: Words, stated: Stated, mentions: Sequence[Mention]) -> int | None:
     """ "renal cyst", "hepatische Läsion": the mention right in front."""
-    at = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
+    at = bisect.bisect_left(mentions, stated.first, key=_FIRST)
     for i in range(max(0, at - NEAR), at):
         mention = mentions[i]
         if mention.last > stated.first:
@@ -258,7 +260,7 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
     found: list[int] = []
     at = stated.last
     listed = False  # "Cysts: right kidney 12 mm, left kidney 9 mm"
-    for i in range(bisect.bisect_left(mentions, at, key=lambda each: each.first), len(mentions)):
+    for i in range(bisect.bisect_left(mentions, at, key=_FIRST), len(mentions)):
         mention = mentions[i]
         if mention.first - at > FAR:
             break
@@ -318,7 +320,7 @@ def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[i
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
     if ":" not in words.raw and words.keys[0] not in _OPENING:
         return []
-    near = bisect.bisect_left(mentions, stated.first, key=lambda each: each.first)
+    near = bisect.bisect_left(mentions, stated.first, key=_FIRST)
     for i in range(near - 1, max(-1, near - NEAR), -1):
         last = mentions[i].last
         if (

@@ -1,10 +1,9 @@
 """Slice references: "(Serie 3, Bild 45)", "Bilder 45, 47 und 50 der Serie 2", "(3:12-14)", "(IMA 12)"."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
-from rrg.records import Span
 from rrg.reports.references_added import ADDED, skip_space, windowed
 from rrg.reports.references_bare import LAST_YEAR, PACS_SERIES, bare
 from rrg.reports.references_words import (
@@ -115,15 +114,6 @@ _SERIES_ONLY = re.compile(
 )
 
 
-class Anchors(NamedTuple):
-    """Where references can begin: one look for each kind of word, so that no long pattern is tried elsewhere."""
-
-    series: list[int]
-    image: list[int]
-    brackets: list[int]
-    """Behind "(" and "["."""
-
-
 _SERIES_AT = re.compile(r"[Ss](?<![\w.].)(?i:er|eq|e(?![a-z])|[\s.:#\d])")
 _IMAGE_AT = re.compile(
     r"[BISAFCERbisafcer](?<![\w.].)(?i:(?<=b)(?:ild|[\s.:#\d])|(?<=i)(?:m|[\s.:#\d])|(?<=s)(?:chicht|chnitt|lice|l[\s.])|"
@@ -134,12 +124,16 @@ _DIGIT = re.compile(r"\d")
 _Kind = Literal["series", "image", "both", "brackets"]
 
 
-def _anchors(text: str, start: int, end: int) -> Anchors:
-    return Anchors(
-        [match.start() for match in _SERIES_AT.finditer(text, start, end)],
-        [match.start() for match in _IMAGE_AT.finditer(text, start, end)],
-        [match.end() for match in _BRACKET_AT.finditer(text, start, end)],
-    )
+def _anchors(text: str, start: int, end: int) -> dict[_Kind, list[int]]:
+    """Where references can begin: one look for each kind of word, so that no long pattern is tried elsewhere.
+    ``brackets``: behind "(" and "[". Empty when there is no such place.
+    """
+    series = [match.start() for match in _SERIES_AT.finditer(text, start, end)]
+    image = [match.start() for match in _IMAGE_AT.finditer(text, start, end)]
+    brackets = [match.end() for match in _BRACKET_AT.finditer(text, start, end)]
+    if not (series or image or brackets):
+        return {}
+    return {"series": series, "image": image, "both": sorted(series + image), "brackets": brackets}
 
 
 def references_of(text: str, start: int, end: int) -> list[Found]:
@@ -148,33 +142,41 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
         return []
     anchors = _anchors(text, start, end)
     paired = _PAIR_OF_NUMBERS.search(text, start, end) is not None
-    if not (any(anchors) or paired or ADDED):
+    if not (anchors or paired or ADDED):
         return []
     found: list[Found] = []
-    taken: list[Span] = []
 
-    def take(rule: str, matches: Iterable[Found]) -> None:
+    def take(rule: str, matches: Iterable[Found]) -> bool:
+        """True when one of them is new."""
+        before = len(found)
         for one in matches:
             first, last = one.span
-            if not any(first < b and a < last for a, b in taken):
-                taken.append(one.span)
+            if not found or not any(first < other.span[1] and other.span[0] < last for other in found):
                 found.append(one._replace(rule=one.rule or rule))
+        return len(found) > before
 
     for rule, pattern in ADDED:
         take(rule, windowed(pattern, text, start, end))
-    for rule, kind, pattern, read in _RULES if any(anchors) else ():
-        places = sorted((*anchors.series, *anchors.image)) if kind == "both" else getattr(anchors, kind)
-        if taken:
-            places = [at for at in places if not any(first <= at < last for first, last in taken)]
-        if places:
-            take(rule, read(_matches(pattern, text, places, end), text, start, end))
+    places = _outside(found, anchors) if found else anchors
+    for rule, kind, pattern, read in _RULES if anchors else ():
+        if places[kind] and take(rule, read(_matches(pattern, text, places[kind], end), text, start, end)):
+            places = _outside(found, anchors)
     if paired:
         take("seen-on", _seen_on(text, start, end))
-    if anchors.brackets:
+    if anchors and anchors["brackets"]:
         take("bare", bare(text, start, end))
-    if anchors.series:
-        take("series", _series_only(text, anchors.series, end))
+    if anchors and anchors["series"]:
+        take("series", _series_only(text, anchors["series"], end))
     return sorted(found, key=lambda one: one.span)
+
+
+def _outside(found: Sequence[Found], anchors: Mapping[_Kind, list[int]]) -> Mapping[_Kind, list[int]]:
+    """The places of anchors outside of what was found."""
+    spans = [one.span for one in found]
+    return {
+        kind: [at for at in places if not any(first <= at < last for first, last in spans)]
+        for kind, places in anchors.items()
+    }
 
 
 _PAIR_OF_NUMBERS = re.compile(r"\d[:/]\d")
