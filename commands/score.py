@@ -9,11 +9,13 @@ import typer
 from rrg.errors import RECORDS_FAILED, UsageError
 
 from ._score_judge import with_judge
+from ._score_models import with_models
 from ._score_options import with_task_options
 from ._score_page import with_page
 
 
 @with_judge
+@with_models
 @with_page
 @with_task_options
 def command(
@@ -48,6 +50,7 @@ def command(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table on stderr.")] = False,
     task_options: Any = None,
     judge: Any = None,
+    models: Any = None,
     page: Any = None,
 ) -> None:
     """Score predictions against references, joined by id, with 95 % intervals.
@@ -86,12 +89,13 @@ def command(
         sanity=sanity,
         baselines=tuple(baseline_of(each) for each in baseline or ()),
         judge=judge,
+        models=models,
         task=of_task,
         given=given,
     )
     if task == "compare":
-        if sanity or baseline or judge is not None or page is not None:
-            raise UsageError("--sanity, --baseline, --judge-url and --page are for one system; score each with them")
+        if sanity or baseline or any(each is not None for each in (judge, models, page)):
+            raise UsageError("--sanity, --baseline, --judge-url, --page and models are for one system; score each")
         result = compare(predictions, references, options)
     else:
         result = score(task, predictions, references, options)

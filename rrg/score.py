@@ -9,7 +9,7 @@ import numpy as np
 
 from rrg.errors import UsageError
 from rrg.formats.items import Item
-from rrg.metrics import published
+from rrg.metrics import english, published
 from rrg.metrics.options import flag
 from rrg.metrics.output import Result, item_lines
 from rrg.metrics.protocols import ALSO, PROTOCOLS
@@ -17,9 +17,9 @@ from rrg.metrics.table import Block, Metric, Protocol
 from rrg.metrics.tags import strip_tags
 from rrg.provenance import rrg_version
 from rrg.score_join import joined
-from rrg.score_judge import METRIC as JUDGE
-from rrg.score_judge import judged
+from rrg.score_judge import GREEN, judged
 from rrg.score_measure import measure, parts
+from rrg.score_models import extras, with_extras
 from rrg.score_options import Json, Options
 from rrg.score_sanity import table as sanity_table
 from rrg.score_strata import cluster_names, few_clusters, strata_of, where
@@ -42,7 +42,8 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
     """Score a prediction file. RrgError on anything that can not be read or joined; nothing is written here."""
     name, protocol = protocol_of(task, options.protocol)
     wanted = chosen_metrics(protocol, options)
-    for unknown in sorted(options.given - protocol.options):
+    labelers = options.models is not None or (options.judge is not None and options.judge.rubric == GREEN)
+    for unknown in sorted(options.given - protocol.options - ({"force"} if labelers else set())):
         raise UsageError(f"{flag(unknown)} means nothing to {task} --protocol {name}")
     both = joined(task, protocol.rows or task, predictions, references, options)
     task_options = protocol.declared(options.task, both.native)
@@ -54,13 +55,28 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
     if options.judge is not None:
         if task not in TEXT_TASKS or protocol.rows is not None:
             raise UsageError(f"--judge-url means nothing to {task} --protocol {name}")
-        scored, how = judged(bare, scored, options.judge)
-        wanted, more = (*wanted, JUDGE), {**more, "judge": how}
+        if options.judge.rubric == GREEN:
+            warnings += english.check(items, options.task, "GREEN")
+        scored, judge, how = judged(bare, scored, options.judge)
+        wanted, more = (*wanted, judge), {**more, "judge": how}
+    else:
+        judge = None
+    full = protocol
+    if options.models is not None:
+        if task != "report" or protocol.rows is not None:
+            raise UsageError(f"--bertscore, --chexbert and --radgraph mean nothing to {task} --protocol {name}")
+        for extra in (found := extras(bare, options.models, options.task)):
+            wanted, more, warnings = (
+                (*wanted, *extra.metrics),
+                {**more, **extra.signature},
+                [*warnings, *extra.warnings],
+            )
+        full = with_extras(protocol, found)
     clusters = cluster_names(items, options.cluster)
-    whole, block = measure(protocol, wanted, bare, scored, clusters, options, task_options)
+    whole, block = measure(full, wanted, bare, scored, clusters, options, task_options)
     strata = {
         facet: {
-            value: measure(protocol, wanted, bare, scored, clusters, options, task_options, chosen)[0]
+            value: measure(full, wanted, bare, scored, clusters, options, task_options, chosen)[0]
             if len(chosen) < len(items)
             else whole
             for value, chosen in values.items()
@@ -71,7 +87,8 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         for facet, members in parts(block, bare, scored, clusters, options).items()
         if options.by is None or facet in options.by
     }
-    count_failed([whole, *(each for values in strata.values() for each in values.values())])
+    if judge is not None:
+        count_failed(judge.name, [whole, *(each for values in strata.values() for each in values.values())])
     missing = sum(item.missing for item in items)
     warnings += few_clusters(clusters)
     if missing:
@@ -97,7 +114,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
 
         def row(others: Sequence[Item]) -> Json:
             bared = [_bare(item) for item in others] if bare is not items else others
-            plain = tuple(each for each in wanted if each is not JUDGE)
+            plain = chosen_metrics(protocol, options)
             found = protocol.score(bared, task_options)
             return measure(protocol, plain, bared, found, clusters, options, task_options)[0]
 
@@ -112,11 +129,11 @@ def own_facets(by: Sequence[str] | None, block: Block) -> Sequence[str] | None:
     return by if by is None else [facet for facet in by if facet not in block.parts]
 
 
-def count_failed(blocks: Sequence[Json]) -> None:
-    """Say at each ``judge`` how many verdicts failed: nothing else is left out of it."""
+def count_failed(name: str, blocks: Sequence[Json]) -> None:
+    """Say at each value of the judge how many verdicts failed: nothing else is left out of it."""
     for each in blocks:
-        if JUDGE.name in each:
-            each[JUDGE.name]["n_judge_failed"] = each[JUDGE.name]["n_excluded"]
+        if name in each:
+            each[name]["n_judge_failed"] = each[name]["n_excluded"]
 
 
 def _bare(item: Item) -> Item:

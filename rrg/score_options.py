@@ -7,6 +7,7 @@ from typing import Any
 from rrg.errors import UsageError
 from rrg.metrics.options import TaskOptions
 from rrg.score_judge import JudgeOptions
+from rrg.score_models import ModelOptions
 
 SAMPLES, SEED = 10_000, 12_345
 DRAWN_SAMPLES = 1000
@@ -37,6 +38,7 @@ class Options:
     baselines: tuple[tuple[str, Path], ...] = ()
     """Name and prediction file of each."""
     judge: JudgeOptions | None = None
+    models: ModelOptions | None = None
     task: TaskOptions = field(default_factory=TaskOptions)
     given: frozenset[str] = frozenset()
     """Names of `TaskOptions` that were given on the command line."""

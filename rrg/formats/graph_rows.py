@@ -39,7 +39,11 @@ def _of_row(source: Source, row: Row, names: Sequence[str]) -> Graph | None:
         return None
     if not isinstance(found, dict) or not isinstance(found.get(FIELD), dict):
         raise RrgError(f"{where}: expected a graph {{'entities': {{'1': {{tokens, label, relations}}}}}}")
-    entities = found[FIELD]
+    return of_entities(where, found[FIELD])
+
+
+def of_entities(where: str, entities: Mapping[str, Any]) -> Graph:
+    """The graph of entities by their numbers. RrgError names `where` they stand."""
     return tuple(_entity(where, key, entities) for key in entities)
 
 
