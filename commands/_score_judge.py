@@ -14,7 +14,10 @@ _OPTIONS: dict[str, Any] = {
         str | None, typer.Option(metavar="URL", help="vqa, report: a language model as judge, http://host:port/v1.")
     ],
     "judge_rubric": Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What it is told: a text with {reference} and {prediction}.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="What it is told: a text with {reference} and {prediction}; green: count as GREEN."
+        ),
     ],
     "judge_model": Annotated[str | None, typer.Option(metavar="NAME", help="Its name. Default: the only one.")],
     "judge_cache": Annotated[

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from rrg.metrics import english, published
 from rrg.metrics.options import flag
 from rrg.metrics.output import Result, item_lines
 from rrg.metrics.protocols import ALSO, PROTOCOLS
-from rrg.metrics.table import Block, Metric, Protocol
+from rrg.metrics.table import Block, Metric, Protocol, Scored
 from rrg.metrics.tags import strip_tags
 from rrg.provenance import rrg_version
 from rrg.score_join import joined
@@ -52,31 +52,13 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
     bare = [_bare(item) for item in items] if task in TEXT_TASKS and not task_options.keep_tags else items
     scored = protocol.score(bare, task_options)
     more = protocol.signature(task_options)
-    if options.judge is not None:
-        if task not in TEXT_TASKS or protocol.rows is not None:
-            raise UsageError(f"--judge-url means nothing to {task} --protocol {name}")
-        if options.judge.rubric == GREEN:
-            warnings += english.check(items, options.task, "GREEN")
-        scored, judge, how = judged(bare, scored, options.judge)
-        wanted, more = (*wanted, judge), {**more, "judge": how}
-    else:
-        judge = None
-    full = protocol
-    if options.models is not None:
-        if task != "report" or protocol.rows is not None:
-            raise UsageError(f"--bertscore, --chexbert and --radgraph mean nothing to {task} --protocol {name}")
-        for extra in (found := extras(bare, options.models, options.task)):
-            wanted, more, warnings = (
-                (*wanted, *extra.metrics),
-                {**more, **extra.signature},
-                [*warnings, *extra.warnings],
-            )
-        full = with_extras(protocol, found)
+    full = _with_models_and_judge(task, name, protocol, bare, scored, options)
+    wanted, more, warnings = (*wanted, *full.metrics), {**more, **full.signature}, [*warnings, *full.warnings]
     clusters = cluster_names(items, options.cluster)
-    whole, block = measure(full, wanted, bare, scored, clusters, options, task_options)
+    whole, block = measure(full.protocol, wanted, bare, full.scored, clusters, options, task_options)
     strata = {
         facet: {
-            value: measure(full, wanted, bare, scored, clusters, options, task_options, chosen)[0]
+            value: measure(full.protocol, wanted, bare, full.scored, clusters, options, task_options, chosen)[0]
             if len(chosen) < len(items)
             else whole
             for value, chosen in values.items()
@@ -84,11 +66,11 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         for facet, values in strata_of(items, scored, own_facets(options.by, block)).items()
     } | {
         facet: members
-        for facet, members in parts(block, bare, scored, clusters, options).items()
+        for facet, members in parts(block, bare, full.scored, clusters, options).items()
         if options.by is None or facet in options.by
     }
-    if judge is not None:
-        count_failed(judge.name, [whole, *(each for values in strata.values() for each in values.values())])
+    if full.judge is not None:
+        count_failed(full.judge, [whole, *(each for values in strata.values() for each in values.values())])
     missing = sum(item.missing for item in items)
     warnings += few_clusters(clusters)
     if missing:
@@ -121,7 +103,50 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         body["sanity"] = sanity_table(task, protocol, both, bare, scored, options, row)
     if others := published.of(task, name, items, scored):
         body["published"] = others
-    return Result(body, lambda: item_lines(items, scored, block), missing, items)
+    return Result(body, lambda: item_lines(items, full.scored, block), missing, items)
+
+
+class _Full(NamedTuple):
+    """A protocol with the metrics of models and of a judge."""
+
+    protocol: Protocol
+    scored: Sequence[Scored]
+    metrics: tuple[Metric, ...] = ()
+    """Those that were added."""
+    signature: Mapping[str, str] = {}
+    warnings: Sequence[str] = ()
+    judge: str | None = None
+    """Name of the judge's metric."""
+
+
+def _with_models_and_judge(
+    task: str, name: str, protocol: Protocol, items: Sequence[Item], scored: Sequence[Scored], options: Options
+) -> _Full:
+    full = _Full(protocol, scored)
+    if options.models is not None:
+        if task != "report" or protocol.rows is not None:
+            raise UsageError(f"--bertscore, --chexbert and --radgraph mean nothing to {task} --protocol {name}")
+        found = extras(items, options.models, options.task)
+        full = full._replace(
+            protocol=with_extras(protocol, found),
+            metrics=tuple(metric for each in found for metric in each.metrics),
+            signature={part: text for each in found for part, text in each.signature.items()},
+            warnings=[warning for each in found for warning in each.warnings],
+        )
+    if options.judge is not None:
+        if task not in TEXT_TASKS or protocol.rows is not None:
+            raise UsageError(f"--judge-url means nothing to {task} --protocol {name}")
+        english_only = options.judge.rubric == GREEN
+        warnings = english.check(items, options.task, "GREEN") if english_only else []
+        made, metric, how = judged(items, scored, options.judge)
+        full = full._replace(
+            scored=made,
+            metrics=(*full.metrics, metric),
+            signature={**full.signature, "judge": how},
+            warnings=[*full.warnings, *warnings],
+            judge=metric.name,
+        )
+    return full
 
 
 def own_facets(by: Sequence[str] | None, block: Block) -> Sequence[str] | None:

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from rrg.formats.items import Item, Reference
+from rrg.metrics import green
 from rrg.score_judge import Rubric, filled
 from tests.llm_server import Say, serve
 
@@ -127,6 +128,30 @@ def test_judge_counts_its_failures_apart(rrg, files, tmp_path):
     scores = [json.loads(line)["scores"]["judge"] for line in items.read_text().splitlines()]
     assert scores == [1, 0.5, None, None, 0, 0]
     assert "closed.accuracy" in body["metrics"]  # the judge is a metric of its own, it changes no other
+
+
+def counted(request, _number):
+    text = request["messages"][-1]["content"]
+    if "no counts" in text:
+        return Say("three findings match")
+    return Say(json.dumps(dict(zip(green.FIELDS, (3, 1, 0, 0, 0, 0, 0), strict=True))))
+
+
+def test_green_by_a_judge(rrg, tmp_path):
+    texts = ["large heart", "no counts", "", "clear"]
+    said = write_jsonl(tmp_path / "s.jsonl", [{"id": n, "report": text} for n, text in enumerate(texts)])
+    wanted = write_jsonl(tmp_path / "w.jsonl", [{"id": n, "report": "x", "lang": "en"} for n in range(4)])
+    with serve(counted) as fake:
+        how = ("--judge-url", fake.url, "--judge-rubric", "green", "--protocol", "rouge-score", "--samples", 20)
+        body = result(rrg("score", "report", said, wanted, *how))
+        german = write_jsonl(tmp_path / "g.jsonl", [{"id": n, "report": "x", "lang": "de"} for n in range(4)])
+        assert b"GREEN reads English" in rrg("score", "report", said, german, *how, code=1).stderr
+        forced = result(rrg("score", "report", said, german, *how, "--force"))
+    found = body["metrics"]["green"]
+    assert found["value"] == pytest.approx((3 / 4 + 0 + 3 / 4) / 3)  # an empty report is 0, a failed verdict left out
+    assert (found["n"], found["n_judge_failed"]) == (3, 1)
+    assert re.search(r"\|judge:model-a\+green-[0-9a-f]{12}\|", body["signature"])
+    assert forced["metrics"]["green"]["value"] == found["value"]
 
 
 def test_a_judge_that_is_down_is_one_line(rrg, files, tmp_path):
