@@ -16,10 +16,14 @@ def command(
         Literal["gguf", "merged", "llava", "ms-swift", "radgrounder", "coco"],
         typer.Option(help="Of a run - gguf: llama.cpp files; merged: safetensors. Of a data set: the others."),
     ] = "gguf",
-    precision: Annotated[Literal["f16", "f32"], typer.Option(help="Of the matrices in GGUF files.")] = "f16",
+    precision: Annotated[
+        Literal["f16", "f32", "q8_0", "q4_k_m"],
+        typer.Option(help="Of the matrices in GGUF files; q8_0 and q4_k_m of the language model, with a tower in f16."),
+    ] = "f16",
     dataset: Annotated[
         Path | None, typer.Option(help="Data set whose test split the self-test asks; default: random pictures.")
     ] = None,
+    probes: Annotated[int, typer.Option(min=1, help="Pictures of the self-test.")] = 8,
     preset: Annotated[Preset, typer.Option(help="CT windows of a data set's pictures.")] = "radgrounder",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
 ) -> None:
@@ -39,7 +43,7 @@ def command(
 
         if (source / "train.jsonl").is_file():
             raise UsageError(f"{source} is a data set; --to {to} takes a run folder of rrg train")
-        export(source, to, out, precision=precision, dataset=dataset)
+        export(source, to, out, precision=precision, dataset=dataset, probes=probes)
         return
     from rrg.export_data import export_data
 

@@ -79,6 +79,9 @@ def command(
         bool, typer.Option("--resume", help="A data set of this name with the same content is fine.")
     ] = False,
     made_up: Annotated[bool, typer.Option("--phantom", help="The studies are made up: say so in the card.")] = False,
+    demonstration: Annotated[
+        bool, typer.Option("--demonstration", help="Models that learn from it say with each answer what they are.")
+    ] = False,
     foreign: Annotated[
         Foreign | None,
         typer.Option("--from", help="The one input is a data set of this format (folder or file), not a stream."),
@@ -126,6 +129,7 @@ def command(
         partial=partial,
         seed=seed,
         made_up=made_up,
+        demonstration=demonstration,
         key=None if key_file is None else load_key(key_file, create=False),
     )
     existing = Existing.REPLACE if overwrite else Existing.KEEP_SAME if resume else Existing.REFUSE

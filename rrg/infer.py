@@ -46,8 +46,8 @@ BLANK = 128
 """Grey value of the control without pictures: 0 after the model's normalisation."""
 NOTICES: dict[bool, dict[str, str]] = {
     True: {
-        "de": "Demonstrationsmodell, kein Medizinprodukt, nicht zur Diagnose; nur an Phantomen trainiert",
-        "en": "demonstration model, not a medical device, not for diagnosis; trained on phantoms only",
+        "de": "Demonstrationsmodell, kein Medizinprodukt, nicht zur Diagnose",
+        "en": "demonstration model, not a medical device, not for diagnosis",
     },
     False: {
         "de": "nur für die Forschung, kein Medizinprodukt",

@@ -7,6 +7,11 @@ from pathlib import Path
 from rrg.errors import UsageError
 from rrg.infer_inputs import Kind
 from rrg.model.server import Served
+from rrg.model.settings import FILE
+from rrg.pipe import talk
+
+OWN = Path(__file__).parent / "weights"
+"""The model that answers where none is given."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,10 @@ def check(request: Request, kind: Kind) -> None:
 def where_of(request: Request) -> Path | Served:
     """The folder of the model, or the server that serves it. UsageError, RrgError(E_LLM_DOWN, E_MODEL)."""
     if request.model is None:
-        raise UsageError("no model: give --model RUN, a GGUF folder, or http://host:port/v1")
+        if not (OWN / FILE).is_file():
+            raise UsageError("no model: give --model RUN, a GGUF folder, or http://host:port/v1")
+        talk("infer", "no --model: the demonstration model that comes with rrg answers")
+        return OWN
     if "://" not in request.model:
         given = {"--box-dialect": request.box_dialect, "--model-name": request.model_name}
         for option, value in given.items():

@@ -52,6 +52,8 @@ class Options:
     seed: int = 0
     made_up: bool = False
     """The studies are phantoms: the card says so."""
+    demonstration: bool = False
+    """Models that learn from it are for demonstration, and say so with every answer; of phantoms they are anyway."""
     key: bytes | None = None
     """Behind the pseudonyms: original ids in files are hashed with it."""
 

@@ -18,7 +18,7 @@ from rrg.prompt import render
 from rrg.provenance import make_run, sha256_file, sha256_files
 from rrg.records import Mask, Run
 from rrg.train_checkpoint import Checkpoints, stopping
-from rrg.train_data import Part, Pictures, check_dataset, check_pictures, read_part
+from rrg.train_data import Part, Pictures, check_dataset, check_pictures, for_demonstration, read_part
 from rrg.train_devices import together
 from rrg.train_folder import check_target, finish, run_folder
 from rrg.train_log import Log, say
@@ -89,7 +89,7 @@ def train(
             tasks=tuple(sorted({sample.task for sample in part.samples})),
             dataset=sha256_file(dataset / "manifest.json"),
             run=run.id,
-            demonstration=bool(manifest["run"]["options"].get("made_up")),
+            demonstration=for_demonstration(manifest),
             options=run.options,
         )
         finish(folder, out, settings, manifest, log, run, sum(each.numel() for each in model.parameters()))

@@ -60,6 +60,12 @@ def check_dataset(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def for_demonstration(manifest: Mapping[str, Any]) -> bool:
+    """Whether models of this data set are for demonstration: its studies are made up, or `rrg pack` was told so."""
+    options = manifest["run"]["options"]
+    return bool(options.get("made_up") or options.get("demonstration"))
+
+
 def read_part(folder: Path, split: Literal["train", "val", "test"], languages: tuple[str, ...]) -> Part:
     """The slices, masks and samples (in `languages`) of one split. A truncated file is refused."""
     slices: dict[str, Slice] = {}

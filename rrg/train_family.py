@@ -24,7 +24,7 @@ from rrg.train_attention import choose_attention
 from rrg.train_cache import Features, keep_features
 from rrg.train_check import check_source
 from rrg.train_checkpoint import Checkpoints, stopping
-from rrg.train_data import Pictures, check_dataset, check_pictures, read_part
+from rrg.train_data import Pictures, check_dataset, check_pictures, for_demonstration, read_part
 from rrg.train_devices import together
 from rrg.train_family_data import (
     Ahead,
@@ -138,7 +138,7 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
             tasks=tuple(sorted({sample.task for sample in learn})),
             dataset=run.inputs["dataset"],
             run=run.id,
-            demonstration=bool(manifest["run"]["options"].get("made_up")),
+            demonstration=for_demonstration(manifest),
             options=run.options,
         )
         finish(folder, out, settings, manifest, log, run, sum(each.numel() for each in model.parameters()))

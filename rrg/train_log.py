@@ -149,7 +149,8 @@ def card(
     settings: Settings, manifest: Mapping[str, Any], measures: Mapping[str, Mapping[str, float]], size: int
 ) -> str:
     """The model card of a run, in Markdown."""
-    studies = "made-up studies (phantoms) only" if settings.demonstration else "the studies of one data set"
+    made_up = manifest["run"]["options"].get("made_up")
+    studies = "made-up studies (phantoms) only" if made_up else "the studies of one data set"
     counts, patients = manifest["counts"]["train"], manifest["patients"]["train"]
     rows = [
         f"| {stage} | {name.replace('_', ' ')} | {value:.4g} |"

@@ -14,8 +14,10 @@ import torch
 import rrg.export
 from rrg.boxes import LOC64
 from rrg.errors import RrgError, UsageError
-from rrg.export import Agreement, export, probes_of, report, spread
+from rrg.export import export
+from rrg.export_self_test import Agreement, Probe, probes_of, report, spread
 from rrg.model import tiny
+from rrg.model.gguf_quantise import Precision, differences
 from rrg.model.gguf_writer import check_exportable, rotary_order
 from rrg.model.load import load
 from rrg.model.settings import read_settings
@@ -113,6 +115,17 @@ def test_f32_and_random_pictures(run: Path, tmp_path: Path) -> None:
     assert found["log_probability"] < 5e-3
 
 
+@pytest.mark.parametrize("precision", ["q8_0", "q4_k_m"])
+def test_fewer_bits(precision: Precision, run: Path, dataset: Path, gguf: Path, tmp_path: Path) -> None:
+    """Smaller by about what llama.cpp's blocks promise, each matrix close to the one of torch, tower in f16."""
+    export(run, "gguf", tmp_path / "g", precision=precision, dataset=dataset)
+    assert {path.name for path in (tmp_path / "g").glob("*.gguf")} == {f"llm-{precision}.gguf", "mmproj-f16.gguf"}
+    found = differences(tmp_path / f"g/llm-{precision}.gguf", gguf / "llm-f16.gguf")
+    assert {each.type for each in found} & {"Q8_0", "Q5_0", "Q4_K"}
+    assert 1e-4 < found[0].relative < {"q8_0": 0.01, "q4_k_m": 0.1}[precision]
+    assert f"GGUF export ({precision})" in (tmp_path / "g/card.md").read_text()
+
+
 def test_merged_is_a_model_that_loads(run: Path, tmp_path: Path) -> None:
     export(run, "merged", tmp_path / "m")
     settings = read_settings(run)
@@ -145,7 +158,7 @@ def test_swapped_projections_are_noticed(
         write({**state, gate: state[up], up: state[gate] * 3}, *rest, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(rrg.export, "write_text", wrong)
-    with pytest.raises(RrgError, match=r"self-test .*E_CONVERT"):
+    with pytest.raises(RrgError, match=r"self-test .*furthest tensors: blk\.0\.ffn_.*E_CONVERT"):
         export(run, "gguf", tmp_path / "g", dataset=dataset)
     assert not (tmp_path / "g").exists()
 
@@ -178,7 +191,7 @@ def test_another_tokenizer_is_noticed(
 
 
 def test_a_probe_that_can_not_be_asked_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = [rrg.export.Probe((), "<|user|>" + "viel " * 600)]
+    long = [Probe((), "<|user|>" + "viel " * 600)]
     monkeypatch.setattr(rrg.export, "probes_of", lambda *_: long)
     with pytest.raises(RrgError, match=r"self-test: prompt has .*E_TOKENS"):
         export(run, "gguf", tmp_path / "g")
@@ -187,16 +200,17 @@ def test_a_probe_that_can_not_be_asked_is_one_line(run: Path, tmp_path: Path, mo
 
 def test_what_the_self_test_may_find(tmp_path: Path) -> None:
     (tmp_path / "card.md").write_text("")
-    report(Agreement(8, 8, 8, 0.001), tmp_path)
-    report(Agreement(8, 7, 8, 0.01), tmp_path)
+    report(Agreement(8, 8, 8, 8, 0.001), tmp_path, "f16")
+    report(Agreement(8, 7, 7, 8, 0.01), tmp_path, "f16")
+    report(Agreement(8, 6, 6, 7, 0.3), tmp_path, "q8_0")
     for bad in (
-        Agreement(8, 6, 8, 0.0),
-        Agreement(8, 8, 6, 0.0),
-        Agreement(8, 8, 8, 0.2),
-        Agreement(8, 8, 8, float("nan")),
+        Agreement(8, 6, 8, 8, 0.0),
+        Agreement(8, 8, 6, 6, 0.0),
+        Agreement(8, 8, 8, 8, 0.2),
+        Agreement(8, 8, 8, 8, float("nan")),
     ):
         with pytest.raises(RrgError, match="E_CONVERT"):
-            report(bad, tmp_path)
+            report(bad, tmp_path, "f16")
 
 
 @pytest.mark.parametrize(

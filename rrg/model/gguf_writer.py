@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rrg.errors import RrgError
 
-Precision = Literal["f16", "f32"]
+Exact = Literal["f16", "f32"]
 State = Mapping[str, Any]
 """Parameter name -> tensor."""
 
@@ -93,7 +93,7 @@ def write_text(
     tokenizer_folder: Path,
     path: Path,
     name: str,
-    precision: Precision,
+    precision: Exact,
     *,
     begins: bool = True,
 ) -> None:
@@ -146,7 +146,7 @@ def write_mmproj(
     config: Any,
     text_width: int,
     path: Path,
-    precision: Precision,
+    precision: Exact,
     mean: Sequence[float] = MEAN,
     std: Sequence[float] = STD,
 ) -> None:
@@ -261,7 +261,7 @@ def _before(state: State, tail: str) -> str:
     return found[0][: -len(tail)]
 
 
-def _array(tensor: Any, precision: Precision) -> NDArray[Any]:
+def _array(tensor: Any, precision: Exact) -> NDArray[Any]:
     values = tensor.detach().float().numpy()
     return np.ascontiguousarray(values.astype(np.float16) if precision == "f16" else values)
 
