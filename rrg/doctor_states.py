@@ -29,7 +29,7 @@ ROWS = (
     Row("published model weights", "simulated", "families with random weights of a small size", "test_families.py"),
     Row("language model for curation", "simulated", "recorded replies, a tiny model", "test_llm_server.py"),
     Row("vLLM", "simulated", "its protocol, by a server of the tests; never vLLM itself", "test_llm_server.py"),
-    Row("Slurm", "ran", "one machine: an array of which a task is requeued in the middle, a merge", "test_slurm.py"),
+    Row("Slurm", "ran", "one machine: array, merge, training by two processes, scores; requeued", "test_slurm.py"),
     Row("several nodes", "never run", "one machine only", None),
     Row("OHIF, 3D Slicer, a PACS", "never run", "no viewer was there", None),
     Row("radiologists", "never run", "nobody read the answers", None),
