@@ -75,7 +75,7 @@ schemas: venv  ## write rrg/schemas/ from the record types
 	$(BIN)/python -c 'import pathlib, rrg.codec as c; [pathlib.Path("rrg/schemas", n).write_text(t) for n, t in c.schema_files()]'
 
 states: venv  ## write the table of what was run, simulated and never run into the README
-	$(BIN)/python -c 'import pathlib, rrg.doctor_states as d; p = pathlib.Path("README.md"); p.write_text(d.put_into(p.read_text()))'
+	$(BIN)/python -c 'import pathlib, rrg.states as d; p = pathlib.Path("README.md"); p.write_text(d.put_into(p.read_text()))'
 
 forms: venv  ## write docs/forms.de.md, the German forms of every structure and template
 	$(BIN)/python -m tests.forms_table > docs/forms.de.md

@@ -28,7 +28,7 @@ def command(
     Example:  rrg doctor --folder .
     """
     from rrg.doctor import findings
-    from rrg.doctor_states import table
+    from rrg.states import table
 
     if states:
         print("\n".join(table()))

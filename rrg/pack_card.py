@@ -6,6 +6,7 @@ from typing import Any
 
 from rrg.balance import YES_NO
 from rrg.pack_split import SPLITS
+from rrg.states import section
 
 FEW = 20
 """The share of yes is told of structures with so many questions."""
@@ -42,6 +43,7 @@ def card(manifest: Mapping[str, Any], *, made_up: bool, licence: str | None, att
         "by one. A structure that a sentence names and a mask shows is grounded, not the finding in it. What a report "
         "does not mention is not therefore absent. Scores hold for the scanners, habits and patients behind these "
         "studies.",
+        section(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -16,6 +16,7 @@ from rrg.model.settings import Settings
 from rrg.pipe import talk
 from rrg.provenance import sha256_file
 from rrg.records import Run
+from rrg.states import section
 from rrg.train_events import NAME, head, scalars
 
 EVERY = 25
@@ -182,6 +183,8 @@ def card(
             "| option | value |",
             "|---|---|",
             *options,
+            "",
+            section(),
             "",
         ]
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rrg import doctor, doctor_states
+from rrg import doctor, states
 from tests.conftest import Rrg
 
 ROOT = Path(__file__).parents[1]
@@ -73,8 +73,8 @@ def test_a_cluster_that_answers_and_a_card_are_told(rrg: Rrg, tmp_path: Path) ->
 
 def test_the_table_of_the_readme_is_current_and_its_tests_are_there() -> None:
     text = (ROOT / "README.md").read_text()
-    assert doctor_states.put_into(text) == text, "give make states"
-    for row in doctor_states.ROWS:
+    assert states.put_into(text) == text, "give make states"
+    for row in states.ROWS:
         assert (row.test is None) == (row.state == "never run")
         assert row.test is None or (ROOT / "tests" / row.test).exists(), row.test
 

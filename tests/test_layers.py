@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    "errors records",
+    "errors records states",
     "codec seeds keys",
     "parallel progress provenance stream jail store private folders geometry anatomy windows",
     "burned charset scan archives files labels infer_pixels",

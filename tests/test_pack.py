@@ -171,6 +171,7 @@ def test_the_card(packed: Path, rrg: Rrg, given_stream: bytes, store: Path, tmp_
     card = (packed / "card.md").read_text()
     assert "Pseudonymised, still personal data" in card
     assert "made up" not in card
+    assert "| GPU | **never run** |" in card
     for word in ("grounded-report", "| de |", "| CT |", "## Balance", "Shared between", "not a medical device"):
         assert word in card
     shared = manifest_of(packed)["leaks"]["texts"]  # type: ignore[index]

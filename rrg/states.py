@@ -1,4 +1,4 @@
-"""What of rrg was run for real, what only in a simulation, and what never: the table of the README and `doctor`."""
+"""What of rrg was run for real, what only in a simulation, and what never: the table of the README and all cards."""
 
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
@@ -43,6 +43,11 @@ def table() -> Iterator[str]:
     for row in sorted(ROWS, key=lambda row: ("ran", "simulated", "never run").index(row.state)):
         test = f" (`tests/{row.test}`)" if row.test else ""
         yield f"| {row.part} | **{row.state}** | {row.how}{test} |"
+
+
+def section() -> str:
+    """The table for a card, with its heading."""
+    return "\n".join(["## What of rrg was run, simulated, or never run", "", *table()])
 
 
 def put_into(text: str) -> str:
