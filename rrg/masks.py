@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rrg.anatomy import BY_ID, LABELS, label_map_version
+from rrg.errors import RecordError
 from rrg.geometry import component_boxes, union_box
 from rrg.records import Box, Mask, MaskLabel, Slice
 from rrg.store import reference
@@ -23,6 +24,8 @@ from rrg.store import reference
 Labels = NDArray[np.uint8]
 ALIASES = {"lung_nodules": "lung_nodule", "liver_lesions": "lesion", "lung_airways": "airways", "body_trunc": "body"}
 """Class names of other TotalSegmentator tasks that mean one of our labels."""
+MOST_PIECES = 100_000
+"""Of all structures on one slice together; a segmentation has some hundreds."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,22 @@ def label_name(name: str) -> str | None:
 def labels_on(layers: Labels, verdicts: Mapping[str, Verdict] | None = None) -> tuple[MaskLabel, ...]:
     """The structures of one slice, (layers, rows, columns), by class id and layer; an empty slice gives none.
 
-    `verdicts`: of the whole volume, by label.
+    `verdicts`: of the whole volume, by label. RecordError(E_MALFORMED) for noise.
     """
     found = []
+    pieces = 0
     for number, layer in enumerate(layers):
         for value, place in enumerate(ndimage.find_objects(layer), 1):
             if place is None:
                 continue
             inside = layer[place] == value
             boxes = tuple(_moved(box, place[1].start, place[0].start) for box in component_boxes(inside))
+            pieces += len(boxes)
+            if pieces > MOST_PIECES:
+                raise RecordError(
+                    "E_MALFORMED",
+                    f"mask has more than {MOST_PIECES} pieces on one slice, which is noise; give a segmentation",
+                )
             verdict = (verdicts or {}).get(BY_ID[value].name)
             found.append(
                 MaskLabel(
@@ -103,14 +113,15 @@ def mask_records(
     flags: tuple[str, ...] = (),
     verdicts: Mapping[str, Verdict] | None = None,
 ) -> Iterator[Mask]:
-    """One record per slice of `slices`, also where nothing was found.
+    """One record per slice of `slices`, also where nothing was found. RecordError(E_MALFORMED) for noise.
 
     `volume` is (slices of the series, layers, rows, columns), stored as `array`. The id of a record is made from the
     slice, the engine and `fingerprint`, which stands for all that can change the labels.
     """
     known = None if looked_for is None else tuple(sorted(set(looked_for), key=lambda name: LABELS[name].class_id))
     version = label_map_version()
-    for slice_ in slices:
+    labels = [labels_on(volume[slice_.index], verdicts) for slice_ in slices]  # all or none: before the first record
+    for slice_, found in zip(slices, labels, strict=True):
         yield Mask(
             id=hashlib.sha256(f"mask\0{slice_.id}\0{engine}\0{fingerprint}".encode()).hexdigest()[:20],
             from_=(slice_.id,),
@@ -120,7 +131,7 @@ def mask_records(
             slice=slice_.id,
             engine=engine,
             array=reference(array, slice_.index),
-            labels=labels_on(volume[slice_.index], verdicts),
+            labels=found,
             looked_for=known,
             label_map=version,
             flags=flags,

@@ -431,6 +431,13 @@ class Report:
         for number in [fact.sentence for fact in facts] + [each.sentence for each in self.rewrites]:
             if not 0 <= number < len(self.sentences):
                 raise ValueError(f"sentence {number} of {len(self.sentences)}")
+        for sentence in self.sentences:
+            if self.sections and not 0 <= sentence.section < len(self.sections):
+                raise ValueError(f"section {sentence.section} of {len(self.sections)}")
+        for finding in self.findings:
+            for index in finding.anatomy:
+                if not 0 <= index < len(self.anatomy):
+                    raise ValueError(f"{finding.name}: anatomy {index} of {len(self.anatomy)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,7 +447,7 @@ class MaskLabel:
     label: str
     """Name of ``rrg.anatomy``."""
     class_id: int
-    """Value in the mask array, at least 1."""
+    """Value in the mask array, 1..255."""
     layer: int = 0
     area_px: int
     box: Box
@@ -454,8 +461,14 @@ class MaskLabel:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no mask has."""
-        if self.class_id < 1 or self.layer < 0 or self.area_px < 1:
+        if not 1 <= self.class_id <= 255 or self.layer < 0 or self.area_px < 1:
             raise ValueError(f"{self.label}: class {self.class_id}, layer {self.layer}, {self.area_px} pixels")
+        x0, y0, x1, y1 = self.box.xyxy
+        if x0 < 0 or y0 < 0 or self.area_px > (x1 - x0) * (y1 - y0):
+            raise ValueError(f"{self.label}: {self.area_px} pixels in the box {self.box.xyxy}")
+        for part in self.components:
+            if part.x0 < x0 or part.y0 < y0 or part.x1 > x1 or part.y1 > y1:
+                raise ValueError(f"{self.label}: component {part.xyxy} is not within its box {self.box.xyxy}")
         if self.score is not None and not 0 <= self.score <= 1:
             raise ValueError(f"{self.label}: score {self.score:g} is not within 0 and 1")
 

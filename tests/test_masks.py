@@ -59,6 +59,19 @@ def test_boxes_and_areas_are_those_of_scikit_image(layers: np.ndarray[Any, Any])
     assert [(label.class_id, label.layer) for label in found] == sorted((m.class_id, m.layer) for m in found)
 
 
+def test_noise_is_refused_before_the_first_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slices = make_slices(np.zeros((2, 16, 16), np.int16), tmp_path, KEY, "1.2.3.4.5")
+    volume = np.zeros((2, 1, 16, 16), np.uint8)
+    volume[1, 0, ::2, ::2] = LABELS["liver"].class_id
+    given = {"engine": "masks", "array": "a", "fingerprint": "f", "looked_for": None}
+    monkeypatch.setattr("rrg.masks.MOST_PIECES", 64)
+    assert [len(each.labels) for each in mask_records(slices, volume, **given)] == [0, 1]  # type: ignore[arg-type]
+    monkeypatch.setattr("rrg.masks.MOST_PIECES", 63)
+    with pytest.raises(RecordError, match="more than 63 pieces on one slice") as raised:
+        next(mask_records(slices, volume, **given))  # type: ignore[arg-type]
+    assert raised.value.code == "E_MALFORMED"
+
+
 @pytest.mark.parametrize(
     ("file", "least"),
     [

@@ -1,21 +1,25 @@
 """synth-ground and synth-vqa on damaged streams: masks of other slices, records that come twice, strange labels."""
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from rrg.codec import encode
+from rrg.codec import decode, encode
 from rrg.errors import RecordError
 from rrg.pipe import Group
-from rrg.records import Error, Mask, Record, Slice
+from rrg.records import Error, Mask, Record, Report, Slice
+from rrg.store import write_array
 from rrg.synth import vqa
 from rrg.synth.grounding import ground
 from rrg.synth.grounding_options import Options
 from tests.conftest import Rrg
-from tests.synth_cases import a_study, counts_of, group, read, samples_of, stream
+from tests.synth_cases import a_report, a_study, counts_of, group, read, samples_of, stream
 
 
 @pytest.fixture
@@ -101,6 +105,74 @@ def test_a_structure_that_is_there_a_thousand_times_is_refused(
     assert b"classes and layers; each is there once" in done.stderr
     assert b"Traceback" not in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"area_px": 0}, "0 pixels"),
+        ({"area_px": 10**12}, "1000000000000 pixels in the box"),
+        ({"class_id": 300}, "class 300"),
+        ({"box": {"x0": -5.0, "y0": 0.0, "x1": 60.0, "y1": 60.0}}, "pixels in the box (-5.0"),
+        ({"components": [{"x0": 500.0, "y0": 0.0, "x1": 600.0, "y1": 3.0}]}, "component (500.0, 0.0, 600.0, 3.0)"),
+    ],
+)
+def test_a_structure_that_no_mask_has_is_refused(study: list[Record], fields: dict[str, object], says: str) -> None:
+    mask = json.loads(encode(masks_of(study)[0]))
+    mask["labels"][0] |= fields
+    with pytest.raises(RecordError, match=re.escape(says)) as raised:
+        decode(json.dumps(mask).encode(), Mask)
+    assert raised.value.code == "E_RECORD"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda report: report["sentences"][0].update(section=9), "section 9 of 1"),
+        (lambda report: report["sentences"][0].update(section=-1), "section -1 of 1"),
+        (lambda report: report["findings"][0].update(anatomy=[7]), "cyst: anatomy 7 of 1"),
+        (lambda report: report["findings"][0].update(anatomy=[-1]), "cyst: anatomy -1 of 1"),
+    ],
+)
+def test_a_report_that_points_at_nothing_is_refused(change: Callable[[Any], None], says: str) -> None:
+    report = json.loads(encode(a_report("<f cyst 0>Zyste</f> der <a liver>Leber</a>.")))
+    decode(json.dumps(report).encode(), Report)
+    change(report)
+    with pytest.raises(RecordError, match=re.escape(says)):
+        decode(json.dumps(report).encode(), Report)
+
+
+def test_a_mask_of_another_label_table_is_refused(study: list[Record]) -> None:
+    mask = masks_of(study)[0]
+    other = replace(mask, labels=(replace(mask.labels[0], class_id=254), *mask.labels[1:]))
+    with pytest.raises(RecordError, match=r"is class 254, expected \d+; .* label table") as raised:
+        made(group(with_mask(study, other)))
+    assert raised.value.code == "E_GRID"
+
+
+@pytest.mark.parametrize("family", ["density", "diameter"])
+@pytest.mark.parametrize("mask", [(9, 9), (1, 9, 9), (64, 80)])
+@pytest.mark.parametrize("pixels", [(64, 80), (9, 9), (1, 64, 80)])
+def test_arrays_of_another_size_are_refused(
+    tmp_path: Path, study: list[Record], family: str, mask: tuple[int, ...], pixels: tuple[int, ...]
+) -> None:
+    for each in study:
+        if isinstance(each, Slice) and each.index == 0:
+            write_array(tmp_path, each.pixels.partition("#")[0], np.zeros((each.count, *pixels), np.int16))
+        if isinstance(each, Mask) and each.array.endswith("#0"):
+            write_array(tmp_path, each.array.partition("#")[0], np.zeros((6, *mask), np.uint8))
+    options = vqa.Options(slices="all", findings=12, families=(family,), pixels=True)
+    with pytest.raises(RecordError, match=r"array .* is .*, its slice 64 x 80") as raised:
+        list(vqa.ask_all(options, group(study), store=tmp_path))
+    assert raised.value.code == "E_GRID"
+
+
+@pytest.mark.parametrize("spacing", [1e300, 1e-300, 1e4])
+def test_lengths_are_not_asked_where_pixels_have_no_size(study: list[Record], spacing: float) -> None:
+    strange = [replace(r, spacing_mm=(spacing, spacing)) if isinstance(r, Slice) else r for r in study]
+    options = vqa.Options(slices="all", findings=12, metadata=0, families=("extent", "area"))
+    assert samples_of(vqa.ask_all(options, group(study)))
+    assert not samples_of(vqa.ask_all(options, group(strange)))
 
 
 def test_labels_that_the_table_does_not_know_are_counted_and_never_asked(study: list[Record]) -> None:

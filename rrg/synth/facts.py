@@ -102,7 +102,14 @@ def _masks(given: Sequence[Mask], slices: Mapping[str, Slice], counts: Counter[s
                     f"mask {mask.id}: {each.label} reaches to column {each.box.x1:g}, row {each.box.y1:g} of a slice "
                     f"of {slice_.columns} x {slice_.rows}; it is the mask of another slice: segment again",
                 )
-            counts["masks.unknown_label"] += each.label not in LABELS
+            if (known := LABELS.get(each.label)) is None:
+                counts["masks.unknown_label"] += 1
+            elif known.class_id != each.class_id:
+                raise RecordError(
+                    "E_GRID",
+                    f"mask {mask.id}: {each.label} is class {each.class_id}, expected {known.class_id}; it was made "
+                    "with another label table: segment again",
+                )
         found.setdefault(mask.slice, []).append(mask)
     return found
 

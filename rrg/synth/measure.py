@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.errors import RecordError
 from rrg.records import Box, Lang, Quantity, Slice
 from rrg.store import read
 from rrg.synth.seen import Found, at_border
 
 AXIS_COSINE = 0.99
 """A direction of the picture within 8 degrees of a patient axis is called by it; the error is at most 1 %."""
+SPACING_MM = 0.001, 100.0
+"""Pixels of other sizes are no millimetres: a header of metres or nanometres. Scanners have 0.02 to 10."""
 RELATIVE = 0.1
 """Tolerance of lengths and areas, relative. Two readers differ by about as much (RECIST takes 20 % for a change)."""
 PIXELS = 2.0
@@ -30,30 +33,43 @@ MM_DECIMAL_BELOW = 10.0
 
 def can_measure(slice_: Slice, box: Box) -> bool:
     """True when the slice has millimetres and its border does not cut the structure."""
-    return slice_.spacing_mm is not None and "no_mm" not in slice_.flags and not at_border(box, slice_)
+    if slice_.spacing_mm is None or "no_mm" in slice_.flags or at_border(box, slice_):
+        return False
+    return SPACING_MM[0] <= min(slice_.spacing_mm) and max(slice_.spacing_mm) <= SPACING_MM[1]
 
 
 class Arrays:
-    """Pixels and masks of one slice, each read once from the store. RecordError(E_IO) where the store has none."""
+    """Pixels and masks of one slice, each read once from the store.
+
+    RecordError: E_IO where the store has none, E_GRID for one of another size than the slice.
+    """
 
     def __init__(self, store: Path, slice_: Slice) -> None:
         self._store, self._slice = store, slice_
         self._read: dict[str, NDArray[Any]] = {}
 
-    def _array(self, ref: str) -> NDArray[Any]:
+    def _array(self, ref: str, axes: int) -> NDArray[Any]:
         if ref not in self._read:
-            self._read[ref] = read(self._store, ref)
+            array = read(self._store, ref)
+            grid = (self._slice.rows, self._slice.columns)
+            if array.shape[-2:] != grid or array.ndim != axes:
+                raise RecordError(
+                    "E_GRID",
+                    f"array {ref} is {' x '.join(map(str, array.shape))}, its slice {grid[0]} x {grid[1]}; give the "
+                    "--store that the records were made with",
+                )
+            self._read[ref] = array
         return self._read[ref]
 
     def mask(self, found: Found) -> NDArray[np.bool_]:
         """(rows, columns) of the structure's box: True where it is."""
-        return np.asarray((self._array(found.mask)[:, *_window(found.box)] == found.class_id).any(axis=0))
+        return np.asarray((self._array(found.mask, 3)[:, *_window(found.box)] == found.class_id).any(axis=0))
 
     def mean_hu(self, found: Found) -> float | None:
         """Mean HU of the structure's pixels, those outside of the scanned area left out; None for other units."""
         if self._slice.unit != "HU":
             return None
-        values = self._array(self._slice.pixels)[_window(found.box)][self.mask(found)]
+        values = self._array(self._slice.pixels, 2)[_window(found.box)][self.mask(found)]
         if self._slice.padding is not None:
             values = values[values != self._slice.padding]
         return float(values.mean(dtype=np.float64)) if values.size else None
