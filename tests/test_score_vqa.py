@@ -164,7 +164,7 @@ def test_bad_rows_name_file_and_line_and_nothing_is_written(rrg, files, tmp_path
 
 def test_files_that_are_not_there(rrg, files, tmp_path):
     assert b"No such file" in rrg("score", "vqa", tmp_path / "none", files[1], code=1).stderr
-    done = rrg("score", "vqa", *files, "--out", tmp_path / "no" / "folder.json", code=1)
+    done = rrg("score", "vqa", *files, "--out", files[0] / "folder.json", code=1)  # a file is no folder
     assert b"nothing was written" in done.stderr
     assert b"no references left" in rrg("score", "vqa", *files, "--where", "lang=fr", code=1).stderr
 
