@@ -36,6 +36,24 @@ Zyste 9 mm, Nadir 6 mm.
     cyst=9
 Nekrose beidseits, links stärker als rechts.
     necrosis/both
+Auszuschließen ist ein Hämatom nicht.
+    ?hematoma
+Mit Sicherheit ausschließen lassen sich Metastasen der Leber nicht.
+    ?metastasis@liver
+Auszuschließen ist ein Hämatom. Zysten sieht man nicht.
+    hematoma | -cyst | !2
+Emphysem, die dorsalen Unterlappen frei.
+    emphysema
+Hämangiom der Leber, 31 x 12 mm, 4/77.
+    hemangioma@liver=31x12 | #4/77
+Lymphknoten 12 mm, 3/24.
+    nothing
+Hämangiom, Bildreferenzen 4/77 und 3/12.
+    hemangioma | #4/77 | #3/12
+Schlüsselbilder: 4/77; 3/12
+    #4/77 | #3/12
+Tumor 30 mm (S. 4, B. 20), (S. 2, B. 11 VU: 40 mm).
+    tumor=30 | #4/20 | <#2/11
 """
 ENGLISH = """
 Cysts are seen on neither side.
@@ -56,6 +74,8 @@ Lungs: nodule in the right lower lobe.
     nodule@lung_left+lung_right+lung_lower_lobe_right/right
 The hernia (then series 2, image 11 and image 14) is on image 15 of series 4.
     hernia | <#2/11 | <#2/14 | #4/15
+Key images: 4/77, 3/12.
+    #4/77 | #3/12
 """
 
 
@@ -67,6 +87,33 @@ def test_the_german_sentence_says_this(sentence: str, expected: str) -> None:
 @pytest.mark.parametrize(("sentence", "expected"), rows(ENGLISH))
 def test_the_english_sentence_says_this(sentence: str, expected: str) -> None:
     assert facts(sentence, "en") == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "multiple"),
+    [
+        ("Hämangiome, mehrere, in der Leber.", True),
+        ("Leberzysten zahlreich.", True),
+        ("Leberzysten, mehrere Ergüsse.", False),
+        ("Fraktur, mehrere Tage alt.", False),
+    ],
+)
+def test_a_word_of_number_may_stand_behind(sentence: str, multiple: bool) -> None:
+    assert parse(sentence, "de").findings[0].multiple == multiple
+
+
+@pytest.mark.parametrize(
+    ("sentence", "side"),
+    [
+        ("Die Oberlappen sind frei.", "both"),
+        ("Die basalen Unterlappen frei.", "both"),
+        ("Die Unterlappen links frei.", "left"),
+        ("Der Oberlappen ist frei.", None),
+        ("Die Zyste im Oberlappen.", None),
+    ],
+)
+def test_the_article_tells_both_lobes(sentence: str, side: str | None) -> None:
+    assert [each.side for each in parse(sentence, "de").anatomy if "lobe" in each.classes[0]] == [side]
 
 
 def test_rows_of_a_table_are_sentences_and_their_second_size_is_the_earlier_one() -> None:

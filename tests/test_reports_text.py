@@ -155,6 +155,25 @@ def test_languages() -> None:
     assert [section.lang for section in sections_of(mixed, "de")] == ["de", "en"]
 
 
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        ("Mild cardiomegaly.", "en"),
+        ("Mild cardiomegaly. No effusion.", "en"),
+        ("Hepatic cyst, 2.1 cm (4:38).", "en"),
+        ("Bibasal atelectasis.", "en"),
+        ("Zysten mehrere in beiden Nieren.", "de"),
+        ("Metastase in Th 11.", "de"),
+        ("Lebermetastase 4 cm.", "de"),
+        ("Osteochondrose.", "de"),
+    ],
+)
+def test_a_phrase_without_small_words_is_of_the_language_that_knows_its_words(text: str, lang: Lang) -> None:
+    assert detect(text) == lang
+    assert detect("345") == "de"
+    assert detect("345", otherwise="en") == "en"
+
+
 def test_notation_of_the_lists() -> None:
     assert expand("Niere(n)") == ["Niere", "Nieren"]
     assert expand("metastas[is|es]") == ["metastasis", "metastases"]

@@ -320,12 +320,15 @@ def _count(words: Words, several: dict[int, Hit], one: Stated, first: int, start
 
 
 def several_behind(words: Words, several: dict[int, Hit], one: Stated) -> bool:
-    """ "Zysten, multipel", "metastases, multiple": right behind the finding, at the end of a clause."""
+    """ "Zysten, multipel", "Kontusionen, mehrere, bis 9 mm": right behind the finding, at the end of a clause."""
     i = one.last
     if i < len(words.raw) and words.raw[i] == ",":
         i += 1
     closed = i + 1 >= len(words.raw) or words.raw[i + 1] in ".,;)"
-    return i in several and closed and words.keys[i] in ("multipel", "multiple", "mehrfach", "mult")
+    return i in several and closed and words.keys[i] in _ALONE
+
+
+_ALONE = word_set("multipel multiple mehrfach mult mehrere zahlreich zahlreiche etliche several numerous")
 
 
 def _counts(words: Words, i: int) -> bool:

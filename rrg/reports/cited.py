@@ -91,8 +91,13 @@ def reference_of(
     before = words.keys[max(0, at - 1) : at]
     after = words.keys[inside.stop : inside.stop + 4]
     on_date = words.raw[max(0, inside.start - 2) : inside.start] == [MASK, "("]
-    said_earlier = (before and before[0] in _EARLIER) or (
-        after and after[0] in _OF and any(key in _EARLIER for key in after)
+    said_earlier = (
+        (before and before[0] in _EARLIER)
+        or (
+            after
+            and (after[0] in _OF or after[1:2] == [":"])  # "Bild 39 der VU", "Bild 39 VU: 17 mm"
+            and any(key in _EARLIER for key in (after if after[0] in _OF else after[:1]))
+        )
     )
     prior = (
         behind_earlier

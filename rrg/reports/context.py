@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rrg.records import Lang
-from rrg.reports.exclusions import denied_exclusion, doubting, failed_exclusion
+from rrg.reports.exclusions import denied_exclusion, doubting, failed_exclusion, inverted_exclusion
 from rrg.reports.lexicon import Trigger, lexicon
 from rrg.reports.scopes import (
     NEAR,
@@ -169,6 +169,9 @@ def _hits(words: Words, lang: Lang) -> list[Hit]:
         if (excluded := denied_exclusion(words, first, last)) is not None:
             end = excluded
             found.append(Hit(first, end, doubting(words, first, end)))
+            continue
+        if triggers[0].kind == "negation" and (doubt := inverted_exclusion(words, first, last)) is not None:
+            found.append(Hit(first, last, doubt))
             continue
         if triggers[0].kind == "negation":
             triggers = _denying(words, first, last, triggers, lang)

@@ -1,16 +1,16 @@
 """The findings of a sentence with all that it says of them: place, side, size, change and number."""
 
+import bisect
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from rrg.records import Anatomy, Finding, Lang, Measurement
+from rrg.records import Anatomy, Finding, Lang, Measurement, Span
 from rrg.reports.asked import doubted, question_from
 from rrg.reports.changes import changes_of, counts_of, findings_only, hits_of
 from rrg.reports.context import Context
 from rrg.reports.findings import LESION_LIKE, Stated, named_at
-from rrg.reports.matching import overlap
 from rrg.reports.mentions import Mention, free_sides
 from rrg.reports.places import places
 from rrg.reports.places_shared import explains, goes_with, shares, sides_around
@@ -85,9 +85,19 @@ def describe(read: Read, stated: list[Stated], findings: list[Finding], anatomy:
         findings.append(made)
         if i and (joint := shares(words, lang, stated[i - 1], one)):
             shared_with(findings, joint, anatomy)
-        if one.name in LESION_LIKE and not any(overlap(one.span, mention.span) > 0 for mention in mentions):
+        if one.name in LESION_LIKE and not _inside(one.span, mentions):
             anatomy.append(lesion_of(one, made, anatomy))
     return stated
+
+
+def _inside(span: Span, mentions: Sequence[Mention]) -> bool:
+    """A mention has characters of the span; mentions are in text order, without overlap."""
+    at = bisect.bisect_left(mentions, span[1], key=_start)
+    return at > 0 and mentions[at - 1].span[1] > span[0]
+
+
+def _start(mention: Mention) -> int:
+    return mention.span[0]
 
 
 def _sizes(read: Read, stated: Sequence[Stated], denied: Sequence[bool]) -> list[list[Measurement]]:

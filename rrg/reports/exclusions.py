@@ -45,6 +45,30 @@ def denied_exclusion(words: Words, first: int, last: int) -> int | None:
     return i
 
 
+def inverted_exclusion(words: Words, first: int, last: int) -> Trigger | None:
+    """ "Auszuschließen ist eine Fraktur nicht", "Sicher ausschließen lässt sich ein Infarkt nicht": the clause begins
+    with the word of excluding, and the denial of words [first, last) closes it. What stands between is in doubt.
+    """
+    keys = words.keys
+    end = last
+    while end < len(keys) and keys[end] in _DEGREES:
+        end += 1
+    if keys[last - 1] not in _NOT or (end < len(keys) and words.raw[end] not in ".,;:!?)"):
+        return None
+    start = first
+    while start > 0 and words.raw[start - 1] not in ";:(,.":
+        start -= 1
+    at = start
+    while at < first and keys[at] in _DEGREES:
+        at += 1
+    if at + 1 >= first or not keys[at].startswith(_EXCLUDED) or keys[at + 1] not in _CARRYING:
+        return None
+    return Trigger("uncertain", "before", " ".join((words.raw[at], *words.raw[first:end])))
+
+
+_CARRYING = word_set("ist sind war waren laesst lassen liess liessen kann koennen konnte konnten bleibt wird werden")
+
+
 def doubting(words: Words, first: int, last: int) -> Trigger:
     """What a denied exclusion of words [first, last) does. It reaches forward from the start of a clause, as a noun
     ("kein Ausschluss einer Fraktur") and as an active verb ("can not exclude"), else back.

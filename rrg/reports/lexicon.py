@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rrg.anatomy import LABELS
 from rrg.records import Lang
-from rrg.reports.tries import Trie, add, key_of, needed
+from rrg.reports.tries import Trie, add, key_of, needed, words_in
 from rrg.reports.words import fold, words_of
 
 VERSION = "rrg-lexicon/1"
@@ -73,6 +73,8 @@ class Lexicon(NamedTuple):
     """Words that deny their finding themselves: "steinfrei"."""
     abbreviations: dict[str, str]
     """Word before a full stop -> kind."""
+    vocabulary: frozenset[str]
+    """Every word of the lists, folded."""
 
 
 _ADDED: dict[str, list[list[str]]] = {}
@@ -210,4 +212,5 @@ def lexicon(lang: Lang) -> Lexicon:
         single,
         frozenset(denied),
         abbreviations,
+        frozenset().union(*map(words_in, (structures, findings, context, changes))),
     )

@@ -80,6 +80,8 @@ def mentions_of(words: Words, lang: Lang, levels: Sequence[Level], sides: list[S
                 meaning = meaning._replace(both=False)  # "Lungen- und Lebermetastasen"
             elif lang == "de" and meaning.both and words.raw[last : last + 2] == ["-", ","]:
                 meaning = meaning._replace(both=False)
+            if lang == "de" and _plural_by_article(words, i, last):
+                meaning = meaning._replace(both=True)
             if meaning.gone and any(key in _PARTLY for key in words.keys[max(0, i - 2) : i]):
                 meaning = meaning._replace(gone=False)
             if meaning.gone and words.keys[last - 1].endswith(("ektomieloge", "ektomiehoehle")):
@@ -109,6 +111,20 @@ def mentions_of(words: Words, lang: Lang, levels: Sequence[Level], sides: list[S
         return found
     free = free_sides(words, lang, sides, found)
     return [_by_clause(words, mention, found, i, free) for i, mention in enumerate(found)]
+
+
+def _plural_by_article(words: Words, first: int, last: int) -> bool:
+    """ "die Oberlappen", "die dorsalen Unterlappen": "die" is no article of one lobe."""
+    if not words.keys[last - 1].endswith("lappen"):
+        return False
+    i = first - 1
+    while i > 0 and first - i <= _ADJECTIVES and words.raw[i].islower() and words.keys[i].endswith("en"):
+        i -= 1
+    return i >= 0 and words.keys[i] == "die"
+
+
+_ADJECTIVES = 2
+"""Words between an article and its noun, at most."""
 
 
 def _places(words: Words, lang: Lang, lex: Lexicon) -> list[int]:

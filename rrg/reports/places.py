@@ -206,9 +206,10 @@ def _head(words: Words, stated: Stated, others: Sequence[Stated]) -> Stated:
     """The noun that an adjective describes, or that a genitive ties to it: "enhancing lesion", "enhancement of the
     lesion" lie where the lesion lies.
     """
-    for other in others:
-        if not 0 <= other.first - stated.last <= 2:
-            continue
+    for i in range(bisect.bisect_left(others, stated.last, key=_FIRST), len(others)):
+        other = others[i]
+        if other.first - stated.last > 2:
+            break
         if all(key in _GENITIVE for key in words.keys[stated.last : other.first]):
             return other
     return stated
@@ -273,14 +274,16 @@ def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: S
         if found:
             if not listed and "," in between and begins_anew(words, between, mention.last, others):
                 break  # "fracture of the right femoral neck, left femur intact"
-            if not mention.classes or any(other.first == mention.first for other in others):
+            same = bisect.bisect_left(others, mention.first, key=_FIRST)
+            if not mention.classes or (same < len(others) and others[same].first == mention.first):
                 break  # "Ödem der Gallenblase, Leberzirrhose"
             if not all(key in _JOINERS or key in _PLACING or key in (",", "-") for key in between):
                 break
         else:
             if not is_open(words, at, mention.first):
                 break
-            crossed = any(stated.last <= other.first < mention.first for other in others)
+            then = bisect.bisect_left(others, stated.last, key=_FIRST)
+            crossed = then < len(others) and others[then].first < mention.first
             bracket = words.raw[mention.first - 1] == "("
             tied = (
                 any(key in _PLACING for key in between)

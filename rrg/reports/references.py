@@ -1,11 +1,11 @@
 """Slice references: "(Serie 3, Bild 45)", "Bilder 45, 47 und 50 der Serie 2", "(3:12-14)", "(IMA 12)"."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from rrg.reports.references_added import ADDED, skip_space, windowed
-from rrg.reports.references_bare import LAST_YEAR, PACS_SERIES, bare
+from rrg.reports.references_bare import LAST_YEAR, PACS_SERIES, bare, introduced
 from rrg.reports.references_words import (
     CLEAR_IMAGE,
     DATED,
@@ -145,22 +145,29 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
     if not (anchors or paired or ADDED):
         return []
     found: list[Found] = []
+    taken = bytearray(end - start + 1)  # 1 for each character of what was found
 
     def take(rule: str, matches: Iterable[Found]) -> bool:
         """True when one of them is new."""
         before = len(found)
         for one in matches:
-            first, last = one.span
-            if not found or not any(first < other.span[1] and other.span[0] < last for other in found):
+            first, last = one.span[0] - start, one.span[1] - start
+            if 1 not in taken[first:last]:
+                taken[first:last] = b"\1" * (last - first)
                 found.append(one._replace(rule=one.rule or rule))
         return len(found) > before
 
+    def untaken() -> dict[_Kind, list[int]]:
+        return {kind: [at for at in places if not taken[at - start]] for kind, places in anchors.items()}
+
     for rule, pattern in ADDED:
         take(rule, windowed(pattern, text, start, end))
-    places = _outside(found, anchors) if found else anchors
+    if paired:
+        take("introduced", introduced(text, start, end))
+    places = untaken() if found else anchors
     for rule, kind, pattern, read in _RULES if anchors else ():
         if places[kind] and take(rule, read(_matches(pattern, text, places[kind], end), text, start, end)):
-            places = _outside(found, anchors)
+            places = untaken()
     if paired:
         take("seen-on", _seen_on(text, start, end))
     if anchors and anchors["brackets"]:
@@ -168,15 +175,6 @@ def references_of(text: str, start: int, end: int) -> list[Found]:
     if anchors and anchors["series"]:
         take("series", _series_only(text, anchors["series"], end))
     return sorted(found, key=lambda one: one.span)
-
-
-def _outside(found: Sequence[Found], anchors: Mapping[_Kind, list[int]]) -> Mapping[_Kind, list[int]]:
-    """The places of anchors outside of what was found."""
-    spans = [one.span for one in found]
-    return {
-        kind: [at for at in places if not any(first <= at < last for first, last in spans)]
-        for kind, places in anchors.items()
-    }
 
 
 _PAIR_OF_NUMBERS = re.compile(r"\d[:/]\d")

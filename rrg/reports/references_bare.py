@@ -64,6 +64,36 @@ def bare(text: str, start: int, end: int) -> Iterator[Found]:
         yield from (part._replace(rule="") if sure else part for part in parts)
 
 
+_ONE_PAIR = rf"\d{{1,4}}[:/]\d{{1,4}}(?:{TO}\d{{1,4}}(?!\d))?"
+_PAIRED = re.compile(rf"(?P<series>\d{{1,4}})(?P<sep>[:/])(?P<images>\d{{1,4}}(?:{TO}\d{{1,4}}(?!\d))?)", re.IGNORECASE)
+_ENDS = r"(?![\w/:]|[.,]\d|\s*(?:mm|cm|ml|%|Uhr)\b)"
+_INTRODUCED = re.compile(
+    r"(?:(?<!\w)(?:(?:Bild|Schicht|Serien)?referenz(?:en|bild(?:er)?)?|Schlüsselbild(?:er)?|key\s+(?:images?|slices?)|"
+    r"(?:image\s+)?references?|Ref\.)\s*:?\s*"
+    rf"(?P<named>{_ONE_PAIR}(?:(?:\s*[,;]\s*|\s+(?:und|and)\s+){_ONE_PAIR})*)"
+    rf"|(?<=[mc]m),\s+(?P<sized>{_ONE_PAIR})(?=\s*(?:[.;)](?!\d)|\Z))){_ENDS}",
+    re.IGNORECASE,
+)
+""" "Bildreferenz: 5/88, 4/12"; and, as the last word of a clause, behind a size: "Lipom, 43 x 20 mm, 5/88."."""
+
+_INTRODUCING = re.compile(r"[RrSsKkm](?:ef|chlüssel|ey|(?<=[mc]m),)", re.IGNORECASE)
+
+
+def introduced(text: str, start: int, end: int) -> Iterator[Found]:
+    """Numbers alone outside of brackets that a word for references introduces, or that close a clause behind a size:
+    those that may be a date only behind the word.
+    """
+    if _INTRODUCING.search(text, start, end) is None:
+        return
+    for match in _INTRODUCED.finditer(text, start, end):
+        group = "named" if match["named"] else "sized"
+        for pair in _PAIRED.finditer(text, *match.span(group)):
+            rule = _rule(pair)
+            images, open_end = numbers(pair["images"])
+            if images and (rule == "" or (rule is not None and group == "named")):
+                yield Found(pair.span(), int(pair["series"]), images, open_end, False, "")
+
+
 def _counts_nodes(text: str, start: int, end: int, bracket: re.Match[str]) -> bool:
     """Nodes of those removed: "Nodes (3/45) negative", "Lymphknoten (3/45) befallen", "Nodes (3/45)." alone."""
     if not _NODES.search(text, max(start, bracket.start() - 15), bracket.start()):

@@ -42,6 +42,18 @@ def needed(trie: Trie) -> frozenset[str]:
     return frozenset(found)
 
 
+def words_in(trie: Trie) -> set[str]:
+    """All folded words of a list."""
+    found: set[str] = set()
+    below = [trie]
+    while below:
+        for word, after in below.pop().items():
+            if word:
+                found.add(word)
+                below.append(after)
+    return {word for word in found if word.isalpha()}
+
+
 def opening(trie: Trie, words: Words) -> list[int]:
     """Where a phrase of the list may begin."""
     found = [i for i, key in enumerate(words.keys) if key in trie]
