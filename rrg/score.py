@@ -10,6 +10,7 @@ import numpy as np
 from rrg.errors import UsageError
 from rrg.formats.items import Item
 from rrg.metrics import english, published
+from rrg.metrics.laterality import confusion
 from rrg.metrics.options import flag
 from rrg.metrics.output import Result, item_lines
 from rrg.metrics.protocols import ALSO, PROTOCOLS
@@ -101,6 +102,8 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
             return measure(protocol, plain, bared, found, clusters, options, task_options)[0]
 
         body["sanity"] = sanity_table(task, protocol, both, bare, scored, options, row)
+    if options.sanity and task == "vqa" and (sides := confusion(bare)):
+        body["laterality"] = sides
     if others := published.of(task, name, items, scored):
         body["published"] = others
     return Result(body, lambda: item_lines(items, full.scored, block), missing, items)

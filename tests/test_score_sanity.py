@@ -154,6 +154,28 @@ def test_green_by_a_judge(rrg, tmp_path):
     assert forced["metrics"]["green"]["value"] == found["value"]
 
 
+def test_sides_that_were_confused(rrg, tmp_path):
+    pairs = [
+        ("left lung", "the right lung"),
+        ("left lung", "Left."),
+        ("rechte Niere", "rechtsseitig"),
+        ("rechts", "Januar"),
+        ("beidseits", "links und rechts"),
+        ("liver", "right"),
+    ]
+    wanted = [{"id": n, "answer": a, "answer_type": "open"} for n, (a, _) in enumerate([*pairs, ("links", "")])]
+    said = [{"id": n, "answer": b} for n, (_, b) in enumerate(pairs)]
+    files = write_jsonl(tmp_path / "s.jsonl", said), write_jsonl(tmp_path / "w.jsonl", wanted)
+    done = rrg("score", "vqa", *files, "--samples", 0, "--sanity", code=3)
+    assert result(done)["laterality"] == {
+        "left": {"left": 1, "right": 1, "both": 0, "none": 1},
+        "right": {"left": 0, "right": 1, "both": 0, "none": 1},
+        "both": {"left": 0, "right": 0, "both": 1, "none": 0},
+    }
+    assert b"side: left in the reference: left 1, right 1, none 1" in done.stderr
+    assert "laterality" not in result(rrg("score", "vqa", *files, "--samples", 0, code=3))
+
+
 def test_a_judge_that_is_down_is_one_line(rrg, files, tmp_path):
     (tmp_path / "rubric.txt").write_text("{reference} {prediction}")
     how = ("--judge-url", "http://127.0.0.1:9/v1", "--judge-rubric", tmp_path / "rubric.txt")

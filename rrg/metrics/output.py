@@ -155,13 +155,16 @@ def table(body: Json) -> str:
 
 
 def beside(body: Json) -> list[str]:
-    """Values beside the score: the sanity table, and what others have published on the same questions."""
+    """What stands beside the score: confused sides, the sanity table, what others published on the same questions."""
     columns = {
         name: {key: each["value"] for key, each in row["metrics"].items()}
         for name, row in body.get("sanity", {}).items()
     }
     columns |= {f"{each['system']} ({each['source']})": each["metrics"] for each in body.get("published", [])}
-    lines = []
+    lines = [
+        f"side: {wanted} in the reference: {', '.join(f'{said} {n}' for said, n in row.items() if n)}"
+        for wanted, row in body.get("laterality", {}).items()
+    ]
     for name, values in columns.items():
         shown = ", ".join(f"{key} {_short(values[key])}" for key in body["metrics"] if key in values)
         lines.append(f"beside: {name}: {shown}")
