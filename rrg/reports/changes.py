@@ -1,4 +1,4 @@
-"""How a finding compares with the earlier study ("größenprogredient", "stable"), and how many there are."""
+"""How a finding compares with the earlier study ("größenprogredient", "stable")."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
@@ -7,65 +7,23 @@ from rrg.records import Lang
 from rrg.reports.findings import Stated
 from rrg.reports.lexicon import lexicon
 from rrg.reports.tries import phrases
-from rrg.reports.words import MASK, Memo, Words, word_set
+from rrg.reports.words import Words, word_set
 
 Change = Literal["new", "unchanged", "larger", "smaller", "resolved"]
-MOST = 200
-"""A larger number in front of a finding is no count."""
-_NUMBERS = {
-    **{"zwei": 2, "zweier": 2, "drei": 3, "dreier": 3, "vier": 4, "fuenf": 5, "sechs": 6, "sieben": 7, "acht": 8},
-    **{"neun": 9, "zehn": 10, "elf": 11, "zwoelf": 12, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6},
-    **{"seven": 7, "eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12},
-}
 _ENDINGS = ("e", "er", "es", "en", "em")
 _TIES = word_set("der des von vom of in the dem den im beider both known bekannten eines einer this these dieser")
 """Words between a noun of change and its finding: "Größenzunahme der Zyste", "increase in size of the cyst"."""
-_NO_ADJECTIVE = word_set(
+NO_ADJECTIVE = word_set(
     """in im an am auf zu zur zum der die das des dem den von vom bei mit ohne nach the of on at with without to from
     for by is are was were has have had been ist sind war waren hat haben wird werden zeigt zeigen shows sich und and
     oder or sowie but aber as than als since"""
 )
-_AND = frozenset(("und", "and", "sowie", "or", "oder", "bzw"))
-_ONE = ("solitaer", "solitar", "singulaer")
-_TIMES = ("monat", "woche", "jahr", "stunde", "minute", "tagen", "tage")
-_TIMES_EN = frozenset(("months", "weeks", "years", "days", "hours", "month", "week", "year", "phases", "views"))
-_ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
-_NO_COUNT = frozenset(
-    (
-        "grad",
-        "typ",
-        "stadium",
-        "grade",
-        "type",
-        "stage",
-        "segment",
-        "nr",
-        "no",
-        "bosniak",
-        "category",
-        "class",
-        "score",
-        "gleason",
-        "fazekas",
-        "modic",
-        "stanford",
-        "fleischner",
-        "kategorie",
-        "klasse",
-        "version",
-    )
-)
+AND = frozenset(("und", "and", "sowie", "or", "oder", "bzw"))
+ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
 _THAN = frozenset(("als", "geworden", "wie"))
 _BUT = frozenset(("aber", "jedoch", "but", "however"))
 FAR = 6
 """Words between a describing word and its finding, at most."""
-
-
-class Count(NamedTuple):
-    """How many."""
-
-    number: int | None
-    multiple: bool
 
 
 class Hit(NamedTuple):
@@ -210,8 +168,8 @@ def _targets(words: Words, lang: Lang, hit: Hit, stated: Sequence[Stated]) -> li
 def _describes(words: Words, start: int, end: int) -> bool:
     """Only describing words and sizes stand between."""
     return end - start <= FAR and all(
-        (words.keys[i] not in _NO_ADJECTIVE or words.keys[i] in _AND)
-        and words.keys[i] not in _ARTICLES
+        (words.keys[i] not in NO_ADJECTIVE or words.keys[i] in AND)
+        and words.keys[i] not in ARTICLES
         and words.raw[i] not in ",;:.()"
         for i in range(start, end)
     )
@@ -241,7 +199,7 @@ def _behind(words: Words, hit: Hit, stated: Sequence[Stated], preceding: list[in
     while found[0] > 0:
         left, right = stated[found[0] - 1], stated[found[0]]
         between = range(left.last, right.first)
-        if not any(words.keys[i] in _AND for i in between) or any(words.raw[i] in ";:." for i in between):
+        if not any(words.keys[i] in AND for i in between) or any(words.raw[i] in ";:." for i in between):
             break
         found.insert(0, found[0] - 1)
     return found
@@ -254,7 +212,7 @@ def _governing(words: Words, stated: Sequence[Stated], last: int, at: int) -> in
     if last == 0 or words.raw[at - 1] != ",":
         return last
     between = words.keys[stated[last - 1].last : stated[last].first]
-    adds = not _ADDING.isdisjoint(between) and "," not in between and _AND.isdisjoint(between)
+    adds = not _ADDING.isdisjoint(between) and "," not in between and AND.isdisjoint(between)
     return last - 1 if adds else last
 
 
@@ -268,80 +226,7 @@ def _listed(words: Words, stated: Sequence[Stated], first: int) -> list[int]:
     found = [first]
     for i in range(first + 1, len(stated)):
         between = words.keys[stated[i - 1].last : stated[i].first]
-        if not between or between[0] not in _AND or len(between) > 1:
+        if not between or between[0] not in AND or len(between) > 1:
             break
         found.append(i)
     return found
-
-
-def counts_of(words: Words, hits: Sequence[Hit], stated: Sequence[Stated]) -> list[Count]:
-    """How many of each finding: a number or a word in front of it, with nothing but describing words between."""
-    several = {hit.last - 1: hit for hit in hits if hit.kind == "multiple"}
-    if not several and not any(map(_COUNTING.__getitem__, words.keys)):
-        return [_UNCOUNTED] * len(stated)
-    found: list[Count] = []
-    for at, one in enumerate(stated):
-        first = at
-        while first > 0 and stated[first - 1].last == stated[first].first:
-            first -= 1  # "three enhancing lesions": what is counted is the noun
-        if at + 1 < len(stated) and stated[at + 1].first == one.last:
-            found.append(_UNCOUNTED)
-            continue
-        found.append(_count(words, several, one, stated[first].first, stated[first - 1].last if first else 0))
-    return found
-
-
-_COUNTING = Memo(lambda key: key in _NUMBERS or key.startswith(_ONE) or key.isdecimal())
-"""Whether a word may say how many."""
-_UNCOUNTED = Count(None, multiple=False)
-
-
-def _count(words: Words, several: dict[int, Hit], one: Stated, first: int, start: int) -> Count:
-    i = first - 1
-    passed = 0
-    while i >= start and passed <= FAR:
-        raw, key = words.raw[i], words.keys[i]
-        if (hit := several.get(i)) is not None:
-            alone = hit.first > 0 and words.keys[hit.first - 1] in _ARTICLES
-            return Count(None, multiple=not alone)
-        if key.startswith(_ONE):
-            return Count(1, multiple=False)
-        number = _NUMBERS.get(key) or (int(raw) if raw.isdecimal() and _counts(words, i) else None)
-        if number is not None:
-            return Count(number, multiple=number > 1) if number <= MOST else Count(None, multiple=False)
-        if key.startswith(_TIMES) or key in _TIMES_EN:
-            break
-        if raw in ";:.()" or raw == MASK or (key in _NO_ADJECTIVE and key not in _AND) or key in _ARTICLES:
-            break
-        passed += raw[0].isalpha()
-        i -= 1
-    behind = several_behind(words, several, one)
-    return Count(None, multiple=behind)
-
-
-def several_behind(words: Words, several: dict[int, Hit], one: Stated) -> bool:
-    """ "Zysten, multipel", "Kontusionen, mehrere, bis 9 mm": right behind the finding, at the end of a clause."""
-    i = one.last
-    if i < len(words.raw) and words.raw[i] == ",":
-        i += 1
-    closed = i + 1 >= len(words.raw) or words.raw[i + 1] in ".,;)"
-    return i in several and closed and words.keys[i] in _ALONE
-
-
-_ALONE = word_set("multipel multiple mehrfach mult mehrere zahlreich zahlreiche etliche several numerous")
-
-
-def _counts(words: Words, i: int) -> bool:
-    """A bare number that stands for a count: no unit, ordinal, level or grade around it."""
-    if words.raw[i].startswith("0"):
-        return False
-    if i + 1 < len(words.raw):
-        after = words.raw[i + 1]
-        glued = words.starts[i + 1] == words.ends[i]
-        if not after[0].isalpha() or glued or words.keys[i + 1] in ("mm", "cm", "ml", "x"):
-            return False
-    if i > 0:
-        before, key = words.raw[i - 1], words.keys[i - 1]
-        if key in _NO_COUNT or key.endswith("rads") or before in "-/–.×" or (before.isupper() and len(before) <= 3):
-            return False
-    return True

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from rrg.records import Anatomy, Finding, Lang, Measurement, Span
 from rrg.reports.asked import doubted, question_from
-from rrg.reports.changes import changes_of, counts_of, findings_only, hits_of
+from rrg.reports.changes import changes_of, findings_only, hits_of
 from rrg.reports.context import Context
+from rrg.reports.counts import counts_of
 from rrg.reports.findings import LESION_LIKE, Stated, named_at
 from rrg.reports.mentions import Mention, free_sides
 from rrg.reports.places import places

@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple
 
 from rrg.anatomy import LABELS
 from rrg.records import Anatomy, Finding, Measurement, Side
-from rrg.reports.changes import Change, Count
+from rrg.reports.changes import Change
 from rrg.reports.context import UNSEEN, Context
+from rrg.reports.counts import Count
 from rrg.reports.findings import Stated
 from rrg.reports.mentions import Mention
 

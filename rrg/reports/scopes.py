@@ -1,12 +1,7 @@
-"""How far the words of the context reach: where a scope ends in a sentence.
+"""How far the words of the context reach: where a scope ends in a sentence."""
 
-Walls end a scope: ";", ":", "aber", "but" always; a comma or an "und" only when a new statement begins behind it.
-"""
-
-from typing import NamedTuple
-
-from rrg.reports.lexicon import Trigger
-from rrg.reports.words import MASK, Words, opens_relative, word_set
+from rrg.reports.walls import CAUSES, TURNS, Hit, Walls, new_statement, segment_end
+from rrg.reports.words import MASK, Words, word_set
 
 NEAR = 3
 """A bare "nicht" or "not" reaches this many words at most, and only the first that is no adverb."""
@@ -14,116 +9,7 @@ _ADVERBS = word_set(
     """wesentlich signifikant relevant pathologisch eindeutig sicher mehr deutlich ganz weiter path nennenswert
     wirklich so sehr wieder noch further a an the"""
 )
-_CAUSES = word_set("bei nach wegen aufgrund da weil because due secondary since despite")
-_OR = frozenset(("oder", "or", "nor", "noch", "bzw", "beziehungsweise", "respektive", "od"))
 _GONE = ("absent", "resected", "not_imaged")
-
-
-class Hit(NamedTuple):
-    """A trigger in a sentence: words [first, last)."""
-
-    first: int
-    last: int
-    trigger: Trigger
-
-
-class Walls(NamedTuple):
-    """What may end a scope, per word."""
-
-    hard: bytearray
-    """1 always ends: ";", ":", "aber", "but", "außer". 2 ends what comes from its left: "bei", "nach"."""
-    soft: bytearray
-    """1 a comma, 2 "und", 3 "oder": ends when a new statement begins behind it."""
-    affirm: bytearray
-    """1 a word of a new statement, 2 a predicate."""
-    current: bytearray
-    """A word that leads back to the present study."""
-    self_: bytearray
-    """A word that leads back to the patient."""
-    starts: dict[int, str]
-    """Word -> kind of the forward trigger that begins there."""
-    reached: dict[tuple[str, bool], int]
-    """Kind of a forward trigger, and whether it is a "kein" -> one past the last word that those so far reach."""
-
-
-def walls_of(words: Words, hits: list[Hit]) -> Walls | None:
-    """What ends scopes in a sentence; None when no trigger has a scope."""
-    n = len(words.raw)
-    walls = Walls(bytearray(n), bytearray(n), bytearray(n), bytearray(n), bytearray(n), {}, {})
-    any_scope = False
-    for first, last, trigger in hits:
-        kind = trigger.kind
-        if trigger.scope != "none" or kind == "comparison":
-            any_scope = True
-            if trigger.scope in ("after", "near", "both"):
-                walls.starts.setdefault(first, kind)
-        if kind in ("end", "exception"):
-            walls.hard[first] = 2 if words.keys[first] in _CAUSES else 1
-        elif kind == "self":
-            walls.self_[first] = 1
-        elif kind == "affirm":
-            walls.affirm[first:last] = b"\1" * (last - first)
-        elif kind == "predicate":
-            walls.affirm[first:last] = b"\2" * (last - first)
-        elif kind == "current":
-            walls.current[first] = 1
-            walls.affirm[first] = walls.affirm[first] or 1
-        elif kind == "join":
-            walls.soft[first] = 3 if words.keys[first] in _OR else 2
-    if not any_scope:
-        return None
-    for i, raw in enumerate(words.raw):
-        if raw not in _SIGNS:
-            continue
-        if raw == ",":
-            walls.soft[i] = 1
-        elif raw in ";:" or _spaced(words, i):
-            walls.hard[i] = 1
-    return walls
-
-
-_SIGNS = frozenset(",;:-–—")
-
-
-def _spaced(words: Words, i: int) -> bool:
-    """A dash between spaces, not a hyphen."""
-    return 0 < i < len(words.raw) - 1 and words.ends[i - 1] < words.starts[i] and words.ends[i] < words.starts[i + 1]
-
-
-def _segment_end(at: int, words: Words, walls: Walls) -> int:
-    """First wall behind `at`."""
-    i = at
-    while i < len(words.raw) and not walls.hard[i] and not walls.soft[i]:
-        i += 1
-    return i
-
-
-def _new_statement(at: int, words: Words, walls: Walls) -> bool:
-    """True when the segment behind the soft wall `at` says something of its own."""
-    end = _segment_end(at + 1, words, walls)
-    listed_on = end < len(words.raw) and walls.soft[end] == 3
-    if walls.soft[at] == 3 or (walls.soft[at] == 1 and opens_relative(words, at)):
-        return False
-    if walls.soft[at] == 1 and at + 1 < end < len(words.raw) and words.keys[end] in _TURNS:
-        return True  # "kein Infiltrat, Pneumonie jedoch möglich"
-    for i in range(at + 1, end):
-        if walls.affirm[i] == 1 and not listed_on:
-            return True
-        if walls.affirm[i] == 2 and walls.soft[at] == 1 and not listed_on:
-            return True
-        if walls.soft[at] == 1 and words.keys[i] in ("mm", "cm") and _measured(words, i):
-            return True
-    return False
-
-
-def _measured(words: Words, unit: int) -> bool:
-    """ "kein Erguss, Konkrement 4 mm": what has a size is there, unless it is a limit ("Rundherd > 4 mm")."""
-    return words.raw[unit - 1][0].isdigit() and _LIMITS.isdisjoint(words.keys[max(0, unit - 4) : unit])
-
-
-_LIMITS = frozenset(
-    (">", "<", "ueber", "groesser", "als", "ab", "larger", "than", "over", "above", "exceeding", "greater", "≥")
-)
 
 
 def _known(words: Words, i: int) -> bool:
@@ -177,7 +63,7 @@ def right_end(hit: Hit, words: Words, walls: Walls, *, listed: bool) -> int:
         if kind == "negation" and i > hit.last + 1 and _known(words, i):
             return i - 1  # "keine Einblutung in den bekannten Infarkt": what is known is there
         if walls.soft[i] and (walls.soft[i] != 1 or listed):
-            if _new_statement(i, words, walls) or (kind == "negation" and _closed(hit, i, words, walls)):
+            if new_statement(i, words, walls) or (kind == "negation" and _closed(hit, i, words, walls)):
                 return i
         elif walls.soft[i] == 1:
             return i
@@ -197,7 +83,7 @@ def _closed(hit: Hit, comma: int, words: Words, walls: Walls) -> bool:
         return False
     if walls.affirm[comma - 1] == 2:
         return True
-    end = _segment_end(comma + 1, words, walls)
+    end = segment_end(comma + 1, words, walls)
     if end - comma < 3 or not words.keys[hit.first].startswith("kein") or (end < len(words.raw) and walls.soft[end]):
         return False
     attribute, noun = words.raw[comma + 1], words.raw[comma + 2]
@@ -256,7 +142,7 @@ def left_end(hit: Hit, words: Words, walls: Walls) -> int:
         if raw == "," and (opened := _insertion(words, i)) is not None:
             i = opened - 1  # "Eine Blutung, wie klinisch vermutet, findet sich nicht"
             continue
-        if walls.hard[i] == 1 and not (words.raw[i].isalpha() and i > 0 and words.keys[i - 1] in _CAUSES):
+        if walls.hard[i] == 1 and not (words.raw[i].isalpha() and i > 0 and words.keys[i - 1] in CAUSES):
             return i + 1
         soft = walls.soft[i] if i < hit.first - 1 else 0  # "ist leer und nicht abgrenzbar" has one subject
         if soft == 1 and not joined:
@@ -312,7 +198,7 @@ def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
                 return i
         if opening >= 0 and raw == ",":
             continue  # "Previously, on series 4, the nodule measured 4 mm"
-        if walls.current[i] or raw == ";" or (walls.hard[i] and raw.isalpha() and words.keys[i] in _TURNS):
+        if walls.current[i] or raw == ";" or (walls.hard[i] and raw.isalpha() and words.keys[i] in TURNS):
             return i
         following = words.raw[i + 1] if i + 1 < len(words.raw) else ""
         if walls.soft[i] == 1 and following and following != MASK and not following[0].isdigit():
@@ -320,10 +206,7 @@ def prior_end(hit: Hit, words: Words, walls: Walls) -> int:
     return len(words.raw)
 
 
-_TURNS = word_set("aber jedoch allerdings hingegen but however whereas while now jetzt nun")
-
-
-_INSIDE = _TURNS | word_set("weiterhin zudem somit daher ferner ansonsten also therefore otherwise")
+_INSIDE = TURNS | word_set("weiterhin zudem somit daher ferner ansonsten also therefore otherwise")
 """What ends a scope at the start of a clause stands in the middle of another: "werden weiterhin nicht gesehen"."""
 
 
@@ -335,7 +218,7 @@ def other_end(hit: Hit, words: Words, walls: Walls) -> tuple[int, int]:
         and not walls.self_[last]
         and not walls.current[last]
         and words.raw[last] != ";"
-        and words.keys[last] not in _TURNS
+        and words.keys[last] not in TURNS
     ):
         last += 1
     if last < len(words.raw) and walls.self_[last]:
