@@ -36,6 +36,10 @@ _SHARD = Annotated[
 ]
 _ON_ERROR = Annotated[OnError, typer.Option(help="record: error records in the stream; fail: stop at the first.")]
 _QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")]
+Exclude = Annotated[
+    str | None,
+    typer.Option(metavar="KEYS", help="Leave these patients out, their lines too: a file, an id a line, or ID,ID."),
+]
 _FLUSH = Annotated[bool, typer.Option("--flush", help="Write every study at once, for tail -f.")]
 
 _SHARED = {
@@ -46,6 +50,7 @@ _SHARED = {
     "shard": (_SHARD, None),
     "on_error": (_ON_ERROR, OnError.RECORD),
     "flush": (_FLUSH, False),
+    "exclude": (Exclude, None),
     "quiet": (_QUIET, False),
 }
 
@@ -70,6 +75,17 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
     return int(number), int(of)
 
 
+def excluded(keys: str | None, key_file: Path | None = None) -> frozenset[str]:
+    """Pseudonyms of ``--exclude``. Original ids are hashed with the key file; UsageError where there is none."""
+    if keys is None:
+        return frozenset()
+    from rrg.keys import default_key_file, load_key
+    from rrg.verify_forget import read_keys
+
+    path = key_file or default_key_file()
+    return read_keys(keys, load_key(path, create=False) if path.exists() else None)
+
+
 def streaming(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the shared stream options; they reach it as one ``io: Io``. ``inputs`` is put into it too."""
     own = inspect.signature(command)
@@ -83,7 +99,11 @@ def streaming(command: Callable[..., None]) -> Callable[..., None]:
         io = Io(
             inputs=tuple(given.pop("inputs", None) or ()),
             out=None if str(out) == "-" else out,
-            **{**shared, "shard": parse_shard(shared["shard"])},
+            **{
+                **shared,
+                "shard": parse_shard(shared["shard"]),
+                "exclude": excluded(shared["exclude"], given.get("key_file")),
+            },
         )
         command(**given, io=io)
 

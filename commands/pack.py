@@ -95,6 +95,7 @@ def command(
     text_only: Annotated[
         bool, typer.Option("--text-only", help="With --from: questions and answers without their pictures.")
     ] = False,
+    exclude: opt.Exclude = None,
     seed: opt.Seed = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
 ) -> None:
@@ -130,6 +131,7 @@ def command(
         seed=seed,
         made_up=made_up,
         demonstration=demonstration,
+        exclude=opt.excluded(exclude, key_file),
         key=None if key_file is None else load_key(key_file, create=False),
     )
     existing = Existing.REPLACE if overwrite else Existing.KEEP_SAME if resume else Existing.REFUSE

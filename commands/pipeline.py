@@ -9,6 +9,8 @@ import typer
 
 from rrg.errors import INTERRUPTED_RESUMABLE, UsageError
 
+from . import _options as opt
+
 
 def command(
     recipe: Annotated[Path, typer.Argument(help="Recipe, TOML.")],
@@ -33,6 +35,7 @@ def command(
     max_reject: Annotated[
         str | None, typer.Option(metavar="P%", help="Stop when more than this share of studies has rejected inputs.")
     ] = None,
+    exclude: opt.Exclude = None,
     slurm: Annotated[Path | None, typer.Option(metavar="DIR", help="Write sbatch files there and run nothing.")] = None,
     launch: Annotated[
         str | None, typer.Option(metavar="WORDS", help="Start stages by this: torchrun --nproc-per-node=2.")
@@ -63,15 +66,14 @@ def command(
     if slurm is not None:
         from rrg.recipes_slurm import write_jobs
 
-        for line in write_jobs(told, slurm, work, {**given}, fixture=fixture):
+        for line in write_jobs(told, slurm, work, {**given}, fixture=fixture, exclude=exclude):
             print(line)
         return
     if shard is not None:
-        from ._options import parse_shard
-
-        number, of = parse_shard(shard) or (1, 1)
+        number, of = opt.parse_shard(shard) or (1, 1)
         shard, work = f"{number}/{of}", part_of(work, f"{number}/{of}")
-    planned = pipes(told.stages, work, first, last, shard)
+    opt.excluded(exclude)  # that it can be read
+    planned = pipes(told.stages, work, first, last, shard, exclude)
     if merge is not None:
         planned = merged(planned, work, merge)
     if show:

@@ -33,6 +33,8 @@ FEW_FILES = 2048
 """Below this, starting processes costs more than reading the headers in this one."""
 FILES_PER_COMMIT = 50_000
 OPEN_FOLDERS = 64
+CACHE_KB = 512
+"""Of a passing index: what the studies take should not be seen in the memory of the process."""
 BUSY_MS = 60_000
 """How long a reader waits while the index is written."""
 
@@ -213,6 +215,7 @@ class Index:
 def temporary() -> Index:
     """An empty index that is gone with the process; on disk where it outgrows the cache."""
     database = sqlite3.connect("")
+    database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
     _create(database)
     return Index(database)
 

@@ -54,12 +54,15 @@ class Options:
     """The studies are phantoms: the card says so."""
     demonstration: bool = False
     """Models that learn from it are for demonstration, and say so with every answer; of phantoms they are anyway."""
+    exclude: frozenset[str] = frozenset()
+    """Patients, by pseudonym, whose studies are left out."""
     key: bytes | None = None
     """Behind the pseudonyms: original ids in files are hashed with it."""
 
     def results(self) -> dict[str, Any]:
-        """The options for the run record: of files their content, of the key nothing."""
-        told = {name: value for name, value in asdict(self).items() if name not in ("seed", "key", "merge_ids")}
+        """The options for the run record: of files their content, of the key and of who is excluded nothing."""
+        left_out = ("seed", "key", "merge_ids", "exclude")
+        told = {name: value for name, value in asdict(self).items() if name not in left_out}
         if self.split_by not in RULES:
             told["split_by"] = _sha256(Path(self.split_by))
         if self.merge_ids is not None:
@@ -135,7 +138,7 @@ def _build(
     merged = {} if options.merge_ids is None else merges(options.merge_ids, options.key)
     with spool.open("w+b") as file:
         gathered = Gathered(file, merged)
-        gathered.read(inputs)
+        gathered.read(inputs, options.exclude)
         gathered.runs.check(partial=options.partial)
         gathered.runs.runs.pop(run.id, None)  # packing a packed split again
         if not gathered.visits:  # also when a stage before died at its start: that is no data set

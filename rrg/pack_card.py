@@ -200,6 +200,7 @@ def _why(name: str) -> str:
 
 
 _WHY = {
+    "excluded.study": "its patient was to be left out (`--exclude`)",
     "dropped.balance": "its answer is given too often",
     "dropped.blind": "answered as well without the image (`--drop-blind`)",
     "dropped.copy": "another sample says the same of the same pixels",

@@ -65,11 +65,14 @@ class Gathered:
         self.seen: Counter[str] = Counter()
         """What came in and what was left out."""
 
-    def read(self, inputs: tuple[Path, ...]) -> None:
-        """Take the whole stream."""
+    def read(self, inputs: tuple[Path, ...], exclude: frozenset[str]) -> None:
+        """Take the whole stream but the studies of the patients `exclude`."""
         for part in studies_of(inputs, merge=False):
             if part.key is not None:
-                self._read_study(part.key, part.lines)
+                if part.shard_key in exclude:
+                    self.seen["excluded.study"] += 1
+                else:
+                    self._read_study(part.key, part.lines)
                 continue
             for line in part.lines:
                 self._read_single(line)

@@ -48,6 +48,8 @@ class Io:
     """(i, n), one-based."""
     on_error: OnError = OnError.RECORD
     flush: bool = False
+    exclude: frozenset[str] = frozenset()
+    """Patients, by pseudonym, whose studies are not worked on and whose lines are not passed on."""
 
     def __post_init__(self) -> None:
         """Refuse combinations that can not work."""
@@ -66,6 +68,8 @@ class Io:
 
     def has(self, key: str) -> bool:
         """True when this shard works on `key` (patient, else study or item)."""
+        if key in self.exclude:
+            return False
         if self.shard is None:
             return True
         number, of = self.shard
@@ -151,7 +155,7 @@ def run_groups(
                 seen(part.lines)
             if part.key is None:
                 if io.shard is None or io.shard[0] == 1 or all(_is_bracket(line) for line in part.lines):
-                    yield [line.raw for line in part.lines], None, None
+                    yield [line.raw for line in part.lines if not _is_of(line, io.exclude)], None, None
             elif io.has(part.shard_key):
                 wanted = [line.raw for line in part.lines if schema_of(line.value) in names]
                 yield [line.raw for line in part.lines], _key(run, wanted), (part.key, wanted)
@@ -211,6 +215,11 @@ def check_closed(seen: Iterable[Record], what: str) -> None:
         raise RrgError(
             f"{what}: records of run {unknown[0]} without its run record; keep rrg.run/1 lines, or pass --partial"
         )
+
+
+def _is_of(line: Line, patients: frozenset[str]) -> bool:
+    """The line names one of the patients."""
+    return bool(patients) and isinstance(line.value, dict) and line.value.get("patient") in patients
 
 
 def _is_bracket(line: Line) -> bool:

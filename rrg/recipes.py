@@ -77,6 +77,8 @@ class Stage:
     """Has ``--resume``, and keeps beside its output what it goes on from."""
     shards: bool = False
     """Has ``--shard``."""
+    excludes: bool = False
+    """Has ``--exclude``."""
     makes: tuple[Path, ...] = ()
     """Files and folders that it makes, `output` aside."""
 
@@ -229,6 +231,7 @@ def _stage(
         resumable={"tee", "resume"} <= set(options),
         checkpoints=command in CHECKPOINTS,
         shards="shard" in options,
+        excludes="exclude" in options,
         makes=tuple(made),
     )
 

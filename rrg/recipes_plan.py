@@ -42,10 +42,13 @@ class Placed:
     """Records of the stage before, when that is not run."""
     more: tuple[str, ...] = ()
     """Words that are no part of the recipe: ``--shard``."""
+    exclude: str | None = None
+    """Patients to leave out: they change no other patient's records, so that journals stay good."""
 
     def argv(self, *, resume: bool) -> list[str]:
         """The argument vector without the program."""
         words = [self.stage.command, *([str(self.source)] if self.source else []), *self.stage.arguments, *self.more]
+        words += ["--exclude", self.exclude] if self.exclude is not None else []
         if self.tee is not None:
             words += ["--tee", str(self.tee)]
         return [*words, "--resume"] if resume and self.resumes else words
@@ -96,8 +99,9 @@ def pipes(
     first: str | None = None,
     last: str | None = None,
     shard: str | None = None,
+    exclude: str | None = None,
 ) -> list[Pipe]:
-    """The pipes of the stages `first` to `last`, by name; UsageError for a name that is none.
+    """The pipes of the stages `first` to `last`, by name, without the patients `exclude`; UsageError for a wrong name.
 
     With `shard` each task works in a folder of its own, and every stage must be one that can do a part.
     """
@@ -118,7 +122,8 @@ def pipes(
                     raise UsageError(f"--shard: {stage.name} does not do a part; end with --to a stage before it")
                 if shard is not None and stage.command == "parse-reports" and stage.joined:
                     _check_unmatched(stage)
-                placed.append(Placed(stage, tee, source, ("--shard", shard) if shard else ()))
+                more = ("--shard", shard) if shard else ()
+                placed.append(Placed(stage, tee, source, more, exclude if stage.excludes else None))
         if placed:
             found.append(Pipe(number, tuple(placed), len(placed) == len(group)))
         at += len(group)
@@ -248,10 +253,14 @@ def _listing(folder: Path) -> str:
 def stage_keys(pipe: Pipe, digests: Digests) -> dict[str, str]:
     """Stage -> hash of all that its result hangs on, but for the records and arrays that the pipe itself makes.
 
-    Those are in the keys of its journal, each with the records of its study that the stage reads.
+    Those are in the keys of its journal, each with the records of its study that the stage reads. Who is left out has a
+    key of its own: the stages go on from their journals.
     """
     own = {str(path) for placed in pipe.placed for path in placed.stage.makes}
-    return {placed.stage.name: _stage_key(placed, own, digests) for placed in pipe.placed}
+    keys = {placed.stage.name: _stage_key(placed, own, digests) for placed in pipe.placed}
+    if (exclude := next((placed.exclude for placed in pipe.placed if placed.exclude), None)) is not None:
+        keys["--exclude"] = digests.of(Path(exclude)) if _is_path(exclude) else exclude
+    return keys
 
 
 def _stage_key(placed: Placed, own: AbstractSet[str], digests: Digests) -> str:

@@ -111,7 +111,13 @@ def _checked(source: Source, key: str, value: Any) -> Any:
 
 
 def write_jobs(
-    recipe: Recipe, folder: Path, work: Path, given: Mapping[str, str], *, fixture: bool = False
+    recipe: Recipe,
+    folder: Path,
+    work: Path,
+    given: Mapping[str, str],
+    *,
+    fixture: bool = False,
+    exclude: str | None = None,
 ) -> Iterator[str]:
     """Write the sbatch files and ``submit.sh`` into `folder`; yields the line that submits them."""
     shared, own = settings_of(recipe)
@@ -120,6 +126,7 @@ def write_jobs(
     base = ["rrg", "pipeline", str(recipe.path), "--work", str(work), *(["--fixture"] if fixture else [])]
     for name, value in given.items():
         base += ["--set", f"{name}={value}"]
+    base += ["--exclude", exclude] if exclude is not None else []
     lines = [
         "#!/bin/sh",
         f"# Submits the jobs of {recipe.path.name}, each behind those that it reads from. Run it where rrg was run.",

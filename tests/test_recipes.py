@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -300,6 +301,23 @@ def test_a_new_option_of_one_stage_leaves_the_others_alone(tmp_path: Path) -> No
     assert keys[0]["extract-slices"] == keys[1]["extract-slices"]
     assert keys[0]["pack"] == keys[1]["pack"]
     assert keys[0]["segment"] != keys[1]["segment"]
+
+
+def test_who_is_excluded_is_told_to_each_stage_and_leaves_journals_good(tmp_path: Path, rrg: Rrg) -> None:
+    (tmp_path / "keys").write_text(f"{'a' * 20}\n")
+    given = ["pipeline", RECIPES / "phantom.toml", "--exclude", tmp_path / "keys"]
+    (line, *_) = rrg(*given, "--print").stdout.decode().splitlines()
+    assert line.count(f"--exclude {tmp_path}/keys") == 6, "five data stages and pack"
+    rrg(*given, "--slurm", tmp_path / "jobs", "--set", "unmatched=ignore", "--work", tmp_path / "w")
+    assert f"--exclude {tmp_path}/keys" in (tmp_path / "jobs" / "01-data.sbatch").read_text()
+    recipe = read_recipe(write(tmp_path, GOOD), {}, OPTIONS)
+    stages = [replace(stage, excludes=True) for stage in recipe.stages]
+    keys = [
+        stage_keys(pipes(stages, tmp_path, exclude=exclude)[0], Digests(frozenset()))
+        for exclude in (None, str(tmp_path / "keys"))
+    ]
+    assert keys[1].pop("--exclude")
+    assert keys[0] == keys[1]
 
 
 SLURM = """

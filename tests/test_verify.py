@@ -194,6 +194,30 @@ def test_forget_leaves_no_trace_of_a_patient(rrg: Rrg, side: Path, key_file: Pat
     assert b"models/run" in again.stdout, "models of the old data set are still named"
 
 
+@pytest.mark.parametrize("original", [False, True])
+def test_who_is_excluded_enters_nothing_and_the_others_stay_as_they_are(
+    rrg: Rrg, side: Path, key_file: Path, original: bool
+) -> None:
+    import pydicom
+
+    files = sorted((side / "demo/dicom").rglob("*.dcm"))
+    id_ = str(pydicom.dcmread(files[0], stop_before_pixels=True).PatientID)
+    gone = pseudonym(key_file.read_bytes(), "patient", id_)
+    keys = side / "keys.txt"
+    keys.write_text(f"{id_ if original else gone}\n")
+    done = rrg("sort", "samples.jsonl", "--exclude", keys, cwd=side)
+    kept = [line for line in rrg("sort", "samples.jsonl", cwd=side).stdout.splitlines() if gone.encode() not in line]
+    assert [line for line in done.stdout.splitlines() if b"rrg.end/1" not in line] == [
+        line for line in kept if b"rrg.end/1" not in line
+    ]
+    rrg("extract-slices", "demo/dicom", "--store", "new", "--out", "new.jsonl", "--exclude", keys, cwd=side)
+    assert gone not in (side / "new.jsonl").read_text()
+    assert not [path for path in (side / "new").rglob("*.json") if gone in path.read_text()]
+    rrg("pack", "samples.jsonl", "--store", "store", "--out", "other", "--exclude", keys, cwd=side)
+    assert gone not in "".join(path.read_text() for path in (side / "other").glob("*.*"))
+    assert "its patient was to be left out" in (side / "other" / "card.md").read_text()
+
+
 def test_original_ids_need_the_key_and_are_never_shown(rrg: Rrg, side: Path) -> None:
     done = rrg("verify", "dataset", "--forget", "Mustermann-12345", cwd=side, code=2)
     assert b"Mustermann" not in done.stderr
