@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rrg.records import Lang, Reference, Slice
 from rrg.reports.link import resolve_all
 from rrg.reports.parse import parse
-from rrg.reports.references import numbers, references_of
+from rrg.reports.references import references_of
+from rrg.reports.references_words import numbers
 
 Found = list[tuple[int | None, list[int], bool]]
 

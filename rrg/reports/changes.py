@@ -21,7 +21,6 @@ NO_ADJECTIVE = word_set(
 AND = frozenset(("und", "and", "sowie", "or", "oder", "bzw"))
 ARTICLES = frozenset(("ein", "eine", "einer", "einen", "einem", "eines", "a", "an", "one"))
 _THAN = frozenset(("als", "geworden", "wie"))
-_BUT = frozenset(("aber", "jedoch", "but", "however"))
 FAR = 6
 """Words between a describing word and its finding, at most."""
 

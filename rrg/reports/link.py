@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, cast
 
 from rrg.records import Reference
-from rrg.reports.references import open_pair
+from rrg.reports.references_read import open_pair
 
 Reading = Literal["instance", "frame", "index"]
 READINGS: tuple[Reading, ...] = ("instance", "frame", "index")
