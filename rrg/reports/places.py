@@ -2,11 +2,11 @@
 
 import bisect
 from collections.abc import Sequence
-from operator import attrgetter
 
 from rrg.reports.findings import LESION_LIKE, Stated
 from rrg.reports.mentions import Mention
-from rrg.reports.places_between import FAR, begins_anew, carries, is_numbered, is_open, listed_on, outside
+from rrg.reports.places_behind import AND, CLOSE, DENYING, FIRST, JOINERS, PLACING, places_behind
+from rrg.reports.places_between import FAR, carries, is_open, listed_on
 from rrg.reports.words import Words, word_set
 
 SELF_LOCATED = frozenset(
@@ -38,33 +38,15 @@ SELF_LOCATED = frozenset(
     )
 )
 """Findings whose name says where they are: a structure in front of them is not their place."""
-_PLACING = word_set(
-    """i in im am an der des dem den der beider von vom innerhalb of the within on both at over inside involving
-    affecting along auf ueber unter into throughout"""
-)
-_CLOSE = word_set(
-    """near around adjacent abutting beside neben um nahe angrenzend benachbart unterhalb oberhalb below above behind
-    hinter vor perifokal anliegend contacting next"""
-)
-"""Words of closeness: what they name is not the place."""
 _LINKS = word_set(
     """und and oder or nor noch neither weder mit ohne with without
     zeigt shows ist is sind are eine ein a no kein keine bei nach durch wegen infolge due secondary by"""
 )
-_JOINERS = word_set(
-    """und and oder or sowie linken rechten linker rechter linkem rechtem linke rechte links rechts left right der
-    die des den dem beiden beider the both bzw u noch nor"""
-)
-_AND = frozenset(("und", "and", "u", "sowie", "bzw", "oder", "or"))
 _SIDED = frozenset(("links", "rechts", "beidseits", "left", "right"))
 _GENITIVE = frozenset(("der", "des", "of", "the"))
-_DENYING = word_set("kein keine keinen keiner keines ohne no without not nicht")
 _GENERIC = frozenset(("bone", "intervertebral_discs"))
 NEAR = 4
 """Mentions that are looked at around a finding."""
-_FIRST = attrgetter("first")
-
-
 _OPENING = frozenset(("in", "im", "am", "an", "at", "on", "within", "auf", "bei", "along"))
 _FURTHER = word_set(
     """alle aller uebrigen restlichen all remaining weitere weiteren weiterer weiteres sonstige sonstigen other further
@@ -98,7 +80,7 @@ def places(
     if not mentions:
         return [], False
     head = _head(words, stated, others)
-    at = bisect.bisect_left(mentions, stated.first, key=_FIRST)
+    at = bisect.bisect_left(mentions, stated.first, key=FIRST)
     inside = [i for i in range(at, min(at + NEAR, len(mentions))) if mentions[i].last <= stated.last]
     if (left := _adjective(words, stated, mentions)) is not None and not inside:
         inside = [left]
@@ -111,15 +93,15 @@ def places(
             if i in inside or not _of_another(words, mentions[i], others)
         ]
         if all(set(mentions[i].classes) <= _GENERIC or _unnumbered(mentions[i]) for i in found):
-            found += [i for i in _behind(words, head, mentions, others) if i not in found]
+            found += [i for i in places_behind(words, head, mentions, others) if i not in found]
             found += [i for i in _titles(words, stated, mentions) if i not in found]
         else:
             whole = {_family(mentions[i]) for i in found}
-            parts = [i for i in _behind(words, head, mentions, others) if i not in found]
+            parts = [i for i in places_behind(words, head, mentions, others) if i not in found]
             found += [i for i in parts if _family(mentions[i]) in whole]
             found += [i for i in _apart(words, stated, mentions) if i not in found and _family(mentions[i]) in whole]
         return sorted(found), False
-    behind = _behind(words, head, mentions, others)
+    behind = places_behind(words, head, mentions, others)
     if stated.name in SELF_LOCATED or words.keys[stated.first].startswith("koronar"):
         return behind, False
     titles = [i for i in _titles(words, stated, mentions) if i not in behind]
@@ -181,11 +163,11 @@ _SUCH_AS = word_set("insbesondere vorwiegend ueberwiegend exemplarisch beispiels
 
 def _apart(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "Metastasen, z. B. im linken Unterlappen", "Emphysem, oberlappenbetont": a part that a comma sets apart."""
-    at = bisect.bisect_left(mentions, stated.last, key=_FIRST)
+    at = bisect.bisect_left(mentions, stated.last, key=FIRST)
     if at == len(mentions) or mentions[at].first - stated.last > 2 * FAR:
         return []
     between = words.keys[stated.last : mentions[at].first]
-    if "," not in between or ";" in between or not _DENYING.isdisjoint(between):
+    if "," not in between or ";" in between or not DENYING.isdisjoint(between):
         return []
     after = between[len(between) - between[::-1].index(",") :]
     such: bool = not _SUCH_AS.isdisjoint(after) or after[:3] in (
@@ -206,7 +188,7 @@ def _head(words: Words, stated: Stated, others: Sequence[Stated]) -> Stated:
     """The noun that an adjective describes, or that a genitive ties to it: "enhancing lesion", "enhancement of the
     lesion" lie where the lesion lies.
     """
-    for i in range(bisect.bisect_left(others, stated.last, key=_FIRST), len(others)):
+    for i in range(bisect.bisect_left(others, stated.last, key=FIRST), len(others)):
         other = others[i]
         if other.first - stated.last > 2:
             break
@@ -222,7 +204,7 @@ def _joined_before(words: Words, found: list[int], mentions: Sequence[Mention]) 
     while found and found[0] > 0:
         left, right = mentions[found[0] - 1], mentions[found[0]]
         between = words.keys[left.last : right.first]
-        joined = any(key in _AND for key in between) and all(key in _JOINERS or key == "-" for key in between)
+        joined = any(key in AND for key in between) and all(key in JOINERS or key == "-" for key in between)
         commas = [key for key in between if key not in _SIDED]  # "Scapula links, Humerus links und Klavikula links"
         listed = commas in ([","], ["-", ","]) and len(found) > 1
         if not joined and not listed and not (left.last == right.first and not right.classes):
@@ -238,92 +220,29 @@ def _of_another(words: Words, mention: Mention, others: Sequence[Stated]) -> boo
     if words.raw[mention.last : mention.last + 1] == ["-"]:
         return False
     before = [other.last for other in others if other.last <= mention.first]
-    return bool(before) and all(key in _PLACING for key in words.keys[before[-1] : mention.first])
+    return bool(before) and all(key in PLACING for key in words.keys[before[-1] : mention.first])
 
 
 def _adjective(words: Words, stated: Stated, mentions: Sequence[Mention]) -> int | None:
     """ "renal cyst", "hepatische Läsion": the mention right in front."""
-    at = bisect.bisect_left(mentions, stated.first, key=_FIRST)
+    at = bisect.bisect_left(mentions, stated.first, key=FIRST)
     for i in range(max(0, at - NEAR), at):
         mention = mentions[i]
         if mention.last > stated.first:
             break
         if stated.first - mention.last <= 2 and all(
-            key == "-" or (key.isalpha() and key not in _PLACING and key not in _LINKS and key not in _CLOSE)
+            key == "-" or (key.isalpha() and key not in PLACING and key not in _LINKS and key not in CLOSE)
             for key in words.keys[mention.last : stated.first]
         ):
             return i
     return None
 
 
-def _behind(words: Words, stated: Stated, mentions: Sequence[Mention], others: Sequence[Stated]) -> list[int]:
-    """Mentions behind the finding that a preposition or a genitive ties to it, with those joined by "und"."""
-    found: list[int] = []
-    at = stated.last
-    listed = False  # "Cysts: right kidney 12 mm, left kidney 9 mm"
-    for i in range(bisect.bisect_left(mentions, at, key=_FIRST), len(mentions)):
-        mention = mentions[i]
-        if mention.first - at > FAR:
-            break
-        between = outside(words, at, mention.first)
-        if any(key in _CLOSE for key in between):
-            break
-        listed = listed or (not found and between[:1] == [":"])
-        if listed:
-            between = [key for key in between[not found :] if not key[0].isdigit() and key not in _SIZING]
-        if found:
-            if not listed and "," in between and begins_anew(words, between, mention.last, others):
-                break  # "fracture of the right femoral neck, left femur intact"
-            same = bisect.bisect_left(others, mention.first, key=_FIRST)
-            if not mention.classes or (same < len(others) and others[same].first == mention.first):
-                break  # "Ödem der Gallenblase, Leberzirrhose"
-            if not all(key in _JOINERS or key in _PLACING or key in (",", "-") for key in between):
-                break
-        else:
-            if not is_open(words, at, mention.first):
-                break
-            then = bisect.bisect_left(others, stated.last, key=_FIRST)
-            crossed = then < len(others) and others[then].first < mention.first
-            bracket = words.raw[mention.first - 1] == "("
-            tied = (
-                any(key in _PLACING for key in between)
-                or (listed and all(key in _JOINERS for key in between))
-                or (between == ["from"] and bool(mention.levels))
-                or not between
-                or all(key in _APPOSED or key[0].isdigit() for key in between)
-                or bracket
-                or is_numbered(between)
-            )
-            if not tied or (crossed and not any(key in _AND for key in between)):
-                break
-            if crossed and any(key in _STATES for key in between):
-                break  # "left effusion is unchanged and there is atelectasis in the lower lobe"
-            if crossed and stated.name in ("effusion", "pneumothorax"):
-                break
-            denying = [
-                key in _DENYING and not (key == "not" and between[i - 1] in _STATES) for i, key in enumerate(between)
-            ]
-            if any(denying):
-                break  # "Karzinom, kein Hinweis auf hepatische Metastasen"
-        found.append(i)
-        at = mention.last
-    return found
-
-
-_APPOSED = word_set(
-    """links rechts linker rechter linke rechte linken rechten linkes rechtes li re lks rts left right lt rt
-    beidseits bds mm cm x bis ca"""
-) | {".", "×"}
-"""Words of a side and a size: "Rundherd 7 mm rechter Oberlappen" lies in that lobe."""
-_SIZING = frozenset(("mm", "cm", "x", "×", "bis", "ca", "up", "."))
-_STATES = word_set("is are was were there shows demonstrates")
-
-
 def _titles(words: Words, stated: Stated, mentions: Sequence[Mention]) -> list[int]:
     """ "L4/5: Protrusion", "Leber: Zyste": the structures before the colon that opens the sentence."""
     if ":" not in words.raw and words.keys[0] not in _OPENING:
         return []
-    near = bisect.bisect_left(mentions, stated.first, key=_FIRST)
+    near = bisect.bisect_left(mentions, stated.first, key=FIRST)
     for i in range(near - 1, max(-1, near - NEAR), -1):
         last = mentions[i].last
         if (
