@@ -61,14 +61,14 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
         return None
     if text == "slurm":
         try:
-            task, of = int(os.environ["SLURM_ARRAY_TASK_ID"]), int(os.environ["SLURM_ARRAY_TASK_COUNT"])
+            task, tasks = int(os.environ["SLURM_ARRAY_TASK_ID"]), int(os.environ["SLURM_ARRAY_TASK_COUNT"])
         except (KeyError, ValueError):
             raise UsageError("--shard slurm: SLURM_ARRAY_TASK_ID and SLURM_ARRAY_TASK_COUNT are not set") from None
-        if not 1 <= task <= of:  # a part of the array submitted again would silently do other work
+        if not 1 <= task <= tasks:  # a part of the array submitted again would silently do other work
             raise UsageError(
-                f"--shard slurm: task {task} of {of}; submit --array=1-N, or name the part: --shard {task}/N"
+                f"--shard slurm: task {task} of {tasks}; submit --array=1-N, or name the part: --shard {task}/N"
             )
-        return task, of
+        return task, tasks
     number, slash, of = text.partition("/")
     if not (slash and number.isdigit() and of.isdigit() and 1 <= int(number) <= int(of)):
         raise UsageError(f"--shard {text}: expected I/N with 1 <= I <= N, or slurm")

@@ -119,11 +119,14 @@ def read_recipe(path: Path, given: Mapping[str, str], options_of: Options, *, fi
         if key not in values:
             where = f"--set {key}" if key in given else f"[fixture.vars] {key}"
             raise UsageError(f"{path}: {where}: not in [vars]{source.near(key, values)}")
+    for name, value in values.items():
+        if isinstance(value, list | dict):
+            raise source.wrong(name, None, f"{name} = {value!r} in [vars], expected one value; lists stand in [matrix]")
     plain = {name: str(value) for name, value in {**values, **own.get("vars", {}), **given}.items()}
     values = {name: fill(source, value, plain) for name, value in plain.items()}
     cells = cells_of(source, {**_table(source, recipe, "matrix"), **own.get("matrix", {})}, values)
     tables = recipe.get("stage")
-    if not isinstance(tables, list) or not tables:
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise UsageError(f"{path}: no [[stage]]; a recipe is a list of stages, see rrg pipeline --help")
     stages: list[Stage] = []
     for number, table in enumerate(own.get("stage", ())):
@@ -158,7 +161,9 @@ def commands_in(path: Path) -> list[str]:
     _, recipe = load(path)
     fixture = recipe.get("fixture", {})
     tables = [recipe.get("stage", []), fixture.get("stage", []) if isinstance(fixture, dict) else []]
-    return [str(table.get("run")) for each in tables if isinstance(each, list) for table in each]
+    return [
+        str(table.get("run")) for each in tables if isinstance(each, list) for table in each if isinstance(table, dict)
+    ]
 
 
 def _table(source: Source, recipe: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -198,6 +203,8 @@ def _stage(
     suffix: str,
 ) -> Stage:
     command = table.get("run")
+    if command is None:
+        raise source.wrong("[stage]", number, "a [[stage]] without run = COMMAND")
     if not isinstance(command, str) or command not in options_of:
         raise source.wrong("run", number, f"run = {command!r} is no command", source.near(str(command), options_of))
     options = options_of[command]

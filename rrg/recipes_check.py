@@ -41,9 +41,11 @@ class Source:
         return UsageError(f"{self.path}, stage {(stage or 0) + 1}: {what}{hint}")
 
     def wrong_text(self, text: str, what: str) -> UsageError:
-        """An error with the line that holds the end of a path, if any does."""
+        """An error with the line that holds a ``{name}``, or the end of a path, if any does."""
         name = text.rpartition("/")[2]
         for line, content in enumerate(self.text.splitlines(), 1):
+            if text.startswith("{") and text in content:
+                return UsageError(f"{self.path}, line {line}: {what}")
             if name and f'{name}"' in content and not re.match(r"\s*(output|out|store)\s*=", content):
                 return UsageError(f"{self.path}, line {line}: {what}")
         return UsageError(f"{self.path}: {what}")

@@ -39,6 +39,9 @@ def read_expect(source: Source, tables: Any, values: Mapping[str, str], *, fixtu
         for key in table:
             if key not in KEYS:
                 raise source.wrong(key, None, f"[[expect]] has no key {key!r}", source.near(key, KEYS))
+        for key in ("at-least", "at-most"):
+            if key in table and (isinstance(table[key], bool) or not isinstance(table[key], int | float)):
+                raise source.wrong(key, None, f"{key} = {table[key]!r}, expected a number")
         if not isinstance(table.get("file"), str):
             raise source.wrong("expect", None, "[[expect]] without file = ...")
         if table.get("when", "fixture" if fixture else "full") != ("fixture" if fixture else "full"):

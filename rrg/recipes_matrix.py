@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rrg.errors import UsageError
 from rrg.recipes_check import Source
 
 _NAME = re.compile(r"\{(\w+)\}")
@@ -61,7 +60,7 @@ def fill(source: Source, word: str, values: Mapping[str, str]) -> str:
     def one(match: re.Match[str]) -> str:
         if match[1] not in values:
             hint = source.near(match[1], values)
-            raise UsageError(f"{source.path}: {{{match[1]}}} is not in [vars]{hint}")
+            raise source.wrong_text(match[0], f"{match[0]} is not in [vars]{hint}")
         return str(values[match[1]])
 
     return _NAME.sub(one, word)

@@ -74,7 +74,7 @@ def test_print_shows_the_line_that_a_shell_would_be_given(tmp_path: Path) -> Non
         ("fast = true", 'fast = "yes"', "line 11: fast = 'yes', expected true or false"),
         ("balance = false", "balance = 3", "line 15: balance = 3, expected true or false"),
         ('run = "segment"', 'run = "segmnt"', "line 9: run = 'segmnt' is no command; did you mean 'segment'?"),
-        ('run = "segment"', "", "stage 2: run = None is no command"),
+        ('run = "segment"', "", "stage 2: a [[stage]] without run = COMMAND"),
         ("[vars]", "[var]", "line 2: unknown table 'var'; did you mean 'vars'?"),
         ('masks = ["x", "y"]', "masks = [true]", "line 10: masks = [True], expected text, a number, or a list of them"),
         ("{out}/store", "{oot}/store", "{oot} is not in [vars]; did you mean 'out'?"),
@@ -100,6 +100,23 @@ def test_print_shows_the_line_that_a_shell_would_be_given(tmp_path: Path) -> Non
 def test_a_bad_recipe_is_one_line_with_place_and_nearest_word(tmp_path: Path, old: str, new: str, says: str) -> None:
     assert old in GOOD
     recipe = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(UsageError) as told:
+        read_recipe(recipe, {}, options_of(commands_in(recipe)))
+    assert says in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stage = [1]\n", "no [[stage]]"),
+        (GOOD.replace('out = "o"', 'out = ["o"]', 1), "line 3: out = ['o'] in [vars], expected one value"),
+        (GOOD.replace("{out}/store", "{oot}/store", 1), "line 7: {oot} is not in [vars]; did you mean 'out'?"),
+        (GOOD + '[[expect]]\nfile = "x"\nat-least = "3"\n', "line 18: at-least = '3', expected a number"),
+    ],
+)
+def test_what_is_no_recipe_is_one_line(tmp_path: Path, text: str, says: str) -> None:
+    recipe = write(tmp_path, text)
     with pytest.raises(UsageError) as told:
         read_recipe(recipe, {}, options_of(commands_in(recipe)))
     assert says in str(told.value)
