@@ -42,6 +42,12 @@ Mit Sicherheit ausschließen lassen sich Metastasen der Leber nicht.
     ?metastasis@liver
 Auszuschließen ist ein Hämatom. Zysten sieht man nicht.
     hematoma | -cyst | !2
+Ausgeschlossen ist eine Fraktur.
+    -fracture
+Sicher ausgeschlossen wurden Metastasen der Leber, es besteht ein Erguss.
+    -metastasis@liver | effusion
+Nicht ausgeschlossen ist eine Thrombose.
+    ?thrombosis
 Emphysem, die dorsalen Unterlappen frei.
     emphysema
 Hämangiom der Leber, 31 x 12 mm, 4/77.
