@@ -20,7 +20,7 @@ PHANTOMS = {"learn": (200, 0), "unseen": (40, 1)}
 """Studies and seed."""
 FAMILIES = "report,presence,which,side,count,position,larger,modality,plane,region,contrast"
 LIMITS = ("--min-area-px", 200, "--families", FAMILIES)
-STEPS = ("--tower-steps", 9000, "--sft-steps", 5000)
+STEPS = ("--tower-steps", 6000, "--sft-steps", 4000)
 ATTRIBUTION = (
     "Phantoms of rrg. CT and MR of TotalSegmentator's tests (Wasserthal et al., Radiology: Artificial Intelligence "
     "2023, doi 10.1148/ryai.230024; Apache 2.0). Chest CT LIDC-IDRI-0314 (Armato et al., Medical Physics 38, 2011; "
