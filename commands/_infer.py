@@ -64,7 +64,8 @@ Model = Annotated[
     str | None,
     typer.Option(
         help="Folder of rrg train (answers with torch) or of rrg export (llama.cpp), or http://host:port/v1 of an "
-        "OpenAI-compatible server (several with commas)."
+        "OpenAI-compatible server (several with commas).",
+        show_default="the demonstration model inside rrg",
     ),
 ]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer.")]

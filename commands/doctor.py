@@ -14,8 +14,16 @@ from . import _options as opt
 def command(
     folder: Annotated[Path, typer.Option(help="Where the work will be: its disk is looked at.")] = Path(),
     weights: Annotated[Path | None, typer.Option(help="Weights folder of TotalSegmentator.")] = None,
-    llm: Annotated[Path | None, typer.Option(help="GGUF file of a language model.")] = None,
+    llm: Annotated[str | None, typer.Option(help="GGUF file of a language model; with --accept also a URL.")] = None,
     key_file: opt.KeyFile = None,
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Also run, on made-up studies: a train step of MODEL (as of train --model), its boxes, an answer; "
+            "one volume with --weights; one call of --llm.",
+        ),
+    ] = None,
     states: Annotated[
         bool, typer.Option("--states", help="Instead: what of rrg was run for real, simulated, or never run.")
     ] = False,
@@ -27,14 +35,21 @@ def command(
 
     Example:  rrg doctor --folder .
     """
+    from itertools import chain
+
     from rrg.doctor import findings
+    from rrg.doctor_accept import accept as run
     from rrg.states import table
 
     if states:
         print("\n".join(table()))
         return
     broken = False
-    for found in findings(folder, weights, llm, key_file):
+    local = Path(llm) if llm is not None and "://" not in llm else None
+    more = (
+        () if accept is None else run(str(Path(accept).absolute()) if Path(accept).is_dir() else accept, weights, llm)
+    )
+    for found in chain(findings(folder, weights, local, key_file), more):
         broken = broken or found.state == "broken"
         remedy = f" -> {found.remedy}" if found.remedy else ""
         print(

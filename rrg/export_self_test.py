@@ -39,8 +39,8 @@ class Limit(NamedTuple):
 
 
 LIMITS: dict[Precision, Limit] = {
-    "f32": Limit(0.875, 0.05),
-    "f16": Limit(0.875, 0.05),
+    "f32": Limit(0.875, 0.1),
+    "f16": Limit(0.875, 0.1),
     "q8_0": Limit(0.75, 0.5),
     "q4_k_m": Limit(0.5, 1.0),
 }

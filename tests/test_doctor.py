@@ -82,3 +82,18 @@ def test_the_table_of_the_readme_is_current_and_its_tests_are_there() -> None:
 def test_programs_are_looked_for_on_the_path() -> None:
     found = {each.part: each for each in doctor._programs()}
     assert found["jq"].state == ("ok" if shutil.which("jq") else "absent")
+
+
+def test_the_acceptance_run(rrg: Rrg, tmp_path: Path) -> None:
+    """What fails is told by its last line; what builds on it is not run."""
+    done = rrg("doctor", "--accept", "tiny:test", "--folder", tmp_path, "--json", code=None)
+    found = {each["part"]: each for each in map(json.loads, done.stdout.splitlines())}
+    names = ["data set", "one train step", "box anchor", "one answer"]
+    assert [found[name]["state"] for name in names] == ["ok"] * 4
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    done = rrg("doctor", "--accept", "tiny:huge", "--weights", weights, "--folder", tmp_path, "--json", code=1)
+    found = {each["part"]: each for each in map(json.loads, done.stdout.splitlines())}
+    assert found["one train step"]["state"] == found["one volume"]["state"] == "broken"
+    assert "expected tiny or one of" in found["one train step"]["said"]
+    assert [found[name]["state"] for name in ("box anchor", "one answer")] == ["absent"] * 2

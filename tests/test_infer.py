@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rrg import infer, store
+from rrg import infer, infer_request, store
 from rrg.boxes import LOC64, encode_phrase
 from rrg.codec import encode
 from rrg.errors import RecordError, RrgError, UsageError
@@ -526,9 +526,11 @@ def test_a_run_folder_answers(rrg: Any, dataset: Path, tiny: Path) -> None:
     assert {len(each["model"]) for each in told} == {16}
 
 
-def test_without_a_model_one_line_says_what_to_give(rrg: Any, dataset: Path) -> None:
-    told = b"rrg infer: no model: give --model RUN, a GGUF folder, or http://host:port/v1\n"
-    assert rrg("infer", dataset, code=2).stderr == told
+def test_without_a_model_one_line_says_what_to_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where rrg was installed without its demonstration model."""
+    monkeypatch.setattr(infer_request, "OWN", tmp_path)
+    with pytest.raises(UsageError, match="no model: give --model RUN, a GGUF folder, or http://host:port/v1"):
+        infer_request.where_of(infer_request.Request(model=None))
 
 
 # --- real data

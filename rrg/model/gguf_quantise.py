@@ -34,9 +34,7 @@ def quantise(source: Path, target: Path, kind: Quantised) -> None:
     with quiet_stderr():
         failed = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), options)
     if failed or not target.is_file():
-        raise RrgError(
-            f"{target.name}: llama.cpp could not quantise the language model; use f16", "E_CONVERT"
-        )
+        raise RrgError(f"{target.name}: llama.cpp could not quantise the language model; use f16", "E_CONVERT")
 
 
 def differences(file: Path, other: Path) -> list[Difference]:
