@@ -3,7 +3,7 @@
 Usage: default_model.py DATA [OUT]    OUT (default-out) gets weights/, to be copied to rrg/weights/. About 45 minutes on
 two cores. DATA holds totalsegmentator-ct-mr/ and lidc-idri-0314-chest-ct/ (openly licensed; see the card).
 
-It learns from phantoms and two real volumes: abdominal CT with the masks of TotalSegmentator's own tests, and a chest CT
+It learns from phantoms and two real volumes: abdominal CT with the masks of TotalSegmentator's tests, and a chest CT
 with masks by Hounsfield units. Two real volumes of other patients, CT and MR, are only asked about.
 """
 

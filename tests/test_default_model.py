@@ -40,7 +40,7 @@ def test_without_model_it_answers_and_says_so(rrg: Rrg, study: Path) -> None:
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         answers = [row for row in rows if row["schema"] == "rrg.prediction/1"]
         assert answers
-        assert all(notice in row["notice"] and row["backend"] == "llama.cpp" for row in answers)
+        assert all(notice in row["notice"] and row["backend"] == "gguf" for row in answers)
         assert b"the demonstration model that comes with rrg" in done.stderr
 
 
