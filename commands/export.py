@@ -23,6 +23,10 @@ def command(
     dataset: Annotated[
         Path | None, typer.Option(help="Data set whose test split the self-test asks; default: random pictures.")
     ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Of a LoRA run: exported folder of the run it started from; an adapter is written for it."),
+    ] = None,
     probes: Annotated[int, typer.Option(min=1, help="Pictures of the self-test.")] = 8,
     preset: Annotated[Preset, typer.Option(help="CT windows of a data set's pictures.")] = "radgrounder",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")] = False,
@@ -43,7 +47,7 @@ def command(
 
         if (source / "train.jsonl").is_file():
             raise UsageError(f"{source} is a data set; --to {to} takes a run folder of rrg train")
-        export(source, to, out, precision=precision, dataset=dataset, probes=probes)
+        export(source, to, out, precision=precision, dataset=dataset, probes=probes, base=base)
         return
     from rrg.export_data import export_data
 

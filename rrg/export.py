@@ -10,11 +10,14 @@ from rrg.export_family import begins, colours
 from rrg.export_self_test import PROBES, probes_of, report, self_test
 from rrg.folders import building, publish
 from rrg.model.gguf_family import PROCESSOR
+from rrg.model.gguf_lora import ADAPTER as LORA
+from rrg.model.gguf_lora import write_base, write_lora
 from rrg.model.gguf_quantise import Precision, differences, quantise
 from rrg.model.gguf_writer import Exact, State, check_exportable, write_mmproj, write_text
 from rrg.model.load import MODEL, quiet_transformers
 from rrg.model.settings import FILE, Settings, read_settings
 from rrg.pipe import talk
+from rrg.train_folder import ADAPTER
 from rrg.train_log import write_manifest
 
 Target = Literal["merged", "gguf"]
@@ -29,8 +32,11 @@ def export(
     precision: Precision = "f16",
     dataset: Path | None = None,
     probes: int = PROBES,
+    base: Path | None = None,
 ) -> None:
     """Write `out` from the run folder `run`, whole or not at all.
+
+    `base`: exported folder of the run that a LoRA run started from; the language model is then written as an adapter.
 
     `dataset` gives the `probes` pictures of the self-test; without it random ones are made. Raises RrgError(E_CONVERT)
     when llama.cpp would not, or does not, answer like torch.
@@ -47,7 +53,7 @@ def export(
             shutil.copytree(run / MODEL, folder / MODEL)
             found = None
         else:
-            to_gguf(run, folder, settings, precision)
+            to_gguf(run, folder, settings, precision, None if base is None else llm_of(base))
             try:
                 found = self_test(run, folder, probes_of(settings, dataset, probes))
             except RecordError as error:
@@ -61,8 +67,21 @@ def export(
     talk("export", f"done: {out}")
 
 
-def to_gguf(run: Path, folder: Path, settings: Settings, precision: Precision) -> None:
-    """Write ``llm-<precision>.gguf`` and ``mmproj-<f16 or f32>.gguf``: the tower is small, and boxes hang on it."""
+def llm_of(base: Path) -> Path:
+    """The language model of an exported folder. UsageError when there is none."""
+    found = sorted(base.glob("llm-*.gguf"))
+    if len(found) != 1:
+        raise UsageError(
+            f"--base {base}: no llm-*.gguf inside; give the exported folder of the run that LoRA started from"
+        )
+    return found[0]
+
+
+def to_gguf(run: Path, folder: Path, settings: Settings, precision: Precision, base: Path | None = None) -> None:
+    """Write ``llm-<precision>.gguf`` and ``mmproj-<f16 or f32>.gguf``: the tower is small, and boxes hang on it.
+
+    With the language model `base` an adapter is written in place of the first.
+    """
     import torch
     from transformers import AutoConfig, LlavaForConditionalGeneration
 
@@ -77,7 +96,13 @@ def to_gguf(run: Path, folder: Path, settings: Settings, precision: Precision) -
     exact: Exact = "f32" if precision == "f32" else "f16"
     mmproj = folder / f"mmproj-{exact}.gguf"
     write_mmproj(state, config.vision_config, text.hidden_size, mmproj, exact, *colours(run / MODEL, settings))
-    write_language(run, folder / f"llm-{precision}.gguf", settings, state, text, precision)
+    if base is None:
+        write_language(run, folder / f"llm-{precision}.gguf", settings, state, text, precision)
+    elif not (run / ADAPTER).is_dir():
+        raise UsageError(f"{run}: no adapter inside; --base is for runs of --peft lora")
+    else:
+        write_lora(run / ADAPTER, text, folder / LORA, f"rrg-{settings.run}")
+        write_base(base, folder)
     if settings.family != "tiny":
         names = [path.name for path in (run / MODEL).iterdir() if path.is_file()]
         (folder / PROCESSOR).mkdir()
@@ -101,7 +126,9 @@ def furthest(run: Path, folder: Path, settings: Settings) -> str:
     """The tensors of a written language model that are furthest from those of the run, for a message."""
     from transformers import AutoConfig, LlavaForConditionalGeneration
 
-    (written,) = folder.glob("llm-*.gguf")
+    written = next(folder.glob("llm-*.gguf"), None)
+    if written is None:
+        return "is the base that of the run that LoRA started from, and were only adapters learnt?"
     network = LlavaForConditionalGeneration.from_pretrained(run / MODEL, dtype="float32")
     config = AutoConfig.from_pretrained(run / MODEL).text_config
     other = folder / "f32.partial"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -282,3 +283,29 @@ def test_pictures_of_probes_are_what_infer_shows(run: Path, dataset: Path) -> No
     sample = spread(read_part(dataset, "test", settings.languages).samples, 8)[0]
     shown = picture(read(dataset / "store", sample.images[0].ref), "stored", "radgrounder", settings.side)[0]
     assert np.array_equal(probes_of(settings, dataset)[0].pictures[0], shown)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft, not us
+def test_an_adapter_beside_its_base(run: Path, gguf: Path, dataset: Path, tmp_path: Path) -> None:
+    """Answers as the merged model; the base is found by its hash, and another base or a run without LoRA is refused."""
+    options = Options(model="tiny:test", stages=("sft",), peft="lora", lora_rank=8, sft_steps=60, sft_rate=5e-2)
+    train(dataset, tmp_path / "lora", options, base=run)
+    base = tmp_path / "base"
+    shutil.copytree(gguf, base)
+    export(tmp_path / "lora", "gguf", tmp_path / "small", dataset=dataset, base=base)
+    assert [path.name for path in (tmp_path / "small").glob("l*.gguf")] == ["lora-f32.gguf"]
+    export(tmp_path / "lora", "gguf", tmp_path / "whole", dataset=dataset)
+    small, whole, before = (load(tmp_path / name) for name in ("small", "whole", "base"))
+    probes = probes_of(read_settings(run), dataset)
+    ours, merged, old = ([m.log_probabilities(p.pictures, p.prompt) for p in probes] for m in (small, whole, before))
+    assert np.allclose(ours, merged, atol=0.02)
+    assert not np.allclose(ours, old, atol=0.1)
+    with pytest.raises(UsageError, match="runs of --peft lora"):
+        export(run, "gguf", tmp_path / "x", base=base)
+    with pytest.raises(UsageError, match="no llm-"):
+        export(tmp_path / "lora", "gguf", tmp_path / "x", base=run)
+    with pytest.raises(RrgError, match=r"only adapters learnt.*E_CONVERT"):
+        export(tmp_path / "lora", "gguf", tmp_path / "x", dataset=dataset, base=tmp_path / "whole")
+    shutil.move(base, tmp_path / "elsewhere")
+    with pytest.raises(RrgError, match=r"base language model is not at .*E_MODEL"):
+        load(tmp_path / "small")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rrg.errors import RrgError
 from rrg.llm_local import check_file, quiet_stderr
+from rrg.model.gguf_lora import ADAPTER, base_of
 from rrg.model.gguf_shares import Shares
 from rrg.model.load import check_prompt, default_threads, model_hash
 from rrg.model.settings import Generated, Pictures, Settings, read_settings
@@ -47,8 +48,10 @@ class GgufModel:
         self._control: dict[int, bool] = {}
         self.encoded = 0
         """Pictures that went through the vision tower."""
-        llm, mmproj = (_one(path, pattern) for pattern in ("llm-*.gguf", "mmproj-*.gguf"))
-        for file in (llm, mmproj):
+        mmproj = _one(path, "mmproj-*.gguf")
+        lora = path / ADAPTER if (path / ADAPTER).is_file() else None
+        llm = _one(path, "llm-*.gguf") if lora is None else base_of(path)
+        for file in (llm, mmproj, *((lora,) if lora else ())):
             check_file(file)
         self._threads = threads or default_threads(llm.stat().st_size // 2)
         _silence()
@@ -62,6 +65,7 @@ class GgufModel:
                     n_threads_batch=self._threads,
                     type_k=llama_cpp.GGML_TYPE_F32,  # half precision here is the largest difference from torch
                     type_v=llama_cpp.GGML_TYPE_F32,
+                    lora_path=str(lora) if lora else None,
                     verbose=False,
                 )
             except (ValueError, RuntimeError):

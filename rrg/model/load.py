@@ -18,7 +18,7 @@ MODEL = "model"
 
 def load(path: Path, threads: int | None = None) -> Model:
     """The model in `path`: a folder of ``rrg train`` or ``rrg export``. Raises RrgError(E_MODEL) when it is neither."""
-    if any(path.glob("llm-*.gguf")):
+    if any(path.glob("llm-*.gguf")) or (path / "lora-f32.gguf").is_file():
         from rrg.model.gguf import GgufModel
 
         if read_settings(path).family != "tiny":
