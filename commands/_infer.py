@@ -34,6 +34,15 @@ Lang = Annotated[str | None, typer.Option(help="de or en: language to ask and an
 Clinical = Annotated[str | None, typer.Option(help="Clinical information; stands before what is asked.")]
 Indication = Annotated[str | None, typer.Option(help="What the examination is to answer; stands before what is asked.")]
 
+Experts = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="JSONL",
+        help="What other models found, put before what is asked: masks of rrg segment, or lines of a classifier "
+        "(docs/infer.md). May be given several times.",
+    ),
+]
+
 # --- which slices
 
 Slices = Annotated[

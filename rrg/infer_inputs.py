@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rrg import extract, study
 from rrg.errors import UsageError
 from rrg.infer_asks import Ask, samples_about
+from rrg.infer_experts import Experts, told
 from rrg.infer_pixels import read_picture
 from rrg.pipe import Item, read_records, talk
 from rrg.provenance import sha256_file
@@ -50,10 +51,14 @@ class Asking:
     """``clinical`` and ``question``: text that stands before each task."""
     wish: study.Wish | None = None
     """Which slices of a study."""
+    experts: Experts = dataclasses.field(default_factory=dict)
+    """What other models say of slices and studies."""
 
     def about(self, image: ImageRef, patient: str, study_id: str) -> list[Sample]:
         """The samples about one image."""
-        return samples_about(image, self.asks, self.lang, patient=patient, study=study_id, context=self.context)
+        found = told(self.experts, image, study_id, self.lang)
+        context = {**self.context, **({"experts": found} if found else {})}
+        return samples_about(image, self.asks, self.lang, patient=patient, study=study_id, context=context)
 
 
 def kind_of(inputs: Sequence[Path]) -> Kind:

@@ -27,6 +27,7 @@ class Request:
     lang: str | None = None
     context: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """``clinical`` and ``question``, as far as given."""
+    experts: tuple[Path, ...] = ()
     slices: str = "8"
     series: int | None = None
     modality: str | None = None

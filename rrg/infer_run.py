@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from rrg.errors import UsageError
 from rrg.infer import NOTICES, Control, Task, answer_group, answer_item, constrain, model_at
 from rrg.infer_asks import SHORT, asks_of
+from rrg.infer_experts import read_experts
 from rrg.infer_files import Files
 from rrg.infer_inputs import Asking, dataset_items, kind_of, picture_items, split_stream, study_items
 from rrg.infer_request import Request, check, where_of
@@ -166,7 +167,9 @@ def _own(request: Request, io: Io, kind: str) -> Source:
     options: dict[str, Any] = {"asks": [list(ask) for ask in asks], "lang": lang, "context": sorted(request.context)}
     sides: dict[str, str] = {}
     wish = _wish(request, options, sides) if kind == "study" else None
-    asking = Asking(asks, lang, request.context, wish)
+    asking = Asking(asks, lang, request.context, wish, read_experts(request.experts))
+    for number, path in enumerate(request.experts):
+        sides[f"experts{number}"] = sha256_file(path)
 
     def start(task: Task, record: Run, io: Io, tail: Callable[[], Iterable[Made]]) -> None:
         step = functools.partial(answer_item, task=task, asking=asking)
@@ -214,6 +217,7 @@ def _refuse_questions(request: Request) -> None:
         ("--clinical and --indication", request.context),
         ("--slices referenced", request.report),
         ("--series", request.series),
+        ("--experts", request.experts),
     ):
         if given:
             raise UsageError(f"{name}: for a study or a picture; samples bring their own questions")

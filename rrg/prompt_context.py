@@ -16,10 +16,10 @@ Prefix = Literal["random", "none", "clinical", "question", "both"]
 """`random`: one of the styles at every draw, each as often (RadGrounder's recipe)."""
 STYLES: tuple[Style, ...] = get_args(Style)
 LABELS = {
-    "de": {"clinical": "Klinische Angaben:", "question": "Fragestellung:"},
-    "en": {"clinical": "Clinical information:", "question": "Question:"},
+    "de": {"clinical": "Klinische Angaben:", "question": "Fragestellung:", "experts": "Bekannte Befunde:"},
+    "en": {"clinical": "Clinical information:", "question": "Question:", "experts": "Known findings:"},
 }
-"""Language and section -> its heading (the headings of RadGrounder's prompts)."""
+"""Language and section -> its heading: those of RadGrounder; of experts, as in reports with given findings."""
 
 
 def style_of(prefix: Prefix, rng: Generator) -> Style:
