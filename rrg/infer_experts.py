@@ -1,8 +1,8 @@
 """What other models say of the slices: put before the task, and shown with the question.
 
 An expert is a file of JSON lines: mask records of ``rrg segment`` (the structures of a slice), or what a classifier
-found, ``{"slice": ID, "findings": ["pleural effusion"]}`` or ``{"study": ID, ...}``, findings as words or as ``{"de": ...,
-"en": ...}``. A slice of which an expert says nothing gets no line; one where it found nothing gets that.
+found, ``{"slice": ID, "findings": ["pleural effusion"]}`` or ``{"study": ID, ...}``, findings as words or as ``{"de":
+..., "en": ...}``. A slice of which an expert says nothing gets no line; one where it found nothing gets that.
 """
 
 import json
