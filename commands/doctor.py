@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rrg.errors import FAILED
+from rrg.errors import FAILED, UsageError
 
 from . import _options as opt
 
@@ -45,11 +45,11 @@ def command(
         print("\n".join(table()))
         return
     broken = False
-    local = Path(llm) if llm is not None and "://" not in llm else None
-    more = (
-        () if accept is None else run(str(Path(accept).absolute()) if Path(accept).is_dir() else accept, weights, llm)
-    )
-    for found in chain(findings(folder, weights, local, key_file), more):
+    served = llm is not None and "://" in llm
+    if served and accept is None:
+        raise UsageError("--llm with a URL is called by --accept MODEL only; give a GGUF file, or add --accept")
+    more = run(accept, weights, llm) if accept is not None else ()
+    for found in chain(findings(folder, weights, Path(llm) if llm and not served else None, key_file), more):
         broken = broken or found.state == "broken"
         remedy = f" -> {found.remedy}" if found.remedy else ""
         print(

@@ -62,7 +62,8 @@ def parts(model: str, weights: Path | None, llm: str | None) -> Iterator[Part]:
     )
     yield Part("data set", data, "the message names the command that failed")
     stages = ("--tower-steps", "1") if model.partition(":")[0] == "tiny" else ("--batch", "1")
-    train = ("train", "dataset", "--model", model, *stages, "--sft-steps", "1", "--out", "run")
+    start = str(Path(model).absolute()) if Path(model).is_dir() else model
+    train = ("train", "dataset", "--model", start, *stages, "--sft-steps", "1", "--out", "run")
     step, built = "one train step", "data set"
     yield Part(step, (train,), "docs/models.md says which folders can be trained", built)
     wrong = "the model would be told wrong places; choose another --box-format"

@@ -41,6 +41,10 @@ def export(
     `dataset` gives the `probes` pictures of the self-test; without it random ones are made. Raises RrgError(E_CONVERT)
     when llama.cpp would not, or does not, answer like torch.
     """
+    if base is not None and (target != "gguf" or precision not in ("f16", "f32")):
+        raise UsageError(
+            "--base writes an adapter for the base as it is: with --to gguf, without --precision of fewer bits"
+        )
     settings = read_settings(run)
     if not (run / "manifest.json").is_file():
         raise UsageError(f"{run}: no manifest.json inside; give a run folder that rrg train finished")

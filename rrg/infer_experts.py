@@ -26,7 +26,7 @@ def read_experts(paths: Sequence[Path]) -> Experts:
     said: dict[str, dict[str, Found]] = {}
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError):
             raise UsageError(f"--experts {path}: not readable; give JSON lines in UTF-8") from None
         for number, line in enumerate(lines, 1):

@@ -1,8 +1,10 @@
 """Arms of an experiment on phantoms: train, ask unseen patients, score, each also with images shuffled among them.
 
-All lies in `bench-out/arms` and is kept: an arm that is whole is not run again, one that was stopped goes on.
+All lies in `bench-out/arms`, in a folder of the sources that made it: an arm that is whole is not run again, one that
+was stopped goes on, and after a change of rrg all are made anew.
 """
 
+import hashlib
 import json
 import os
 import runpy
@@ -12,8 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rrg.provenance import sha256_files
+
 ROOT = Path(__file__).parents[1]
-WORK = ROOT / "bench-out" / "arms"
+SOURCES = "".join(sha256_files(ROOT / name, "**/*.py") for name in ("rrg", "commands"))
+WORK = ROOT / "bench-out" / "arms" / hashlib.sha256(SOURCES.encode()).hexdigest()[:12]
 DEMO: dict[str, Any] = runpy.run_path(str(ROOT / "examples" / "demo.py"))
 ASKED = {"vqa": 800, "detect": 800}
 """Test samples; of `vqa` those that need the image and have a closed answer."""

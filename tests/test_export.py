@@ -302,6 +302,8 @@ def test_an_adapter_beside_its_base(run: Path, gguf: Path, dataset: Path, tmp_pa
     assert not np.allclose(ours, old, atol=0.1)
     with pytest.raises(UsageError, match="runs of --peft lora"):
         export(run, "gguf", tmp_path / "x", base=base)
+    with pytest.raises(UsageError, match="an adapter for the base as it is"):
+        export(tmp_path / "lora", "gguf", tmp_path / "x", base=base, precision="q8_0")
     with pytest.raises(UsageError, match="no llm-"):
         export(tmp_path / "lora", "gguf", tmp_path / "x", base=run)
     with pytest.raises(RrgError, match=r"only adapters learnt.*E_CONVERT"):

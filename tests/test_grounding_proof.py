@@ -24,7 +24,7 @@ def table() -> dict[str, dict[str, float]]:
     def arm(name: str, *options: object) -> None:
         rows[name] = arms.scored(data, arms.trained(data, name, *options))
         text = json.dumps(rows, indent=1) + "\n"
-        (arms.WORK.parent / "grounding.json").write_text(text)
+        (arms.ROOT / "bench-out" / "grounding.json").write_text(text)
 
     for seed in SEEDS:
         chosen = ("--seed", seed)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rrg.errors import RecordError, RrgError
+from rrg.model.gguf_lora import ADAPTER
 from rrg.model.settings import FILE, Generated, Model, Pictures, Settings, read_settings
 from rrg.prompt import CONTROL, IMAGE, MEDIA
 from rrg.provenance import sha256_files
@@ -18,7 +19,7 @@ MODEL = "model"
 
 def load(path: Path, threads: int | None = None) -> Model:
     """The model in `path`: a folder of ``rrg train`` or ``rrg export``. Raises RrgError(E_MODEL) when it is neither."""
-    if any(path.glob("llm-*.gguf")) or (path / "lora-f32.gguf").is_file():
+    if any(path.glob("llm-*.gguf")) or (path / ADAPTER).is_file():
         from rrg.model.gguf import GgufModel
 
         if read_settings(path).family != "tiny":
