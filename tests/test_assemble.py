@@ -247,7 +247,8 @@ def test_another_cut_of_text_is_noticed(parts: dict[str, Path], tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_an_assembled_model_is_exported_and_answers_alike(kind: str, whole: dict[str, Path], tmp_path: Path) -> None:
-    options = Options(steps=2, batch=2, rate=1e-3, context=600)
+    """Trained until it is sure of what it writes: next tokens of a random model are ties, which rounding decides."""
+    options = Options(steps=40, batch=2, rate=3e-3, context=600)
     train_family(make(tmp_path), tmp_path / "run", whole[kind], options)
     export(tmp_path / "run", "gguf", tmp_path / "gguf", precision="f32")
     found = json.loads((tmp_path / "gguf" / "manifest.json").read_text())["self_test"]
