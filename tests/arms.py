@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -44,9 +45,8 @@ def dataset(studies: int) -> Path:
     folder = WORK / f"data-{studies}"
     phantom = folder / "phantom"
     if not (folder / "test-asked.jsonl").exists():
-        rrg(
-            "phantom", "--out", phantom, "--studies", studies, "--slices", DEMO["SLICES"], "--workers", 2, "--overwrite"
-        )
+        shutil.rmtree(phantom, ignore_errors=True)
+        rrg("phantom", "--out", phantom, "--studies", studies, "--slices", DEMO["SLICES"], "--workers", 2)
         recipe = [ROOT / "examples/recipes/phantom.toml", "--set", f"out={folder}", "--set", f"phantom={phantom}"]
         rrg("pipeline", *recipe, "--work", folder / "work", "--to", "pack")
         DEMO["choose"](folder / "dataset/test.jsonl", folder / "test-asked.jsonl", ASKED)
