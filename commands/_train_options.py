@@ -14,7 +14,7 @@ Model = Annotated[
     str,
     typer.Option(
         help="tiny or tiny:SIZE (s, m, l), random at the start; a model folder; or "
-        "llava:llm=FOLDER_OR_GGUF,vision=FOLDER, put together from parts; vision= may be a run.",
+        "llava:llm=FOLDER_OR_GGUF,vision=FOLDER[,grid=N], put together from parts; vision= may be a run.",
     ),
 ]
 InitFrom = Annotated[Path | None, typer.Option(help="Run folder to start from, instead of --model.")]
@@ -46,6 +46,13 @@ Peft = Annotated[Literal["none", "lora"], typer.Option(help="none: all of the la
 LoraRank = Annotated[int, typer.Option(min=1, help="Rank of the adapters.")]
 LoraTargets = Annotated[str, typer.Option(help="Layers to adapt: q_proj,v_proj; default: all linear ones.")]
 LoraDropout = Annotated[float, typer.Option(min=0, max=0.9, help="Dropout before the adapters.")]
+Also = Annotated[
+    str, typer.Option(help="Of a model folder: projector,tower learn in sft, too; with adapters both stand still.")
+]
+Keep = Annotated[
+    Literal["last", "best"],
+    typer.Option(help="Of a model folder, the weights of each stage: its last, or those of the lowest val loss."),
+]
 BoxFormat = Annotated[
     Kind | None, typer.Option(help="How boxes are written.", show_default="loc; of a model folder its own")
 ]

@@ -29,6 +29,8 @@ def command(
     lora_rank: opt.LoraRank = 16,
     lora_targets: opt.LoraTargets = "",
     lora_dropout: opt.LoraDropout = 0.0,
+    also: opt.Also = "",
+    keep: opt.Keep = "last",
     box_format: opt.BoxFormat = None,
     bins: opt.Bins = None,
     preset: opt.Windows = "radgrounder",
@@ -106,6 +108,8 @@ def command(
             rate=5e-5 if rate is None else rate,
             optimiser=optimiser,
             lora_targets=words(lora_targets) or LINEAR,
+            opened=words(also),
+            keep=keep,
             dialect=Dialect(box_format, bins or BINS.get(box_format, 512)) if box_format else kept,
             context=context,
             augment=words(augment),  # type: ignore[arg-type]
@@ -119,6 +123,7 @@ def command(
     foreign = {"--batch": batch != 16, "--micro-batch": micro_batch != 1, "--optimiser": optimiser != "adamw"}
     foreign |= {"--context": context != 2048, "--augment": augment, "--attn": attention != "auto"}
     foreign |= {"--gradient-checkpointing": gradient_checkpointing, "--fsdp": fsdp}
+    foreign |= {"--also": also, "--keep": keep != "last"}
     if named := ", ".join(name for name, given in foreign.items() if given):
         raise UsageError(f"{named}: for a model folder (--model FOLDER); leave it out with --model tiny")
     from rrg.train import train

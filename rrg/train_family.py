@@ -11,13 +11,12 @@ from torch import Tensor
 
 from rrg.errors import UsageError
 from rrg.export_family import export_note
-from rrg.model.family import Loaded, check_folder, collate, load_family, mean_losses, written
+from rrg.model.family import Loaded, check_folder, collate, load_family, mean_losses
 from rrg.model.load import MODEL, quiet_transformers
 from rrg.model.mask_head import save_head
 from rrg.model.settings import Settings
 from rrg.model.taps import taps_of
 from rrg.optimise import warm_cosine
-from rrg.prompt_context import with_context
 from rrg.provenance import make_run, sha256_file, sha256_files
 from rrg.records import Run, Sample
 from rrg.train_attention import choose_attention
@@ -31,12 +30,10 @@ from rrg.train_family_data import (
     Drawn,
     Source,
     drawn,
-    encoded,
     longest,
     micro_batches,
     on,
     source_of,
-    usable,
 )
 from rrg.train_family_options import Options
 from rrg.train_folder import check_target, finish, run_folder, save_adapter
@@ -46,15 +43,13 @@ from rrg.train_masks import Teaching
 from rrg.train_masks_family import drawn_loss, family_parts, family_teaching
 from rrg.train_options import Running, check_mix
 from rrg.train_order import Order, draw_weights
-from rrg.train_samples import TOKENS, Look, chosen, every, look, quiet_model
+from rrg.train_samples import every
 from rrg.train_shard import Descent, check_shard, padded, shard, whole
 from rrg.train_siglip_family import family_siglip
 from rrg.train_speed import Meter, forecast, timed, within_memory
 from rrg.train_stages import Going
 from rrg.train_state import Stateful, Weights
-
-VALIDATION = 32
-"""Samples of the validation split behind ``val_loss``."""
+from rrg.train_validate import Best, validate
 
 
 def train_family(dataset: Path, out: Path, base: Path, options: Options, running: Running | None = None) -> None:
@@ -160,6 +155,8 @@ def kept_features(loaded: Loaded, options: Options, running: Running) -> Feature
         return None
     if options.augment:
         raise UsageError("--feature-cache: with --augment every picture is new; leave one of them out")
+    if "tower" in options.opened:
+        raise UsageError("--feature-cache: with --also tower its features change; leave one of them out")
     if not loaded.family.tower:
         raise UsageError(f"--feature-cache: not for {loaded.family.title}, whose projector is inside of the tower")
     tower = loaded.model.get_submodule(loaded.family.tower)
@@ -186,6 +183,7 @@ def stage_steps(
     weights += [*masks.task.head.parameters()] if masks is not None else []
     taps = taps_of(model, *family_parts(loaded)) if masks is not None else None
     descent = optimiser_of(weights, options)
+    best = Best(model) if options.keep == "best" and check else None
     report, meter, passed = going.log.stage(stage, options.steps), Meter(stage), 0
     advice = f"lower --micro-batch (now {options.micro}) or --context (now {options.context})" + (
         "" if options.checkpointing else ", or give --gradient-checkpointing"
@@ -218,6 +216,8 @@ def stage_steps(
     parts: dict[str, Stateful] = {"weights": Weights(model), "optimiser": Descent(descent), "log": going.log}
     if masks is not None:
         parts["mask_head"] = masks.task.head
+    if best is not None:
+        parts["best"] = best
     with Ahead(draws, options.steps) as batches:
         for step in going.kept.steps(stage, options.steps, parts):
             with meter.time("data"):
@@ -237,9 +237,14 @@ def stage_steps(
                     group["lr"] = options.rate * warm_cosine(step, options.steps)
                 descent.step()
             meter.step(sum(each.encoded.length for each, _ in made) * devices.count)
-            if (step + 1) % look_every == 0 and step + 1 < options.steps:
+            last = step + 1 == options.steps
+            if ((step + 1) % look_every == 0 and not last) or (last and best is not None):
                 batches.settle()
-                validate(model, stage, step + 1, check, source, going)
+                loss = validate(model, stage, step + 1, check, source, going)
+                if best is not None:
+                    best.look(step + 1, devices.total(loss if devices.first or going.fsdp else 0.0))
+            if last and best is not None:
+                say("{}: kept step {}, validation loss {:.3f}".format(stage, *best.restore()))
     model.eval()
     if passed:
         say(f"{stage}: {passed} draws passed over: more than {options.context} tokens, or nothing to learn")
@@ -263,27 +268,3 @@ def trial(source: Source, learn: Any, weights: Sequence[torch.nn.Parameter]) -> 
     for weight in weights:
         weight.grad = None
     return seconds
-
-
-def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], source: Source, going: Going) -> None:
-    """Mean loss of the first samples of the validation split that fit, and what the model writes to a few."""
-    if not samples or not (going.devices.first or going.fsdp):
-        return
-    loaded, context, device = source.loaded, source.options.context, going.devices.device()
-    samples = [with_context(sample, "none" if source.options.prefix == "none" else "both") for sample in samples]
-    what = Look(
-        [sample for sample in chosen(samples) if usable(encoded(sample, loaded, source.pictures), context)],
-        lambda sample: [source.pictures.of(image) for image in sample.images],
-        loaded.dialect,
-    )
-    losses = []
-    with quiet_model(model):
-        for sample in samples[:VALIDATION]:
-            made = encoded(sample, loaded, source.pictures)
-            if usable(made, context):
-                losses.append(float(mean_losses(model, on(device, made.inputs))))
-        if losses:
-            going.log.write(stage, step, {"val_loss": sum(losses) / len(losses)})
-        if going.fsdp:
-            return  # writing calls blocks past the hooks that make them whole
-        look(going.log, stage, step, what, lambda shown, prompt: written(loaded, context, shown, prompt, TOKENS).raw)

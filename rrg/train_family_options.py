@@ -11,6 +11,7 @@ from rrg.prompt_context import Prefix
 from rrg.train_augment import KINDS, Kind
 from rrg.windows import Preset
 
+OPENED = ("projector", "tower")
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flex_attention"]
 
 
@@ -31,6 +32,10 @@ class Options:
     lora_rank: int = 16
     lora_targets: tuple[str, ...] = LINEAR
     lora_dropout: float = 0.0
+    opened: tuple[str, ...] = ()
+    """Parts that learn in sft beside what learns there anyway: ``projector`` (with adapters), ``tower``."""
+    keep: Literal["last", "best"] = "last"
+    """best: the weights at the look with the lowest validation loss."""
     dialect: Dialect | None = None
     """None: the family's own."""
     preset: Preset = "radgrounder"
@@ -64,5 +69,7 @@ class Options:
             raise UsageError(
                 f"--stages {','.join(self.stages)}: of a model folder expected some of {known}, in this order"
             )
+        if unknown := [each for each in self.opened if each not in OPENED]:
+            raise UsageError(f"--also {unknown[0]}: expected some of {','.join(OPENED)}")
         if unknown := [each for each in self.augment if each not in KINDS]:
             raise UsageError(f"--augment {unknown[0]}: expected some of {','.join(KINDS)}")

@@ -12,14 +12,20 @@ from rrg.train_family_options import Options
 
 
 def trainable(loaded: Loaded, stage: str, options: Options) -> Any:
-    """The model with exactly the parameters of a stage open, wrapped by peft for LoRA. New rows of box tokens learn."""
+    """The model with exactly the parameters of a stage open, wrapped by peft for LoRA. New rows of box tokens learn.
+
+    Parts that `options.opened` names learn in sft beside the adapters, in full.
+    """
     model = loaded.model
     model.requires_grad_(False)
+    opened = options.opened if stage == "sft" else ()
     if stage == "sft" and options.peft == "lora":
-        return with_lora(loaded, options)
-    parts = TRAINED[stage]
+        model, parts = with_lora(loaded, options), opened
+    else:
+        parts = (*TRAINED[stage], *opened)
     for name, weight in model.named_parameters():
-        weight.requires_grad_(part_of(loaded.family, name) in parts)
+        if part_of(loaded.family, name) in parts:
+            weight.requires_grad_(True)
     return model
 
 

@@ -20,7 +20,7 @@ from rrg.model.load import quiet_transformers
 from rrg.pipe import talk
 from rrg.prompt import IMAGE
 
-FORM = "llava:llm=FOLDER_OR_GGUF,vision=FOLDER"
+FORM = "llava:llm=FOLDER_OR_GGUF,vision=FOLDER[,grid=N]"
 FLATTEN = (
     "{%- set date_string = '01 Jan 2024' -%}{%- set flat = namespace(messages=[]) -%}"
     "{%- for message in messages -%}{%- set whole = namespace(text='') -%}"
@@ -48,6 +48,8 @@ class Spec:
 
     llm: Path
     vision: Path
+    grid: int | None = None
+    """Tokens of a side of a picture, for towers whose map can be pooled; None: all of the map."""
 
 
 def is_spec(model: str) -> bool:
@@ -56,15 +58,18 @@ def is_spec(model: str) -> bool:
 
 
 def parse_spec(model: str) -> Spec:
-    """``llava:llm=FOLDER_OR_GGUF,vision=FOLDER`` -> its parts. UsageError for anything else."""
-    found = re.split(r"(?:^|,)(llm|vision)=", model.removeprefix("llava:"))
+    """``llava:llm=FOLDER_OR_GGUF,vision=FOLDER,grid=N`` -> its parts. UsageError for anything else."""
+    found = re.split(r"(?:^|,)(llm|vision|grid)=", model.removeprefix("llava:"))
     parts = dict(zip(found[1::2], found[2::2], strict=True))
-    if not is_spec(model) or found[0] or set(found[1::2]) != {"llm", "vision"} or len(found) != 5:
+    grid = parts.pop("grid", None)
+    if not is_spec(model) or found[0] or parts.keys() != {"llm", "vision"} or len(found) > 7:
         raise UsageError(f"--model {model}: expected {FORM}")
     for name, value in parts.items():
         if not Path(value).exists() or not value:
             raise UsageError(f"--model {model}: {name}={value}: nothing there; expected {FORM}")
-    return Spec(Path(parts["llm"]), Path(parts["vision"]))
+    if grid is not None and not (grid.isdecimal() and int(grid)):
+        raise UsageError(f"--model {model}: grid={grid}: expected a number of tokens")
+    return Spec(Path(parts["llm"]), Path(parts["vision"]), int(grid) if grid else None)
 
 
 @contextlib.contextmanager
@@ -97,7 +102,7 @@ def assemble(spec: Spec, folder: Path, seed: int = 0) -> None:
     auto: Any = transformers
 
     text, tokenizer = language_model(spec.llm)
-    tower, images = vision_tower(spec.vision)
+    tower, images = vision_tower(spec.vision, spec.grid)
     talk("train", f"llava of {spec.llm.name} and {spec.vision.name}")
     add_image_token(text, tokenizer)
     extra = PREFIX_TOKENS[tower.config.model_type]

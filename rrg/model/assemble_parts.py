@@ -1,6 +1,7 @@
 """The parts of an assembled LLaVA: a language model from safetensors or GGUF, and a vision tower."""
 
 import contextlib
+import importlib
 import io
 import json
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ SPLIT = (
     "The 1234567 mm lesion (series 4, image 123) isn't NEW, it'll DON'T.\n\n  Leber\tMilz ...",
 )
 """What a tokenizer of a GGUF file is tried with."""
-PREFIX_TOKENS = {"siglip_vision_model": 0, "clip_vision_model": 1, "dinov2": 1, "vit": 1}
+PREFIX_TOKENS = {"siglip_vision_model": 0, "clip_vision_model": 1, "dinov2": 1, "vit": 1, "rrg_timm": 0}
 """``model_type`` of towers -> tokens before the patches (class token)."""
 
 
@@ -38,6 +39,11 @@ def safe_config(folder: Path, option: str) -> dict[str, Any]:
     if not any(folder.glob("*.safetensors")):
         raise UsageError(f"{option} {folder}: no *.safetensors inside; other weights are not loaded, convert them")
     return config
+
+
+def is_timm(config: Mapping[str, Any]) -> bool:
+    """Whether a folder's config.json is that of a timm network, as the hub keeps them."""
+    return "architecture" in config and "pretrained_cfg" in config
 
 
 def language_model(path: Path) -> tuple[Any, Any]:
@@ -63,9 +69,17 @@ def language_model(path: Path) -> tuple[Any, Any]:
         raise UsageError(f"llm={path}: {str(error).splitlines()[0]}") from None
     if not path.is_dir():
         check_tokenizer(path, tokenizer)
+        _plain(model)
     if tokenizer.eos_token is None:
         raise UsageError(f"llm={path}: its tokenizer has no end token; give a model that ends its answers")
     return model.eval(), tokenizer
+
+
+def _plain(model: Any) -> None:
+    """Forget that weights were quantised: they are not any more, and what is marked so is not saved."""
+    for owner, name in ((model, "hf_quantizer"), (model.config, "quantization_config")):
+        if hasattr(owner, name):
+            delattr(owner, name)
 
 
 def gguf_architecture(path: Path) -> str:
@@ -102,8 +116,10 @@ def check_tokenizer(path: Path, tokenizer: Any) -> None:
             reader.close()
 
 
-def vision_tower(folder: Path) -> tuple[Any, Any]:
-    """(tower, image processor) of a folder: SigLIP or CLIP, with or without text side, DINOv2 or ViT.
+def vision_tower(folder: Path, grid: int | None = None) -> tuple[Any, Any]:
+    """(tower, image processor) of a folder: SigLIP or CLIP, with or without text side, DINOv2, ViT, or a timm network.
+
+    `grid`: tokens of a side, of a timm network only.
 
     A run folder of rrg train or the folder of any LLaVA gives the tower inside it, as it was trained.
     The processor only stretches to the tower's size and normalises as the folder says: nothing is cut off, so that
@@ -114,7 +130,16 @@ def vision_tower(folder: Path) -> tuple[Any, Any]:
     auto: Any = transformers
     settings = read_settings(folder) if (folder / FILE).is_file() else None
     folder = folder / MODEL if settings is not None else folder
-    kind = str(safe_config(folder, "vision=").get("model_type"))
+    rules = safe_config(folder, "vision=")
+    if is_timm(rules):
+        from rrg.model.timm_tower import timm_tower
+
+        tower = timm_tower(folder, grid)
+        given = tower.config.pretrained_cfg
+        return tower, _stretch(tower.config, {"image_mean": given["mean"], "image_std": given["std"]})
+    if grid is not None:
+        raise UsageError(f"grid={grid}: only the map of a timm network is pooled; leave it out for {folder}")
+    kind = str(rules.get("model_type"))
     kind = WHOLE.get(kind, kind)
     classes = {
         "siglip_vision_model": "SiglipVisionModel",
@@ -125,6 +150,8 @@ def vision_tower(folder: Path) -> tuple[Any, Any]:
     }
     if kind not in classes:
         raise UsageError(f"vision={folder}: a tower of kind {kind}; expected one of {', '.join((*WHOLE, *classes))}")
+    if kind == LLAVA:
+        importlib.import_module("rrg.model.timm_tower")  # makes its towers known
     try:
         tower = getattr(auto, classes[kind]).from_pretrained(
             folder, dtype="auto", use_safetensors=True, local_files_only=True

@@ -1,5 +1,6 @@
 """A model folder of any family: loaded, fed with chats, asked. Data never forms a token of the family."""
 
+import importlib
 import json
 import re
 import warnings
@@ -71,6 +72,8 @@ def load_family(folder: Path, dialect: Dialect | None = None, dtype: torch.dtype
     auto: Any = transformers
     name = check_folder(folder)
     family = FAMILIES[name]
+    if name == "llava":
+        importlib.import_module("rrg.model.timm_tower")  # makes its towers known
     given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         processor = auto.AutoProcessor.from_pretrained(folder, **given)

@@ -58,12 +58,13 @@ def check_exportable(config: Any) -> None:
             f"can not be exported to GGUF: family {config.model_type}; expected llava; use --to merged", "E_CONVERT"
         )
     tower, text = config.vision_config, config.text_config
+    if tower.model_type != "siglip_vision_model":
+        raise RrgError(
+            f"can not be exported to GGUF: tower {tower.model_type} (a class token would shift all patches, maps of "
+            "convolutions are unknown to it); expected siglip_vision_model; use --to merged",
+            "E_CONVERT",
+        )
     wrong = [
-        (
-            tower.model_type != "siglip_vision_model",
-            f"tower {tower.model_type} (a class token would shift all patches)",
-            "siglip_vision_model",
-        ),
         (text.model_type not in TEXTS, f"language model {text.model_type}", " or ".join(TEXTS)),
         (config.vision_feature_layer != -2, f"vision_feature_layer {config.vision_feature_layer}", "-2"),
         (
