@@ -72,6 +72,9 @@ Prefix = Annotated[
     Literal["random", "none", "clinical", "question", "both"],
     typer.Option(help="Clinical information and question to radiology before the task; random: each as often."),
 ]
+LowerAnswers = Annotated[
+    bool, typer.Option("--lower-answers", help="Of a model folder: answers of vqa in lower case, Yes and yes are one.")
+]
 FindingsNoise = Annotated[
     float, typer.Option(min=0, max=1, help="How often a finding listed in a prompt is missing, and a wrong one there.")
 ]
@@ -82,6 +85,7 @@ Augment = Annotated[
         "has a side."
     ),
 ]
+NoImage = Annotated[bool, typer.Option("--no-image", help="Control, of a model folder: every picture is grey.")]
 Grounding = Annotated[
     Literal["tokens", "mask"] | None,
     typer.Option(help="tokens: boxes as text; mask: a mask head draws what a phrase means.", show_default="tokens"),

@@ -38,8 +38,10 @@ def command(
     mix: opt.Mix = "",
     shares: opt.Shares = "",
     prefix: opt.Prefix = "none",
+    lower_answers: opt.LowerAnswers = False,
     findings_noise: opt.FindingsNoise = 0.0,
     augment: opt.Augment = "",
+    no_image: opt.NoImage = False,
     grounding: opt.Grounding = None,
     mask_loss: opt.MaskLoss = "bce",
     mask_weight: opt.MaskWeight = 1.0,
@@ -110,6 +112,8 @@ def command(
             lora_targets=words(lora_targets) or LINEAR,
             opened=words(also),
             keep=keep,
+            no_image=no_image,
+            lower_answers=lower_answers,
             dialect=Dialect(box_format, bins or BINS.get(box_format, 512)) if box_format else kept,
             context=context,
             augment=words(augment),  # type: ignore[arg-type]
@@ -123,7 +127,7 @@ def command(
     foreign = {"--batch": batch != 16, "--micro-batch": micro_batch != 1, "--optimiser": optimiser != "adamw"}
     foreign |= {"--context": context != 2048, "--augment": augment, "--attn": attention != "auto"}
     foreign |= {"--gradient-checkpointing": gradient_checkpointing, "--fsdp": fsdp}
-    foreign |= {"--also": also, "--keep": keep != "last"}
+    foreign |= {"--also": also, "--keep": keep != "last", "--lower-answers": lower_answers, "--no-image": no_image}
     if named := ", ".join(name for name, given in foreign.items() if given):
         raise UsageError(f"{named}: for a model folder (--model FOLDER); leave it out with --model tiny")
     from rrg.train import train

@@ -35,15 +35,13 @@ from rrg.outputs.spool import save_part
 from rrg.pipe import Count, Group, Made, error_record, talk
 from rrg.prompt import template_text, user_prompt
 from rrg.records import Error, ImageRef, Mention, Prediction, Sample, Slice
-from rrg.windows import Preset, look
+from rrg.windows import BLANK, Preset, look
 
 Control = Literal["none", "shuffled", "blank"]
 Look = Callable[[ImageRef], NDArray[np.uint8]]
 """What the model sees of an image: (side, side, 3)."""
 READS = ("CT", "MR")
 """Modalities that `rrg train` makes tiny models for; answers about others are flagged, and said to be worthless."""
-BLANK = 128
-"""Grey value of the control without pictures: 0 after the model's normalisation."""
 NOTICES: dict[bool, dict[str, str]] = {
     True: {
         "de": "Demonstrationsmodell, kein Medizinprodukt, nicht zur Diagnose",

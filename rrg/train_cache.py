@@ -19,8 +19,9 @@ from rrg.errors import RrgError
 
 
 def tower_hash(tower: torch.nn.Module) -> str:
-    """SHA-256 over class, names, types and values of a tower's weights, first 16 hex digits."""
-    digest = hashlib.sha256(type(tower).__name__.encode())
+    """SHA-256 over class, tokens a side, names, types and values of a tower's weights, first 16 hex digits."""
+    pooled = getattr(getattr(tower, "config", None), "grid", "")
+    digest = hashlib.sha256(f"{type(tower).__name__}{pooled}".encode())
     for name, value in sorted(tower.state_dict().items()):
         digest.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         digest.update(_bytes(value))

@@ -15,7 +15,7 @@ from rrg.infer_pixels import pixels_of
 from rrg.pipe import check_closed, read_records
 from rrg.records import End, ImageRef, Mask, Record, Run, Sample, Slice
 from rrg.store import read_volume, split_reference
-from rrg.windows import Preset, look
+from rrg.windows import BLANK, Preset, look
 
 MOST_CLASSES = 120
 """Structures that the tower stage learns: the most frequent ones."""
@@ -95,8 +95,9 @@ def check_pictures(folder: Path, samples: Iterable[Sample]) -> None:
 class Pictures:
     """uint8 pictures by pixel reference (and window, where an image has its own), each made once."""
 
-    def __init__(self, folder: Path, preset: Preset, side: int) -> None:
-        self._store, self._preset, self._side = folder / "store", preset, side
+    def __init__(self, folder: Path, preset: Preset, side: int, *, grey: bool = False) -> None:
+        """`grey`: a control, `of` shows one grey picture for all."""
+        self._store, self._preset, self._side, self._grey = folder / "store", preset, side, grey
         self._number: dict[tuple[str, str | None], int] = {}
         self._made: list[NDArray[np.uint8]] = []
         self._recent: dict[ImageRef, NDArray[np.uint8]] = {}
@@ -118,6 +119,8 @@ class Pictures:
 
     def of(self, image: ImageRef) -> NDArray[np.uint8]:
         """(side, side, 3) picture of an image; only the `RECENT` last ones are kept."""
+        if self._grey:
+            return np.full((self._side, self._side, 3), BLANK, np.uint8)
         if image not in self._recent:
             try:
                 values = pixels_of(image, store=self._store, held={})

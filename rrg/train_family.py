@@ -31,6 +31,7 @@ from rrg.train_family_data import (
     Source,
     drawn,
     longest,
+    lower_answers,
     micro_batches,
     on,
     source_of,
@@ -71,11 +72,13 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
         model = loaded.model.to(devices.device())
         parts = [read_part(dataset, split, options.languages) for split in ("train", "val")]
         learn, check = (part.samples for part in parts)
+        if options.lower_answers:
+            learn, check = (tuple(map(lower_answers, each)) for each in (learn, check))
         if not learn:
             raise UsageError("no samples to train on in these languages")
         check_pictures(dataset, learn)
         check_mix(options.mix, learn)
-        pictures = Pictures(dataset, options.preset, loaded.side)
+        pictures = Pictures(dataset, options.preset, loaded.side, grey=options.no_image)
         masks = family_teaching(dataset, parts, loaded, pictures, options, base)
         if masks is not None:
             learn, check = masks.targets.learnable(learn), masks.targets.known(check)

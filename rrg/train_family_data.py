@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Generic, NamedTuple, Self, TypeVar
 
 import torch
@@ -10,7 +11,7 @@ from rrg.errors import RecordError, RrgError, UsageError
 from rrg.model.family import IGNORED, Encoded, Loaded, chat_pieces, encode, turns_of
 from rrg.prompt import render
 from rrg.prompt_context import findings_known, style_of, with_context, with_noisy_findings
-from rrg.records import Sample
+from rrg.records import Part, Sample
 from rrg.seeds import rng_for
 from rrg.train_augment import View, moved_intensity, moved_picture, moved_sample, random_view
 from rrg.train_data import Pictures
@@ -47,6 +48,20 @@ def source_of(samples: Sequence[Sample], order: Order, loaded: Loaded, pictures:
     """A source; what noise is made of is read from all samples."""
     known = findings_known(samples) if options.findings_noise else {}
     return Source(samples, order, loaded, pictures, options, known)
+
+
+def lower_answers(sample: Sample) -> Sample:
+    """A question of vqa with its answers in lower case and single blanks; other tasks as they are."""
+    if sample.task != "vqa":
+        return sample
+
+    def lower(part: Part) -> Part:
+        return part if part.text is None else replace(part, text=" ".join(part.text.lower().split()))
+
+    return replace(sample, turns=tuple(
+        replace(turn, content=tuple(map(lower, turn.content))) if turn.role == "assistant" else turn
+        for turn in sample.turns
+    ))  # fmt: skip
 
 
 def encoded(sample: Sample, loaded: Loaded, pictures: Pictures, view: View | None = None, seed: int = -1) -> Encoded:

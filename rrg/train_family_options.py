@@ -47,8 +47,12 @@ class Options:
     """(task, its part of all draws); tasks that are not named are not drawn. Empty: by weights alone."""
     prefix: Prefix = "none"
     """Clinical information and question before the task."""
+    lower_answers: bool = False
+    """Answers of vqa are learnt in lower case: data sets write Yes and yes."""
     findings_noise: float = 0.0
     """How often a finding that the prompt lists is missing, and a wrong one is put in."""
+    no_image: bool = False
+    """Control: every picture is grey, so that only words can be learnt."""
     augment: tuple[Kind, ...] = ()
     precision: Literal["f32", "bf16"] = "f32"
     """Of the large products; weights, sums and the optimiser are f32 always."""

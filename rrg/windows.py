@@ -31,6 +31,8 @@ SlicePreset = Literal[Preset, "header"]
 Scale = Literal["percentile", "minmax"]
 """What all but CT is scaled between: two percentiles of the slice, or its smallest and largest value."""
 Unit = Literal["HU", "stored", "rgb"]
+BLANK = 128
+"""Grey of the picture that stands for no picture."""
 
 
 class Window(NamedTuple):

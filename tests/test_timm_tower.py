@@ -1,5 +1,6 @@
 """Towers of timm inside a LLaVA: their features are timm's, statistics stay, what learns is what was asked for."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from rrg.model.assemble_parts import vision_tower
 from rrg.model.load import MODEL, load
 from rrg.model.timm_tower import timm_tower  # before timm: it silences a warning of its
 from rrg.prompt import free_prompt
+from rrg.records import Part, Turn
+from rrg.train_data import Pictures, read_part
 from rrg.train_family import train_family
+from rrg.train_family_data import lower_answers
 from rrg.train_family_options import Options
 from rrg.train_options import Running
 from rrg.train_validate import Best
+from rrg.windows import BLANK
 from tests.squares import make
 from tests.tiny_parts import language
 
@@ -120,8 +125,8 @@ def test_parts_learn_beside_adapters_when_asked(opened: tuple[str, ...], whole: 
 
 
 def test_features_of_a_tower_that_learns_are_not_kept(whole: Path, tmp_path: Path) -> None:
+    options = Options(steps=1, batch=1, context=600, opened=("tower",))
     with pytest.raises(UsageError, match=r"--feature-cache: with --also tower"):
-        options = Options(steps=1, batch=1, context=600, opened=("tower",))
         train_family(make(tmp_path), tmp_path / "run", whole, options, Running(features=tmp_path / "cache"))
 
 
@@ -169,3 +174,23 @@ def test_a_stage_ends_with_the_weights_of_its_best_look(whole: Path, tmp_path: P
     lowest = min(looks.values())
     assert looks[max(looks)] == pytest.approx(lowest, rel=1e-5)
     assert len({round(loss, 4) for loss in looks.values()}) > 1
+
+
+def test_without_images_every_picture_is_grey(tmp_path: Path) -> None:
+    data = make(tmp_path)
+    samples = read_part(data, "train", ("de", "en")).samples
+    images = [image for sample in samples for image in sample.images]
+    shown, grey = (Pictures(data, "radgrounder", 56, grey=control) for control in (False, True))
+    assert len({shown.of(image).tobytes() for image in images}) > 1
+    assert {grey.of(image).tobytes() for image in images} == {np.full((56, 56, 3), BLANK, np.uint8).tobytes()}
+
+
+def test_answers_in_lower_case_and_nothing_else(tmp_path: Path) -> None:
+    sample = read_part(make(tmp_path), "train", ("de", "en")).samples[0]
+    ask = Turn(role="user", content=(Part(type="text", text="Is It  RED?"),))
+    told = Turn(role="assistant", content=(Part(type="text", text=" Yes, It  is "),), loss=True)
+    vqa = dataclasses.replace(sample, task="vqa", turns=(ask, told))
+    learnt = lower_answers(vqa)
+    assert [turn.content[0].text for turn in learnt.turns] == ["Is It  RED?", "yes, it is"]
+    other = dataclasses.replace(vqa, task="report")
+    assert lower_answers(other) is other
