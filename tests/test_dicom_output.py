@@ -16,8 +16,10 @@ import SimpleITK as sitk  # noqa: N813 - its own documentation calls it so
 
 from rrg import extract, store
 from rrg.codec import encode
+from rrg.errors import RecordError
 from rrg.infer_asks import Ask
 from rrg.infer_files import Files, write_files
+from rrg.infer_head import rle
 from rrg.infer_inputs import Asking, Work, study_work
 from rrg.infer_masks import masks_of, outlines_of, with_masks
 from rrg.outputs.audit import outline_path
@@ -310,6 +312,26 @@ def test_a_mask_goes_before_its_box(tmp_path: Path) -> None:
     assert (
         filled(mark(Box(x0=0, y0=0, x1=1, y1=1), "masks/a#0", 9), 4, 6, tmp_path).sum() == 1
     )  # not in the mask: the box
+
+
+def test_what_a_mask_head_draws_goes_before_all(tmp_path: Path) -> None:
+    drawn = np.zeros((4, 6), bool)
+    drawn[1:3, 0:2] = drawn[3, 5] = True
+    image = ImageRef(id="i0", ref="series/v#0", slice="s", rows=4, columns=6)
+    slice_ = Slice(
+        id="s", patient="p", study="t", series="v", index=0, count=1, pixels="series/v#0", sha256="", rows=4,
+        columns=6, dtype="uint8", unit="stored", modality="MR",
+    )  # fmt: skip
+    region = Region(label="liver", boxes=(Box(x0=0, y0=1, x1=6, y1=4),), origin="model", mask="masks/gone#0")
+    answer = Prediction(
+        id="q", task="detect", lang="en", question="?", raw="", text="Liver.", images=(image,), model="0" * 16,
+        mentions=(Mention(id="m0", phrase="Liver", regions=(region,)),), backend="torch",
+        extra={"masks": [{"mention": "m0", **rle(drawn)}]},
+    )  # fmt: skip
+    (found,) = marks_of([answer], {"s": slice_})
+    assert np.array_equal(filled(found, 4, 6, tmp_path), drawn)
+    with pytest.raises(RecordError, match="4 x 6 pixels on a slice of 8 x 6"):
+        filled(found, 8, 6, tmp_path)
 
 
 def test_each_structure_is_one_segment() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class Mark:
     sentence: str
     """Where it is spoken of."""
     confidence: float | None
+    drawn: Mapping[str, Any] | None = None
+    """The mask that a mask head drew, as COCO run lengths of the slice; it goes before `mask`."""
 
 
 def marks_of(predictions: Iterable[Prediction], slices: Mapping[str, Slice]) -> list[Mark]:
@@ -55,11 +57,15 @@ def marks_of(predictions: Iterable[Prediction], slices: Mapping[str, Slice]) -> 
             or set(prediction.flags) & {"shuffled_image", "no_image"}
         ):
             continue
-        for phrase, sentence, regions in _told(prediction):
+        drawn = _drawn(prediction)
+        for mention, phrase, sentence, regions in _told(prediction):
             for region in regions:
                 structure = _structure(region, phrase, prediction.lang)
                 for box in region.boxes:
-                    mark = Mark(structure, image.slice, box, region.mask, region.class_id, sentence, region.score)
+                    mark = Mark(
+                        structure, image.slice, box, region.mask, region.class_id, sentence, region.score,
+                        drawn.get(mention),
+                    )  # fmt: skip
                     found.setdefault((structure.key, image.slice, box), mark)
     return list(found.values())
 
@@ -73,13 +79,14 @@ def structures_of(marks: Sequence[Mark]) -> list[Structure]:
 
 def filled(mark: Mark, rows: int, columns: int, store: Path | None) -> NDArray[np.bool_]:
     """(rows, columns): the mask of a mark where there is one, else the pixels whose centres lie in its box."""
+    if mark.drawn is not None:
+        from pycocotools import mask as coco
+
+        return _of_slice(coco.decode(dict(mark.drawn)) != 0, rows, columns)
     if mark.mask is not None and store is not None:
         shown = class_mask(stores.read(store, mark.mask), mark.structure.key, mark.class_id)
         if shown is not None:
-            if shown.shape != (rows, columns):
-                size = f"{shown.shape[0]} x {shown.shape[1]}"
-                raise RecordError("E_GRID", f"mask of {size} pixels on a slice of {rows} x {columns}; segment it again")
-            return shown
+            return _of_slice(shown, rows, columns)
     found = np.zeros((rows, columns), bool)
     x0, y0, x1, y1 = (int(np.ceil(value - 0.5)) for value in mark.box.xyxy)  # first centre at or behind a corner
     found[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
@@ -87,6 +94,13 @@ def filled(mark: Mark, rows: int, columns: int, store: Path | None) -> NDArray[n
         row, column = int((mark.box.y0 + mark.box.y1) / 2), int((mark.box.x0 + mark.box.x1) / 2)
         found[min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)] = True
     return found
+
+
+def _of_slice(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
+    if mask.shape != (rows, columns):
+        size = f"{mask.shape[0]} x {mask.shape[1]}"
+        raise RecordError("E_GRID", f"mask of {size} pixels on a slice of {rows} x {columns}; segment it again")
+    return mask
 
 
 def class_mask(layers: NDArray[np.uint8], label: str, class_id: int | None) -> NDArray[np.bool_] | None:
@@ -100,14 +114,20 @@ def class_mask(layers: NDArray[np.uint8], label: str, class_id: int | None) -> N
     return None
 
 
-def _told(prediction: Prediction) -> Iterator[tuple[str, str, tuple[Region, ...]]]:
-    """(phrase, its sentence, regions) of each mention, in text order."""
+def _drawn(prediction: Prediction) -> dict[str, Mapping[str, Any]]:
+    """Mention -> the mask that a mask head drew for it."""
+    told: Any = (prediction.extra or {}).get("masks", ())
+    return {str(each["mention"]): {"size": each["size"], "counts": each["counts"]} for each in told}
+
+
+def _told(prediction: Prediction) -> Iterator[tuple[str, str, str, tuple[Region, ...]]]:
+    """(id, phrase, its sentence, regions) of each mention, in text order."""
     spans, at = sentences(prediction.text), 0
     for mention in prediction.mentions:
         start = prediction.text.find(mention.phrase, at) if mention.phrase else -1
         at = start if start >= 0 else at
         around = next((prediction.text[a:b].strip() for a, b in spans if start >= 0 and a <= start < b), "")
-        yield mention.phrase or prediction.question, around, mention.regions
+        yield mention.id, mention.phrase or prediction.question, around, mention.regions
 
 
 def _structure(region: Region, phrase: str, lang: str) -> Structure:
