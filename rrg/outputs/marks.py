@@ -80,9 +80,9 @@ def structures_of(marks: Sequence[Mark]) -> list[Structure]:
 def filled(mark: Mark, rows: int, columns: int, store: Path | None) -> NDArray[np.bool_]:
     """(rows, columns): the mask of a mark where there is one, else the pixels whose centres lie in its box."""
     if mark.drawn is not None:
-        from pycocotools import mask as coco
+        from rrg.formats.coco import decoded
 
-        return _of_slice(coco.decode(dict(mark.drawn)) != 0, rows, columns)
+        return _of_slice(decoded(mark.drawn, *mark.drawn["size"]), rows, columns)
     if mark.mask is not None and store is not None:
         shown = class_mask(stores.read(store, mark.mask), mark.structure.key, mark.class_id)
         if shown is not None:
