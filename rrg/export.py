@@ -9,6 +9,7 @@ from rrg.errors import RecordError, RrgError, UsageError
 from rrg.export_family import begins, colours
 from rrg.export_self_test import PROBES, probes_of, report, self_test
 from rrg.folders import building, publish
+from rrg.model.family import model_config
 from rrg.model.gguf_family import PROCESSOR
 from rrg.model.gguf_lora import ADAPTER as LORA
 from rrg.model.gguf_lora import write_base, write_lora
@@ -87,10 +88,10 @@ def to_gguf(run: Path, folder: Path, settings: Settings, precision: Precision, b
     With the language model `base` an adapter is written in place of the first.
     """
     import torch
-    from transformers import AutoConfig, LlavaForConditionalGeneration
+    from transformers import LlavaForConditionalGeneration
 
     quiet_transformers()
-    config = AutoConfig.from_pretrained(run / MODEL)
+    config = model_config(run / MODEL)
     check_exportable(config)
     if settings.dialect.kind == "seg":
         raise RrgError("can not be exported to GGUF: llama.cpp has no mask head; use --to merged", "E_CONVERT")
@@ -128,13 +129,13 @@ def write_language(run: Path, path: Path, settings: Settings, state: State, conf
 
 def furthest(run: Path, folder: Path, settings: Settings) -> str:
     """The tensors of a written language model that are furthest from those of the run, for a message."""
-    from transformers import AutoConfig, LlavaForConditionalGeneration
+    from transformers import LlavaForConditionalGeneration
 
     written = next(folder.glob("llm-*.gguf"), None)
     if written is None:
         return "is the base that of the run that LoRA started from, and were only adapters learnt?"
     network = LlavaForConditionalGeneration.from_pretrained(run / MODEL, dtype="float32")
-    config = AutoConfig.from_pretrained(run / MODEL).text_config
+    config = model_config(run / MODEL).text_config
     other = folder / "f32.partial"
     write_language(run, other, settings, network.state_dict(), config, "f32")
     found = differences(written, other)[:3]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rrg.boxes import Dialect
 from rrg.errors import RrgError
 from rrg.model.families import EXPORTABLE
-from rrg.model.family import Encoded, FamilyModel, Loaded, chat_pieces, encode, turns_of
+from rrg.model.family import Encoded, FamilyModel, Loaded, chat_pieces, encode, model_config, turns_of
 from rrg.model.gguf_writer import MEAN, STD, check_exportable
 from rrg.model.load import TorchModel, load
 from rrg.model.settings import Generated, Pictures, Settings
@@ -83,10 +83,8 @@ def asked(loaded: Loaded, prompt: str, pictures: Pictures) -> Encoded:
 
 def export_note(kind: str, folder: Path, dialect: Dialect | None) -> str:
     """One line on whether llama.cpp will run what is trained from a model folder."""
-    from transformers import AutoConfig
-
     try:
-        check_exportable(AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+        check_exportable(model_config(folder))
     except RrgError:
         return (
             f"{kind}: no GGUF export of this family, run it with torch; --model {EXPORTABLE} makes one that llama.cpp "

@@ -25,6 +25,7 @@ from rrg.train_family_options import Options
 from rrg.train_options import Running
 from rrg.train_validate import Best
 from rrg.windows import BLANK
+from tests.conftest import Rrg
 from tests.squares import make
 from tests.tiny_parts import language
 
@@ -194,3 +195,20 @@ def test_answers_in_lower_case_and_nothing_else(tmp_path: Path) -> None:
     assert [turn.content[0].text for turn in learnt.turns] == ["Is It  RED?", "yes, it is"]
     other = dataclasses.replace(vqa, task="report")
     assert lower_answers(other) is other
+
+
+def test_from_parts_to_answers_in_separate_processes(rrg: Rrg, folders: dict[str, Path], tmp_path: Path) -> None:
+    data = make(tmp_path, patients=8)
+    spec = f"llava:llm={language('qwen2', tmp_path / 'llm')},vision={folders['test_efficientnet']},grid=2"
+    few = ("--sft-steps", 2, "--batch", 2, "--threads", 1, "--box-format", "none", "--context", 600)
+    cache = ("--feature-cache", tmp_path / "cache")
+    made = rrg("train", data, "--model", spec, "--stages", "align", *few, *cache, "--out", tmp_path / "align")
+    assert b"Warning" not in made.stderr
+    assert b"tower rrg_timm" not in made.stderr
+    assert b"no GGUF export of this family" in made.stderr
+    more = ("--peft", "lora", "--also", "projector", "--keep", "best", "--lower-answers")
+    rrg("train", data, "--init-from", tmp_path / "align", *few, *cache, *more, "--out", tmp_path / "run")
+    done = rrg("infer", data, "--model", tmp_path / "run", "--limit", 2, "--max-new-tokens", 4)
+    assert done.stdout.count(b'"rrg.prediction/1"') == 2
+    refused = rrg("export", tmp_path / "run", "--to", "gguf", "--out", tmp_path / "gguf", code=1)
+    assert refused.stderr.count(b"\n") == 1

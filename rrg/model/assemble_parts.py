@@ -1,7 +1,6 @@
 """The parts of an assembled LLaVA: a language model from safetensors or GGUF, and a vision tower."""
 
 import contextlib
-import importlib
 import io
 import json
 from collections.abc import Mapping
@@ -11,6 +10,8 @@ from typing import Any
 import torch
 
 from rrg.errors import UsageError
+from rrg.model.families import OWN_TOWER
+from rrg.model.family import know_tower
 from rrg.model.load import MODEL
 from rrg.model.settings import FILE, read_settings
 
@@ -24,7 +25,7 @@ SPLIT = (
     "The 1234567 mm lesion (series 4, image 123) isn't NEW, it'll DON'T.\n\n  Leber\tMilz ...",
 )
 """What a tokenizer of a GGUF file is tried with."""
-PREFIX_TOKENS = {"siglip_vision_model": 0, "clip_vision_model": 1, "dinov2": 1, "vit": 1, "rrg_timm": 0}
+PREFIX_TOKENS = {"siglip_vision_model": 0, "clip_vision_model": 1, "dinov2": 1, "vit": 1, OWN_TOWER: 0}
 """``model_type`` of towers -> tokens before the patches (class token)."""
 
 
@@ -150,8 +151,7 @@ def vision_tower(folder: Path, grid: int | None = None) -> tuple[Any, Any]:
     }
     if kind not in classes:
         raise UsageError(f"vision={folder}: a tower of kind {kind}; expected one of {', '.join((*WHOLE, *classes))}")
-    if kind == LLAVA:
-        importlib.import_module("rrg.model.timm_tower")  # makes its towers known
+    know_tower(rules)
     try:
         tower = getattr(auto, classes[kind]).from_pretrained(
             folder, dtype="auto", use_safetensors=True, local_files_only=True

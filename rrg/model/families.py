@@ -9,6 +9,8 @@ from rrg.boxes import Dialect
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 LINEAR = (*ATTENTION, "gate_proj", "up_proj", "down_proj")
 """Linear layers of a block of all their language models, for LoRA."""
+OWN_TOWER = "rrg_timm"
+"""``model_type`` of towers of `rrg.model.timm_tower`, which transformers does not know by itself."""
 EXPORTABLE = "tiny"
 """The family whose GGUF is proved against torch at every export."""
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rrg.boxes import Dialect
 from rrg.errors import RecordError, RrgError, UsageError
-from rrg.model.families import FAMILIES, Family
+from rrg.model.families import FAMILIES, OWN_TOWER, Family
 from rrg.model.settings import Generated, Pictures, Settings
 from rrg.prompt import END, MEDIA, ROLES, Piece
 
@@ -57,9 +57,24 @@ def check_folder(folder: Path) -> str:
     if not any(folder.glob("*.safetensors")):
         raise UsageError(f"--model {folder}: no *.safetensors inside; other weights are not loaded, convert them first")
     kind = str(config.get("model_type"))
+    know_tower(config)
     if kind not in FAMILIES:
         raise UsageError(f"--model {folder}: model_type {kind}; expected one of {', '.join(FAMILIES)}")
     return kind
+
+
+def know_tower(config: Mapping[str, Any]) -> None:
+    """Make the tower of a config.json known to transformers where it is one of ours."""
+    if str(dict(config.get("vision_config") or {}).get("model_type")) == OWN_TOWER:
+        importlib.import_module("rrg.model.timm_tower")
+
+
+def model_config(folder: Path) -> Any:
+    """transformers' configuration of a model folder."""
+    from transformers import AutoConfig
+
+    know_tower(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_family(folder: Path, dialect: Dialect | None = None, dtype: torch.dtype = torch.float32) -> Loaded:
@@ -72,8 +87,6 @@ def load_family(folder: Path, dialect: Dialect | None = None, dtype: torch.dtype
     auto: Any = transformers
     name = check_folder(folder)
     family = FAMILIES[name]
-    if name == "llava":
-        importlib.import_module("rrg.model.timm_tower")  # makes its towers known
     given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         processor = auto.AutoProcessor.from_pretrained(folder, **given)

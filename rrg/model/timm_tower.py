@@ -17,15 +17,13 @@ with warnings.catch_warnings():
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from rrg.errors import UsageError
-
-KIND = "rrg_timm"
-"""``model_type`` of such a tower."""
+from rrg.model.families import OWN_TOWER
 
 
 class TimmTowerConfig(TimmWrapperConfig):  # type: ignore[no-untyped-call]
     """A timm network, and what a LLaVA asks of a tower."""
 
-    model_type = KIND
+    model_type = OWN_TOWER
     hidden_size: int = 0
     """Channels of the map."""
     image_size: int = 224
@@ -100,7 +98,7 @@ def timm_tower(folder: Path, grid: int | None) -> TimmTower:
 
 def register() -> None:
     """Let transformers know the class. Any number of times."""
-    AutoConfig.register(KIND, TimmTowerConfig, exist_ok=True)
+    AutoConfig.register(OWN_TOWER, TimmTowerConfig, exist_ok=True)
     AutoModel.register(TimmTowerConfig, TimmTower, exist_ok=True)
 
 
