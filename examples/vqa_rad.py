@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,12 +68,21 @@ def tested(test: Path, images: Path, source: Path) -> tuple[Path, bool]:
     Questions whose answers are kept elsewhere get a question mark for one, and are not scored here.
     """
     rows = json.loads(test.read_text(encoding="utf-8"))
-    known = all(str(row.get("answer") or "").strip() for row in rows)
+    unknown = sum(blank(row.get("answer")) for row in rows)
+    if unknown:
+        print(f"{test}: {unknown} of {len(rows)} answers are not there: questions are answered, not scored")
+    stand_in = {"q_type": "open", "answer": "?"}
     source.mkdir(exist_ok=True)
-    (source / "test.json").write_text(json.dumps([{"q_type": "open", "answer": "?"} | row for row in rows]))
+    filled = [row | {name: value for name, value in stand_in.items() if blank(row.get(name))} for row in rows]
+    (source / "test.json").write_text(json.dumps(filled))
     (source / "images").unlink(missing_ok=True)
     (source / "images").symlink_to(images.resolve())
-    return packed(source, source / "dataset"), known
+    return packed(source, source / "dataset"), not unknown
+
+
+def blank(value: Any) -> bool:
+    """Whether a field says nothing; 0 and false say something."""
+    return value is None or not str(value).strip()
 
 
 def beside_questions(test: Path, answers: Path, dataset: Path, out: Path) -> None:
@@ -93,7 +103,7 @@ def beside_questions(test: Path, answers: Path, dataset: Path, out: Path) -> Non
 
 
 def trained(dataset: Path, model: str, row: Row, out: Path, seed: int) -> dict[str, float]:
-    """Train the row's run folder; how long it took and the most memory, of the parts that were trained now."""
+    """Train the row's run folder; how long its finished calls took, and the most memory of one of them."""
     spent = out / "spent.json"
     known: dict[str, float] = json.loads(spent.read_text()) if spent.exists() else {"seconds": 0.0, "gigabytes": 0.0}
     cache = ("--feature-cache", out.parent / "features") if row.cached else ()
@@ -131,6 +141,22 @@ def answered(dataset: Path, split: str, run: Path, name: str, *words: str, score
     return found
 
 
+def same(path: Path, row: Mapping[str, Any]) -> None:
+    """Keep what a row is made of; end where the same name stands for something else."""
+    if path.exists() and json.loads(path.read_text()) != row:
+        sys.exit(f"vqa-rad: {path} has other parts or options; give another --name, --seed or OUT, or remove it")
+    path.write_text(json.dumps(row, indent=1) + "\n")
+
+
+def add(path: Path, result: Mapping[str, Any]) -> None:
+    """Add a row to the results; one of the same name is replaced."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if json.loads(line)["row"] != result["row"]]
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(f"{line}\n" for line in (*kept, json.dumps(result))), encoding="utf-8")
+    partial.replace(path)
+
+
 def main() -> None:
     known = argparse.ArgumentParser(prog="vqa-rad.sh", description=__doc__)
     known.add_argument("data", type=Path)
@@ -138,11 +164,16 @@ def main() -> None:
     known.add_argument("tower", type=Path)
     known.add_argument("out", type=Path)
     known.add_argument("--row", choices=sorted(ROWS), default=BEST)
-    known.add_argument("--grid", type=int, default=5, help="tokens of a side of a picture; 0: the tower's own")
+    known.add_argument("--grid", type=int, help="tokens of a side of a picture; a timm network has 5 unless told")
     known.add_argument("--name", help="of the row in results.jsonl, where the parts differ from those of others")
     known.add_argument("--seed", type=int, default=0)
     known.add_argument("--test", nargs=2, type=Path, metavar=("TEST.json", "IMAGES"))
     asked = known.parse_args()
+    for path in (asked.data, asked.llm, asked.tower, *(asked.test or ())):
+        if not path.exists():
+            known.error(f"{path}: nothing there")
+    if asked.grid is None and (asked.tower / "config.json").is_file():
+        asked.grid = 5 if "architecture" in json.loads((asked.tower / "config.json").read_text()) else None
 
     asked.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("RRG_KEY_FILE", str(asked.out / "key"))
@@ -153,11 +184,13 @@ def main() -> None:
     name = f"{asked.name or asked.row}-{asked.seed}"
     run = asked.out / name
     run.mkdir(exist_ok=True)
+    row = ROWS[asked.row]
+    parts = {"llm": str(asked.llm), "tower": str(asked.tower), "grid": asked.grid, "data": str(asked.data)}
+    whole = {"row": name, **parts, "seed": asked.seed, "options": [*row.align, "then", *row.sft]}
+    same(run / "row.json", whole)
     grid = f",grid={asked.grid}" if asked.grid else ""
     model = f"llava:llm={asked.llm},vision={asked.tower}{grid}"
-    row = ROWS[asked.row]
-    result: dict[str, Any] = {"row": name, "llm": asked.llm.name, "tower": asked.tower.name, "grid": asked.grid}
-    result |= {"options": [*row.align, "then", *row.sft], **trained(dataset, model, row, run, asked.seed)}
+    result: dict[str, Any] = whole | trained(dataset, model, row, run, asked.seed)
     control = ("--no-image",) if asked.row == "question-only" else ()
     result["validation"] = answered(dataset, "val", run, "val", *control)
     if asked.row != "question-only":
@@ -167,8 +200,7 @@ def main() -> None:
         questions, scored = tested(*asked.test, asked.out / name_of_test)
         result["test"] = answered(questions, "test", run, name_of_test, *control, score=scored)
         beside_questions(asked.test[0], run / f"{name_of_test}.jsonl", questions, run / f"{name_of_test}-answers.json")
-    with (asked.out / "results.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(result) + "\n")
+    add(asked.out / "results.jsonl", result)
     for split in ("validation", "shuffled", "test"):
         for protocol, metrics in result.get(split, {}).items():
             shown = ", ".join(f"{key} {value[0]:.3f}" for key, value in metrics.items() if value[0] is not None)

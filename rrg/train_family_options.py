@@ -73,6 +73,8 @@ class Options:
             raise UsageError(
                 f"--stages {','.join(self.stages)}: of a model folder expected some of {known}, in this order"
             )
+        if "siglip" in self.stages and (self.no_image or self.keep == "best"):
+            raise UsageError("--no-image and --keep best: not with the stage siglip; train it by a command of its own")
         if unknown := [each for each in self.opened if each not in OPENED]:
             raise UsageError(f"--also {unknown[0]}: expected some of {','.join(OPENED)}")
         if unknown := [each for each in self.augment if each not in KINDS]:

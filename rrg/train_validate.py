@@ -34,7 +34,7 @@ def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], sourc
     losses = []
     with quiet_model(model):
         count = VALIDATION if source.options.keep == "last" else DECIDING
-        for sample in samples[:: max(1, len(samples) // count)][:count]:
+        for sample in spread(samples, count):
             made = encoded(sample, loaded, source.pictures)
             if usable(made, context):
                 losses.append(float(mean_losses(model, on(device, made.inputs))))
@@ -47,14 +47,20 @@ def validate(model: Any, stage: str, step: int, samples: Sequence[Sample], sourc
     return loss
 
 
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """At most `count` of the samples, from all of them at equal steps."""
+    count = min(count, len(samples))
+    return [samples[number * len(samples) // count] for number in range(count)]
+
+
 class Best:
     """Weights that learn, as they were at the lowest loss so far: what is kept when little data is learnt by heart long
     before the steps are over. A part of checkpoints.
     """
 
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._weights = Weights(module)
-        self._state: dict[str, Any] = {"loss": float("inf"), "step": 0, "weights": {}}
+    def __init__(self, *modules: torch.nn.Module) -> None:
+        self._weights = [Weights(module) for module in modules]
+        self._state: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": []}
 
     def state_dict(self) -> dict[str, Any]:
         """Loss, step and weights."""
@@ -67,10 +73,14 @@ class Best:
     def look(self, step: int, loss: float) -> None:
         """Remember the weights when `loss` is lower than all before; one that is no number never is."""
         if loss < self._state["loss"]:
-            held = {name: value.detach().clone() for name, value in self._weights.state_dict().items()}
+            held = [{name: value.detach().to("cpu", copy=True) for name, value in each.state_dict().items()}
+                    for each in self._weights]  # fmt: skip
             self._state = {"loss": loss, "step": step, "weights": held}
 
-    def restore(self) -> tuple[int, float]:
-        """Put the weights back; the step they are of, and their loss. Nothing changes before the first look."""
-        self._weights.load_state_dict(self._state["weights"])
-        return self._state["step"], self._state["loss"]
+    def restore(self) -> str:
+        """Put the weights back, and say which they are. Without a loss at any look nothing changes."""
+        if not self._state["step"]:
+            return "no look had a loss, the last weights stay"
+        for each, state in zip(self._weights, self._state["weights"], strict=True):
+            each.load_state_dict(state)
+        return f"kept step {self._state['step']}, validation loss {self._state['loss']:.3f}"

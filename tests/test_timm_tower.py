@@ -14,16 +14,18 @@ from rrg.errors import RrgError, UsageError
 from rrg.export import export
 from rrg.model.assemble import Spec, assemble, parse_spec
 from rrg.model.assemble_parts import vision_tower
+from rrg.model.family import load_family, mean_losses
 from rrg.model.load import MODEL, load
+from rrg.model.settings import read_settings
 from rrg.model.timm_tower import timm_tower  # before timm: it silences a warning of its
 from rrg.prompt import free_prompt
 from rrg.records import Part, Turn
 from rrg.train_data import Pictures, read_part
 from rrg.train_family import train_family
-from rrg.train_family_data import lower_answers
+from rrg.train_family_data import encoded, lower_answers
 from rrg.train_family_options import Options
 from rrg.train_options import Running
-from rrg.train_validate import Best
+from rrg.train_validate import DECIDING, Best, spread
 from rrg.windows import BLANK
 from tests.conftest import Rrg
 from tests.squares import make
@@ -154,27 +156,56 @@ def test_networks_that_timm_does_not_have(folders: dict[str, Path], tmp_path: Pa
 
 
 def test_the_best_weights_come_back() -> None:
-    layer = torch.nn.Linear(2, 2)
-    best = Best(layer)
+    layer, head = torch.nn.Linear(2, 2), torch.nn.Linear(1, 1)
+    best = Best(layer, head)
+    assert "last weights stay" in best.restore()
     for step, loss in ((1, 0.9), (2, 0.5), (3, float("nan")), (4, 0.7)):
         torch.nn.init.constant_(layer.weight, step)
+        torch.nn.init.constant_(head.bias, -step)
         best.look(step, loss)
-    other = Best(layer)
+    other = Best(layer, head)
     other.load_state_dict(best.state_dict())
-    assert other.restore() == (2, 0.5)
+    assert other.restore() == "kept step 2, validation loss 0.500"
     assert bool((layer.weight == 2).all())
+    assert bool((head.bias == -2).all())
 
 
-def test_a_stage_ends_with_the_weights_of_its_best_look(whole: Path, tmp_path: Path) -> None:
-    """At a rate that ruins the model the first look is the best: the same run cut there has the same weights."""
+def test_a_stage_ends_with_the_weights_of_its_best_look(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a rate that ruins the model: what is saved has the lowest loss that was logged, that of the step it tells."""
     data = make(tmp_path)
     options = Options(steps=6, batch=2, rate=0.5, context=600, stages=("align",), keep="best")
     train_family(data, tmp_path / "run", whole, options, Running(sample_every=2))
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     looks = {row["step"]: row["val_loss"] for row in rows if "val_loss" in row}
-    lowest = min(looks.values())
-    assert looks[max(looks)] == pytest.approx(lowest, rel=1e-5)
-    assert len({round(loss, 4) for loss in looks.values()}) > 1
+    assert sorted(looks) == [2, 4, 6]
+    lowest = min(looks, key=lambda step: looks[step])
+    assert f"kept step {lowest}" in capsys.readouterr().err
+    loaded = load_family(tmp_path / "run" / MODEL, read_settings(tmp_path / "run").dialect)
+    samples = spread(read_part(data, "val", ("de", "en")).samples, DECIDING)
+    pictures = Pictures(data, "radgrounder", loaded.side)
+    with torch.inference_mode():
+        losses = [float(mean_losses(loaded.model.eval(), encoded(each, loaded, pictures).inputs)) for each in samples]
+    assert sum(losses) / len(losses) == pytest.approx(looks[lowest], rel=1e-4)
+
+
+def test_the_best_of_nothing_is_refused(whole: Path, tmp_path: Path) -> None:
+    data = make(tmp_path)
+    val = data / "val.jsonl"
+    val.write_bytes(b"".join(line for line in val.read_bytes().splitlines(True) if b"rrg.sample/1" not in line[:40]))
+    with pytest.raises(UsageError, match="--keep best: no samples in the val split"):
+        train_family(data, tmp_path / "run", whole, dataclasses.replace(QUICK, keep="best"))
+    with pytest.raises(UsageError, match="not with the stage siglip"):
+        Options(stages=("siglip", "sft"), keep="best")
+
+
+def test_samples_from_all_of_the_split(tmp_path: Path) -> None:
+    samples = read_part(make(tmp_path), "train", ("de", "en")).samples
+    some = spread(samples, 5)
+    assert len(some) == 5
+    assert [samples.index(each) for each in some] == [n * len(samples) // 5 for n in range(5)]
+    assert spread(samples, 10**6) == list(samples)
 
 
 def test_without_images_every_picture_is_grey(tmp_path: Path) -> None:

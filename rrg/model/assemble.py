@@ -62,7 +62,7 @@ def parse_spec(model: str) -> Spec:
     found = re.split(r"(?:^|,)(llm|vision|grid)=", model.removeprefix("llava:"))
     parts = dict(zip(found[1::2], found[2::2], strict=True))
     grid = parts.pop("grid", None)
-    if not is_spec(model) or found[0] or parts.keys() != {"llm", "vision"} or len(found) > 7:
+    if not is_spec(model) or found[0] or parts.keys() != {"llm", "vision"} or len(found) // 2 != len(set(found[1::2])):
         raise UsageError(f"--model {model}: expected {FORM}")
     for name, value in parts.items():
         if not Path(value).exists() or not value:

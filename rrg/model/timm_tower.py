@@ -77,11 +77,16 @@ def timm_tower(folder: Path, grid: int | None) -> TimmTower:
     try:
         plain: Any = TimmWrapperModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
         rules = plain.config.pretrained_cfg
-        side = int(rules["input_size"][-1])
+        side, _, _ = int(rules["input_size"][-1]), rules["mean"], rules["std"]
         with torch.inference_mode():
             shape = feature_map(plain.eval().timm_model, torch.zeros(1, 3, side, side)).shape
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, AssertionError) as error:
-        raise UsageError(f"vision={folder}: {str(error).splitlines()[0]}") from None
+    except KeyError as error:
+        raise UsageError(
+            f"vision={folder}: its pretrained_cfg has no {error.args[0]}; copy its config.json again"
+        ) from None
+    except (OSError, ValueError, RuntimeError, ImportError, AttributeError, AssertionError) as error:
+        said = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise UsageError(f"vision={folder}: {said[0] if said else type(error).__name__}") from None
     own = int(shape[-1])
     grid = grid or own
     if len(shape) != 4 or shape[2] != own or not 1 <= grid <= own or side // (side // grid) != grid:

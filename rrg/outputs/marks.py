@@ -99,7 +99,7 @@ def filled(mark: Mark, rows: int, columns: int, store: Path | None) -> NDArray[n
 def _of_slice(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
     if mask.shape != (rows, columns):
         size = f"{mask.shape[0]} x {mask.shape[1]}"
-        raise RecordError("E_GRID", f"mask of {size} pixels on a slice of {rows} x {columns}; segment it again")
+        raise RecordError("E_GRID", f"mask of {size} pixels on a slice of {rows} x {columns}; make it again")
     return mask
 
 
@@ -117,7 +117,8 @@ def class_mask(layers: NDArray[np.uint8], label: str, class_id: int | None) -> N
 def _drawn(prediction: Prediction) -> dict[str, Mapping[str, Any]]:
     """Mention -> the mask that a mask head drew for it."""
     told: Any = (prediction.extra or {}).get("masks", ())
-    return {str(each["mention"]): {"size": each["size"], "counts": each["counts"]} for each in told}
+    whole = (each for each in told if isinstance(each, Mapping) and each.keys() >= {"mention", "size", "counts"})
+    return {str(each["mention"]): {"size": each["size"], "counts": each["counts"]} for each in whole}
 
 
 def _told(prediction: Prediction) -> Iterator[tuple[str, str, str, tuple[Region, ...]]]:
