@@ -241,5 +241,6 @@ def test_from_parts_to_answers_in_separate_processes(rrg: Rrg, folders: dict[str
     rrg("train", data, "--init-from", tmp_path / "align", *few, *cache, *more, "--out", tmp_path / "run")
     done = rrg("infer", data, "--model", tmp_path / "run", "--limit", 2, "--max-new-tokens", 4)
     assert done.stdout.count(b'"rrg.prediction/1"') == 2
+    assert b"Loading" not in done.stderr
     refused = rrg("export", tmp_path / "run", "--to", "gguf", "--out", tmp_path / "gguf", code=1)
     assert refused.stderr.count(b"\n") == 1

@@ -30,8 +30,13 @@ def load(path: Path, threads: int | None = None) -> Model:
     if (path / MODEL / "config.json").is_file():
         settings = read_settings(path)
         if settings.family != "tiny":
+            import torch
+
             from rrg.model.family import FamilyModel
 
+            quiet_transformers()
+            if threads:
+                torch.set_num_threads(threads)
             return FamilyModel(path / MODEL, settings, model_hash(path))
         return TorchModel(path, threads)
     found = "no such folder" if not path.is_dir() else "neither llm-*.gguf nor model/config.json inside"
