@@ -4,6 +4,7 @@ Each question sees the pictures and itself, never another question, and its posi
 So a question in training is token for token what it is when it is asked alone, at a fraction of the cost.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -44,6 +45,10 @@ class Question(NamedTuple):
     task: str = ""
 
 
+KEPT_TEXTS = 100_000
+"""Texts whose tokens are kept while questions are read: most questions, and many answers, are there again and again."""
+
+
 def kinds_of(sample: Sample) -> tuple[str, ...]:
     """The names that ``--mix`` knows a sample by: its task and, of questions, what they ask for."""
     asked = sample.facets.get("question")
@@ -65,6 +70,11 @@ def questions_of(
     that can not be rendered.
     """
     image = tokenizer.convert_tokens_to_ids(IMAGE)
+
+    @functools.lru_cache(KEPT_TEXTS)
+    def encoded(text: str) -> list[int]:
+        return encode_chat(tokenizer, text, MEDIA, image_tokens)
+
     for sample in samples:
         weight = sample.weight * math.prod(mix.get(kind, 1.0) for kind in kinds_of(sample))
         if weight == 0:
@@ -75,7 +85,7 @@ def questions_of(
             raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
         tokens, loss = [int(tokenizer.bos_token_id)], [False]
         for piece in chat.pieces:
-            own = encode_chat(tokenizer, piece.text, MEDIA, image_tokens)
+            own = encoded(piece.text)
             tokens += own
             loss += [piece.loss] * len(own)
         if not any(loss) or len(tokens) > context:
