@@ -180,6 +180,7 @@ def main() -> None:
     if not (key := Path(os.environ["RRG_KEY_FILE"])).exists():
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(32))
+    same(asked.out / "data.json", {"data": str(asked.data)})
     dataset = packed(asked.data, asked.out / "dataset")
     name = f"{asked.name or asked.row}-{asked.seed}"
     run = asked.out / name

@@ -26,6 +26,7 @@ PACKAGES = {
     "torch": "train, infer, segment",
     "transformers": "train, infer, export",
     "peft": "train --peft lora",
+    "timm": "train --model llava: with a network of timm",
     "gguf": "export --to gguf",
     "llama-cpp-python": "infer with GGUF, --engine llm",
     "totalsegmentator": "segment --engine totalsegmentator",

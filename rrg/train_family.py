@@ -245,7 +245,7 @@ def stage_steps(
                 descent.step()
             meter.step(sum(each.encoded.length for each, _ in made) * devices.count)
             last = step + 1 == options.steps
-            if ((step + 1) % look_every == 0 and not last) or (last and best is not None):
+            if best is not None if last else (step + 1) % look_every == 0:
                 batches.settle()
                 loss = validate(model, stage, step + 1, check, source, going)
                 if best is not None:

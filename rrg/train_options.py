@@ -86,7 +86,8 @@ class Running(NamedTuple):
     features: Path | None = None
     """Folder for features of frozen towers."""
     sample_every: int = 0
-    """Steps between two looks at the validation split; 0: a quarter of the stage. With ``keep best`` it does."""
+    """Steps between two looks at the validation split; 0: a quarter of the stage. It does decide which weights are
+    kept where the best ones are; then it is a part of the run id."""
     fsdp: bool = False
     """Each of several processes holds a part of every weight."""
 

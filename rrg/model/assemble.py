@@ -93,7 +93,7 @@ def assemble(spec: Spec, folder: Path, seed: int = 0) -> None:
     """Write the model folder of a LLaVA: the same parts and seed give the same files.
 
     The projector (two layers, GELU in its tanh form as llama.cpp computes it) is new and random. The tower is read
-    before its last block, as LLaVA does. Raises UsageError for parts that do not fit.
+    before its last block, as LLaVA does, a timm network at its output. Raises UsageError for parts that do not fit.
     """
     import transformers
     from transformers import LlavaConfig, LlavaForConditionalGeneration
