@@ -42,7 +42,7 @@ def siglip_stage(
     contrast = Contrast(tower.config.hidden_size, model.get_input_embeddings().weight, WIDTH, open=True)
     matrices, others = split_matrices(tower.encoder.layers[:-1].parameters())
     others += [*tower.embeddings.parameters(), *contrast.parameters()]
-    optimiser = Optimiser(matrices, others, options.siglip_rate, options.siglip_steps)
+    optimiser = Optimiser(matrices, others, options.siglip_rate, options.siglip_steps, options.precision)
     draws = torch.Generator().manual_seed(options.seed)
 
     def features(numbers: Sequence[int], *, moved: bool = False) -> Tensor:

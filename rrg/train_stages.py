@@ -253,6 +253,9 @@ def variants(sample: Sample, options: Options, known: Mapping[str, tuple[str, ..
 
     Together they weigh what the sample weighs.
     """
+    if options.prefix == "none" and not options.findings_noise:
+        yield sample
+        return
     styles = STYLES if options.prefix == "random" else (options.prefix,)
     lists = 4 if options.findings_noise and findings_in(sample) is not None else 1
     made: dict[tuple[Turn, ...], int] = {}
@@ -286,10 +289,12 @@ def open_text(
         )
         model.model.language_model = get_peft_model(model.model.language_model, wanted)
         adapters = [each for each in model.model.language_model.parameters() if each.requires_grad]
-        return Optimiser([*beside[0]], [*adapters, *beside[1]], options.sft_rate, options.sft_steps)
+        return Optimiser([*beside[0]], [*adapters, *beside[1]], options.sft_rate, options.sft_steps, options.precision)
     text, projector = model.model.language_model, model.model.multi_modal_projector
     for module in (text, projector, model.lm_head):
         module.requires_grad_(True)
     matrices, others = split_matrices([*text.layers.parameters(), *projector.parameters()])
     others += [*text.embed_tokens.parameters(), *text.norm.parameters(), *model.lm_head.parameters()]
-    return Optimiser([*matrices, *beside[0]], [*others, *beside[1]], options.sft_rate, options.sft_steps)
+    return Optimiser(
+        [*matrices, *beside[0]], [*others, *beside[1]], options.sft_rate, options.sft_steps, options.precision
+    )

@@ -90,7 +90,7 @@ def questions_of(
             loss += [piece.loss] * len(own)
         if not any(loss) or len(tokens) > context:
             continue
-        start = max((place + 1 for place, token in enumerate(tokens) if token == image), default=1)
+        start = len(tokens) - tokens[::-1].index(image) if image in tokens else 1
         images = {each.id: each for each in sample.images}
         numbers = tuple(pictures.add(images[name]) for name in chat.images)
         yield Question(sample.id, tuple(tokens), tuple(loss), start, numbers, weight, sample.task)

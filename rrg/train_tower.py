@@ -126,7 +126,9 @@ def train_tower(
     head = torch.nn.Linear(tower.config.hidden_size, dense.classes * 5)
     tower.encoder.layers[-1].requires_grad_(False)
     matrices, others = split_matrices(tower.encoder.layers[:-1].parameters())
-    optimiser = Optimiser(matrices, [*others, *tower.embeddings.parameters(), *head.parameters()], rate, steps)
+    optimiser = Optimiser(
+        matrices, [*others, *tower.embeddings.parameters(), *head.parameters()], rate, steps, precision
+    )
     parts: dict[str, Stateful] = {
         "weights": Weights(tower),
         "head": head,

@@ -52,5 +52,5 @@ def encode_chat(tokenizer: Any, text: str, media: str, image_tokens: int) -> lis
     ids: list[int] = []
     for number, part in enumerate(text.split(media)):
         ids += [image] * image_tokens if number else []
-        ids += tokenizer.encode(part, add_special_tokens=False) if part else []
+        ids += tokenizer.backend_tokenizer.encode(part, add_special_tokens=False).ids if part else []
     return ids

@@ -50,14 +50,14 @@ class Stage:
         import torch
 
         from rrg.model.load import quiet_transformers
-        from rrg.train import model_of
+        from rrg.train import deterministic, model_of
         from rrg.train_data import read_part
         from rrg.train_options import Options
         from tests import squares
 
         quiet_transformers()
         torch.set_num_threads(1)
-        torch.use_deterministic_algorithms(True)
+        deterministic()
         self.folder = folder
         self.dataset = squares.make(folder, patients=40)
         self.options = Options(model=SIZE, stages=("sft",), sft_steps=STEPS)
