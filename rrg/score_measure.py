@@ -37,17 +37,20 @@ class Table(NamedTuple):
 
 def tabulated(wanted: Sequence[Metric], items: Sequence[Item], scored: Sequence[Scored]) -> Table:
     """The scores that do not depend on the set of items."""
-    rows = [each.scores for each in scored]
-    return Table(
-        {metric.name: _column(metric.name, rows) for metric in wanted},
-        np.array([item.missing for item in items], bool),
-        np.array([each.unparsed for each in scored], bool),
-    )
-
-
-def _column(name: str, rows: Sequence[Mapping[str, float | None]]) -> Column:
-    values = np.array([row.get(name) for row in rows], dtype=np.float64)  # None becomes nan
-    return values, np.array([name in row for row in rows], bool)
+    n = len(items)
+    columns = {metric.name: (np.full(n, np.nan), np.zeros(n, bool)) for metric in wanted}
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for number, each in enumerate(scored):
+        kinds.setdefault(tuple(each.scores), []).append(number)
+    for names, members in kinds.items():
+        # (scores, members); None becomes nan
+        rows = np.array([tuple(scored[number].scores.values()) for number in members], np.float64).T
+        for name, values in zip(names, rows, strict=True):
+            if name in columns:
+                own, of_kind = columns[name]
+                own[members], of_kind[members] = values, True
+    missing, unparsed = [item.missing for item in items], [each.unparsed for each in scored]
+    return Table(columns, np.array(missing, bool), np.array(unparsed, bool))
 
 
 def measure(
