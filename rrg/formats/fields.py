@@ -20,7 +20,7 @@ IMAGE: Names = ("image", "img_name", "image_name", "file_name", "image_path")
 CHOICES: Names = ("choices", "options", "list_categories")
 """The options of a closed question; the last is SURE-VQA's name."""
 OPEN_TYPES, CLOSED_TYPES = ("open", "other", "number"), ("closed", "yes/no", "single", "multi")
-_TYPES: Mapping[str, AnswerType] = {**dict.fromkeys(OPEN_TYPES, "open"), **dict.fromkeys(CLOSED_TYPES, "closed")}  # type: ignore[dict-item]
+_TYPES: Mapping[str, AnswerType] = {**dict.fromkeys(OPEN_TYPES, "open"), **dict.fromkeys(CLOSED_TYPES, "closed")}
 SCALARS = frozenset({str, int, float, bool})
 
 

@@ -7,7 +7,7 @@ items by less than a step over n, where its own noise is fifty times that or mor
 """
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ class Cells(NamedTuple):
 def equal_rows(rows: Array) -> Cells | None:
     """The different ones of `rows` (n, k), in order of first appearance; None when single items are drawn faster."""
     rows = np.ascontiguousarray(rows)
-    members: Counter[bytes] = Counter(rows.view(np.dtype((np.void, rows.strides[0]))).ravel().tolist())
+    keys: list[Any] = rows.view(np.dtype((np.void, rows.strides[0]))).ravel().tolist()
+    members: Counter[bytes] = Counter(keys)
     if len(members) * COST > len(rows):
         return None
     return Cells(np.frombuffer(b"".join(members)).reshape(len(members), -1), np.array([*members.values()]))
