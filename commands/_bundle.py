@@ -3,16 +3,20 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 Command = Callable[..., None]
 
 
 def bundled(
-    name: str, options: Mapping[str, Any], made: Callable[[dict[str, Any]], Any]
+    name: str,
+    options: Mapping[str, Any],
+    made: Callable[[dict[str, Any]], Any],
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Command], Command]:
-    """A decorator: the command knows `options` (name -> annotated type, None when not given), and has in its argument
-    `name` what `made` makes of them."""
+    """A decorator: the command knows `options` (name -> annotated type) in the place of its argument `name`, and has in
+    that argument what `made` makes of them. One that is not given is what `defaults` says, else None."""
 
     def decorate(command: Command) -> Command:
         own = inspect.signature(command)
@@ -23,14 +27,18 @@ def bundled(
             command(**given, **{name: made(taken)})
 
         added = [
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            inspect.Parameter(
+                option, inspect.Parameter.KEYWORD_ONLY, default=defaults.get(option), annotation=annotation
+            )
             for option, annotation in options.items()
         ]
-        kept = [
-            each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.parameters.values() if each.name != name
+        shown = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for each in own.parameters.values()
+            for parameter in (added if each.name == name else [each])
         ]
-        wrapper.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {each.name: each.annotation for each in (*kept, *added)}
+        wrapper.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {each.name: each.annotation for each in shown}
         return wrapper
 
     return decorate

@@ -1,14 +1,13 @@
 """Options of the language model, for every command that asks one; they reach it as one ``llm: LlmOptions``."""
 
-import functools
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rrg.llm_options import LlmOptions
+
+from ._bundle import bundled
 
 _OPTIONS: dict[str, Any] = {
     "llm": Annotated[
@@ -46,25 +45,9 @@ def _field(option: str) -> str:
     return "where" if option == "llm" else option.removeprefix("llm_")
 
 
-def with_llm(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of the language model."""
-    own = inspect.signature(command)
+def _made(given: dict[str, Any]) -> LlmOptions:
+    return LlmOptions(**{_field(option): value for option, value in given.items()})
 
-    @functools.wraps(command)
-    def wrapper(**given: Any) -> None:
-        taken = {_field(name): given.pop(name) for name in _OPTIONS}
-        command(**given, llm=LlmOptions(**taken))
 
-    added = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=getattr(LlmOptions, _field(name)), annotation=annotation
-        )
-        for name, annotation in _OPTIONS.items()
-    ]
-    kept = [parameter for parameter in own.parameters.values() if parameter.name not in ("llm", "io")]
-    io = [parameter for parameter in own.parameters.values() if parameter.name == "io"]
-    wrapper.__signature__ = own.replace(  # type: ignore[attr-defined]
-        parameters=[p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept] + added + io
-    )
-    wrapper.__annotations__ = {p.name: p.annotation for p in (*kept, *added, *io)}
-    return wrapper
+with_llm = bundled("llm", _OPTIONS, _made, {option: getattr(LlmOptions, _field(option)) for option in _OPTIONS})
+"""Gives a command the options of the language model."""

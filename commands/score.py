@@ -49,9 +49,9 @@ def command(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No table on stderr.")] = False,
     task_options: Any = None,
-    judge: Any = None,
-    models: Any = None,
     page: Any = None,
+    models: Any = None,
+    judge: Any = None,
 ) -> None:
     """Score predictions against references, joined by id, with 95 % intervals.
 

@@ -19,7 +19,7 @@ from rrg.metrics.tags import strip_tags
 from rrg.provenance import rrg_version
 from rrg.score_join import joined
 from rrg.score_judge import GREEN, judged
-from rrg.score_measure import measure, parts
+from rrg.score_measure import measure, parts, tabulated
 from rrg.score_models import extras, with_extras
 from rrg.score_options import Json, Options
 from rrg.score_sanity import table as sanity_table
@@ -56,10 +56,11 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
     full = _with_models_and_judge(task, name, protocol, bare, scored, options)
     wanted, more, warnings = (*wanted, *full.metrics), {**more, **full.signature}, [*warnings, *full.warnings]
     clusters = cluster_names(items, options.cluster)
-    whole, block = measure(full.protocol, wanted, bare, full.scored, clusters, options, task_options)
+    columns = tabulated(wanted, bare, full.scored)
+    whole, block = measure(full.protocol, wanted, bare, columns, clusters, options, task_options)
     strata = {
         facet: {
-            value: measure(full.protocol, wanted, bare, full.scored, clusters, options, task_options, chosen)[0]
+            value: measure(full.protocol, wanted, bare, columns, clusters, options, task_options, chosen)[0]
             if len(chosen) < len(items)
             else whole
             for value, chosen in values.items()
@@ -67,7 +68,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         for facet, values in strata_of(items, scored, own_facets(options.by, block)).items()
     } | {
         facet: members
-        for facet, members in parts(block, bare, full.scored, clusters, options).items()
+        for facet, members in parts(block, columns, clusters, options).items()
         if options.by is None or facet in options.by
     }
     if full.judge is not None:
@@ -98,7 +99,7 @@ def score(task: str, predictions: Path, references: Path | None, options: Option
         def row(others: Sequence[Item]) -> Json:
             bared = [_bare(item) for item in others] if bare is not items else others
             plain = chosen_metrics(protocol, options)
-            found = protocol.score(bared, task_options)
+            found = tabulated(plain, bared, protocol.score(bared, task_options))
             return measure(protocol, plain, bared, found, clusters, options, task_options)[0]
 
         body["sanity"] = sanity_table(task, protocol, both, bare, scored, options, row)
@@ -167,7 +168,7 @@ def count_failed(name: str, blocks: Sequence[Json]) -> None:
 def _bare(item: Item) -> Item:
     """The item with inline box and mask tags taken out of both texts."""
     value, said = item.reference.value, item.prediction
-    if not any(isinstance(text, str) and "<" in text for text in (value, said)):
+    if not (isinstance(value, str) and "<" in value) and not (isinstance(said, str) and "<" in said):
         return item
     reference = (
         dataclasses.replace(item.reference, value=strip_tags(value)) if isinstance(value, str) else item.reference

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,43 @@ Column = tuple[NDArray[np.float64], Bools]
 """(items,) scores, nan where there is none, and which items are of the metric's kind."""
 
 
+class Table(NamedTuple):
+    """What all items scored, as columns."""
+
+    columns: Mapping[str, Column]
+    """Metric -> its column."""
+    missing: Bools
+    unparsed: Bools
+
+    def of(self, chosen: NDArray[np.int64]) -> "Table":
+        """The rows at `chosen`."""
+        columns = {name: (values[chosen], kind[chosen]) for name, (values, kind) in self.columns.items()}
+        return Table(columns, self.missing[chosen], self.unparsed[chosen])
+
+
+def tabulated(wanted: Sequence[Metric], items: Sequence[Item], scored: Sequence[Scored]) -> Table:
+    """The scores that do not depend on the set of items."""
+    n = len(items)
+    columns = {metric.name: (np.full(n, np.nan), np.zeros(n, bool)) for metric in wanted}
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for number, each in enumerate(scored):
+        kinds.setdefault(tuple(each.scores), []).append(number)
+    for names, members in kinds.items():
+        # (scores, members); None becomes nan
+        rows = np.array([tuple(scored[number].scores.values()) for number in members], np.float64).T
+        for name, values in zip(names, rows, strict=True):
+            if name in columns:
+                own, of_kind = columns[name]
+                own[members], of_kind[members] = values, True
+    missing, unparsed = [item.missing for item in items], [each.unparsed for each in scored]
+    return Table(columns, np.array(missing, bool), np.array(unparsed, bool))
+
+
 def measure(
     protocol: Protocol,
     wanted: Sequence[Metric],
     items: Sequence[Item],
-    scored: Sequence[Scored],
+    table: Table,
     clusters: Clusters,
     options: Options,
     task_options: TaskOptions,
@@ -33,14 +65,15 @@ def measure(
 ) -> tuple[Json, Block]:
     """Metric objects of a set of items (all, or those at `chosen`), and what depends on that set."""
     if chosen is not None:
-        items, scored = [items[n] for n in chosen], [scored[n] for n in chosen]
+        items, table = [items[n] for n in chosen.tolist()], table.of(chosen)
         clusters = None if clusters is None else clusters[chosen]
     block = protocol.block(items, task_options) if protocol.block else Block()
     wanted = [metric._replace(unit=block.units.get(metric.name, metric.unit)) for metric in wanted]
-    flags = flags_of(items, scored)
     whole: dict[str, Sums | Drawn] = {**block.sums, **block.drawn}
     columns = {
-        metric.name: column(metric.name, scored, block)
+        metric.name: (block.means[metric.name], ~np.isnan(block.means[metric.name]))
+        if metric.name in block.means
+        else table.columns[metric.name]
         for metric in wanted
         if metric.name not in whole and metric.name not in block.skipped
     }
@@ -50,65 +83,54 @@ def measure(
     for metric in wanted:
         if metric.name in block.skipped:
             kind = np.ones(len(items), bool)
-            made[metric.name] = metric_object(metric, (None, None), ~kind, kind, flags)
+            made[metric.name] = metric_object(metric, (None, None), ~kind, kind, table)
             made[metric.name]["skipped"] = block.skipped[metric.name]
         elif metric.name in whole:
-            made[metric.name] = block_object(metric, whole[metric.name], found[metric.name], flags, options)
+            made[metric.name] = block_object(metric, whole[metric.name], found[metric.name], table, options)
         else:
-            made[metric.name] = _mean_object(metric, columns[metric.name], found[metric.name], flags, block)
+            made[metric.name] = _mean_object(metric, columns[metric.name], found[metric.name], table, block)
     return made, block
 
 
-def parts(
-    block: Block, items: Sequence[Item], scored: Sequence[Scored], clusters: Clusters, options: Options
-) -> dict[str, Any]:
+def parts(block: Block, table: Table, clusters: Clusters, options: Options) -> dict[str, Any]:
     """Metric objects of a block's own strata: of each label, of each class."""
-    flags = flags_of(items, scored)
-    return {facet: _parts(members, clusters, flags, options) for facet, members in block.parts.items()}
+    return {facet: _parts(members, clusters, table, options) for facet, members in block.parts.items()}
 
 
 def _parts(
     members: Mapping[str, Mapping[str, tuple[Metric, Sums | Drawn]]],
     clusters: Clusters,
-    flags: tuple[Bools, Bools],
+    table: Table,
     options: Options,
 ) -> Json:
     named = {(value, name): each for value, metrics in members.items() for name, each in metrics.items()}
     values = values_of({}, {key: it for key, (_, it) in named.items()}, clusters, options)
     made: Json = {value: {} for value in members}
     for (value, name), (metric, it) in named.items():
-        made[value][name] = block_object(metric, it, values[value, name], flags, options)
+        made[value][name] = block_object(metric, it, values[value, name], table, options)
     return made
 
 
-def flags_of(items: Sequence[Item], scored: Sequence[Scored]) -> tuple[Bools, Bools]:
-    """(items,) missing and (items,) unparsed."""
-    return np.array([item.missing for item in items], bool), np.array([each.unparsed for each in scored], bool)
-
-
-def metric_object(metric: Metric, found: Found, counted: Bools, of_kind: Bools, flags: tuple[Bools, Bools]) -> Json:
+def metric_object(metric: Metric, found: Found, counted: Bools, of_kind: Bools, table: Table) -> Json:
     """One metric as the result holds it."""
     value, interval = found
-    missing, unparsed = flags
     return {
         "value": value,
         "unit": metric.unit,
         "n": int(counted.sum()),
-        "n_missing": int((counted & missing).sum()),
-        "n_unparsed": int((counted & unparsed).sum()),
+        "n_missing": int((counted & table.missing).sum()),
+        "n_unparsed": int((counted & table.unparsed).sum()),
         "n_excluded": int((of_kind & ~counted).sum()),
         "ci95": None if interval is None else list(interval),
         **({"note": metric.note} if metric.note else {}),
     }
 
 
-def block_object(
-    metric: Metric, source: Sums | Drawn, found: Found, flags: tuple[Bools, Bools], options: Options
-) -> Json:
+def block_object(metric: Metric, source: Sums | Drawn, found: Found, table: Table, options: Options) -> Json:
     """A metric of the whole block."""
-    counted = np.ones(len(flags[0]), bool) if source.counted is None else source.counted
+    counted = np.ones(len(table.missing), bool) if source.counted is None else source.counted
     of_kind = source.of_kind if isinstance(source, Sums) and source.of_kind is not None else counted
-    made = metric_object(metric, found, counted, of_kind, flags)
+    made = metric_object(metric, found, counted, of_kind, table)
     if isinstance(source, Sums) and source.signature:
         made["signature"] = source.signature
     if isinstance(source, Drawn) and found[1] is not None and drawn_samples(options) != options.samples:
@@ -116,10 +138,10 @@ def block_object(
     return made
 
 
-def _mean_object(metric: Metric, scores: Column, found: Found, flags: tuple[Bools, Bools], block: Block) -> Json:
+def _mean_object(metric: Metric, scores: Column, found: Found, table: Table, block: Block) -> Json:
     values, of_kind = scores
     counted = np.isfinite(values)
-    made = metric_object(metric, found, counted, of_kind, flags)
+    made = metric_object(metric, found, counted, of_kind, table)
     if metric.name in block.signatures:
         made["signature"] = block.signatures[metric.name]
     if metric.hit and counted.any():
@@ -127,15 +149,6 @@ def _mean_object(metric: Metric, scores: Column, found: Found, flags: tuple[Bool
         made["wilson95"] = list(bootstrap.wilson(hits, n))
         made["exact95"] = list(bootstrap.clopper_pearson(hits, n))
     return made
-
-
-def column(name: str, scored: Sequence[Scored], block: Block) -> Column:
-    """(items,) scores of a metric, nan where there is none, and which items are of its kind."""
-    if name in block.means:
-        return block.means[name], ~np.isnan(block.means[name])
-    rows = [each.scores for each in scored]
-    values = np.array([row.get(name) for row in rows], dtype=np.float64)  # None becomes nan
-    return values, np.array([name in row for row in rows], bool)
 
 
 Key = TypeVar("Key", bound=Hashable)

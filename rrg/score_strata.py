@@ -48,11 +48,12 @@ def strata_of(
     ``size``, where no reference has such a field, is a quarter by the size of the reference mask or box.
     """
     found: dict[str, dict[str, NDArray[np.int64]]] = {}
+    facets = [item.reference.facets for item in items]
     for facet in STRATA if by is None else by:
         values: dict[str, list[int]] = {}
-        for number, item in enumerate(items):
-            if facet in item.reference.facets:
-                values.setdefault(facet_text(item.reference.facets[facet]), []).append(number)
+        for number, own in enumerate(facets):
+            if facet in own:
+                values.setdefault(facet_text(own[facet]), []).append(number)
         if values:
             found[facet] = {value: np.array(values[value]) for value in sorted(values)}
         elif facet == "size" and (parts := quarters([_size(each) for each in scored])):

@@ -1,12 +1,13 @@
-"""Intervals repeat numpy's and scipy's own, bit for bit where they must."""
+"""Intervals repeat numpy's and scipy's own, bit for bit where they must; of many items up to the noise of draws."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest, ks_2samp, norm
+from scipy.stats import bootstrap as bootstrap_of
 
-from rrg.metrics import bootstrap, compare, drawing
+from rrg.metrics import bootstrap, cells, compare, drawing
 
 SAMPLES, SEED = 300, 12345
 
@@ -33,15 +34,77 @@ def test_small_blocks_give_the_same_bits(monkeypatch):
     assert bootstrap.mean_intervals([x, x**2], SAMPLES, SEED) == whole
 
 
-def test_many_items_are_added_in_another_order_and_hits_are_exact():
+def many(kind):
+    """More values than are drawn by their places; each kind has its own trouble."""
     rng = np.random.default_rng(3)
     n = drawing.MANY + 1
-    columns = [*rng.integers(0, 2, (5, n)).astype(float), rng.random(n)]
-    index = np.random.default_rng(SEED).choice(n, (40, n))
-    expected = [tuple(np.percentile(column[index].mean(axis=1), [2.5, 97.5])) for column in columns]
-    found = bootstrap.mean_intervals(columns, 40, SEED)
-    assert found[:5] == expected[:5]
-    assert found[5] == pytest.approx(expected[5], rel=1e-12)
+    return {
+        "hits": rng.integers(0, 2, n).astype(float),
+        "thirds": rng.integers(0, 4, n) / 3,
+        "even": rng.random(n),
+        "skewed": rng.exponential(size=n) ** 3,
+        "an outlier": np.append(rng.random(n - 1), 1e6),
+        "equal": np.full(n, 0.1),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["hits", "thirds", "even", "skewed", "an outlier", "equal"])
+def test_means_of_many_items_are_as_those_of_single_draws(kind):
+    column = many(kind)
+    found = cells.means(column, 20_000, SEED)
+    index = np.random.default_rng(1).choice(len(column), (1000, len(column)))
+    single = column[index].mean(axis=1)
+    assert found.mean() == pytest.approx(column.mean(), abs=5 * column.std() / (len(column) * 20_000) ** 0.5 + 1e-12)
+    assert found.std() == pytest.approx(column.std() / len(column) ** 0.5, rel=0.03, abs=1e-12)
+    assert kind == "equal" or ks_2samp(found, single).pvalue > 0.01
+
+
+@pytest.mark.parametrize("kind", ["even", "skewed"])
+def test_interval_of_many_items_is_scipys_up_to_its_noise(kind):
+    column = many(kind)
+    made = bootstrap_of(
+        (column,), np.mean, n_resamples=1000, method="percentile", batch=100, rng=np.random.default_rng(1)
+    )
+    (found,) = bootstrap.mean_intervals([column], 10_000, SEED)
+    noise = made.standard_error * np.sqrt(0.025 * 0.975 / 1000) / norm.pdf(norm.ppf(0.025))
+    assert found == pytest.approx(made.confidence_interval, abs=4 * noise)
+
+
+def test_interval_of_many_hits_is_that_of_the_binomial_distribution():
+    column = many("hits")
+    (found,) = bootstrap.mean_intervals([column], 100_000, SEED)
+    ends = binom.ppf([0.025, 0.975], len(column), column.mean()) / len(column)
+    assert found == pytest.approx(ends, abs=3 / len(column))
+
+
+def test_intervals_of_many_items_do_not_depend_on_one_another():
+    a, b = many("thirds"), many("even")
+    assert bootstrap.mean_intervals([a, b], SAMPLES, SEED) == [
+        *bootstrap.mean_intervals([a], SAMPLES, SEED),
+        *bootstrap.mean_intervals([b], SAMPLES, SEED),
+    ]
+
+
+def test_small_blocks_of_cells_give_the_same_draws(monkeypatch):
+    whole = cells.means(many("even"), SAMPLES, SEED)
+    monkeypatch.setattr(cells, "BLOCK", 700)
+    assert cells.means(many("even"), SAMPLES, SEED) == pytest.approx(whole, rel=1e-12)
+
+
+def test_sums_of_many_equal_rows_are_drawn_by_cells_and_others_by_places():
+    hits, even = many("hits"), many("even")
+    equal = np.column_stack([hits, np.ones(len(hits)), 1 - hits])
+    assert sorted(cells.equal_rows(equal).sizes) == sorted(np.bincount(hits.astype(int)))
+    assert cells.equal_rows(even[:, None]) is None
+    alone, both = bootstrap.sums_intervals([(equal, bootstrap.ratio), (even[:, None], sum_of)], 5000, SEED)
+    ends = binom.ppf([0.025, 0.975], len(hits), hits.mean()) / len(hits)
+    assert alone == pytest.approx(ends, abs=12 / len(hits))
+    index = np.random.default_rng(SEED).choice(len(even), (5000, len(even)))
+    assert both == pytest.approx(np.percentile([even[row].sum() for row in index], [2.5, 97.5]), rel=1e-12)
+
+
+def sum_of(drawn):
+    return drawn[:, 0]
 
 
 def test_no_samples_or_no_items_is_no_interval():

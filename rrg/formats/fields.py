@@ -20,6 +20,8 @@ IMAGE: Names = ("image", "img_name", "image_name", "file_name", "image_path")
 CHOICES: Names = ("choices", "options", "list_categories")
 """The options of a closed question; the last is SURE-VQA's name."""
 OPEN_TYPES, CLOSED_TYPES = ("open", "other", "number"), ("closed", "yes/no", "single", "multi")
+_TYPES: Mapping[str, AnswerType] = {**dict.fromkeys(OPEN_TYPES, "open"), **dict.fromkeys(CLOSED_TYPES, "closed")}
+SCALARS = frozenset({str, int, float, bool})
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def scalar_text(value: object) -> str | None:
 def lookup(row: Mapping[str, Any], name: str) -> Any:
     """A field; inside lists of answers and conversations the element that counts; dots walk into objects."""
     value: Any = row.get(name)
+    if type(value) is str:
+        return value
     if name not in row and "." in name:
         value = row
         for part in name.split("."):
@@ -96,6 +100,8 @@ def text_field(source: Source, row: Row, names: Sequence[str], what: str) -> tup
     if name is None:
         raise RrgError(f"{source.where(row.line)}: no {what}; looked for {', '.join(names)} (--{what}-field names it)")
     value = lookup(row.value, name)
+    if type(value) is str:
+        return name, value
     text = "" if value is None else scalar_text(value)
     if text is None:
         raise RrgError(f"{source.where(row.line)}: {name} is a {type(value).__name__}, expected a text or a number")
@@ -110,31 +116,30 @@ def joined_text(source: Source, row: Row, names: Sequence[str]) -> str:
     return " ".join(text.strip() for text in texts)
 
 
-def answer_type(source: Source, row: Row) -> tuple[AnswerType | None, str | None]:
-    """(open or closed, the word in the file). (None, None) when the row has no such field."""
-    name = first(row.value, ANSWER_TYPE)
-    if name is None:
-        return None, None
+def answer_type(source: Source, row: Row, name: str) -> AnswerType:
+    """Open or closed, as the field `name` says."""
     word = (scalar_text(lookup(row.value, name)) or "").strip().lower()
-    if word in OPEN_TYPES:
-        return "open", word
-    if word in CLOSED_TYPES:
-        return "closed", word
-    known = ", ".join((*OPEN_TYPES, *CLOSED_TYPES))
-    raise RrgError(f"{source.where(row.line)}: {name} is {word!r}, expected one of {known}")
+    if kind := _TYPES.get(word):
+        return kind
+    raise RrgError(f"{source.where(row.line)}: {name} is {word!r}, expected one of {', '.join(_TYPES)}")
 
 
 def facets(row: Mapping[str, Any], used: Sequence[str | None]) -> dict[str, Scalar]:
     """Scalar fields of a reference row under their own names; of lmms-eval rows those of ``doc`` too."""
-    found: dict[str, Scalar] = {}
     nested = row.get("doc")
-    for part in (nested if isinstance(nested, dict) else {}, row):
-        for name, value in part.items():
-            if name not in used:
-                if isinstance(value, str):
-                    found[name] = value.strip()
-                elif isinstance(value, int | float):
-                    found[name] = value
+    found = scalars(nested, [name for name in nested if name not in used]) if isinstance(nested, dict) else {}
+    return with_lang(found | scalars(row, [name for name in row if name not in used]))
+
+
+def scalars(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Scalar]:
+    """Those of the fields that are scalars; of texts without the blanks around them."""
+    return {
+        name: value.strip() if type(value) is str else value for name in names if type(value := row[name]) in SCALARS
+    }
+
+
+def with_lang(found: dict[str, Scalar]) -> dict[str, Scalar]:
+    """The same facets; ``q_lang`` is also ``lang``."""
     if "q_lang" in found:
         found.setdefault("lang", found["q_lang"])
     return found

@@ -1,8 +1,8 @@
 """Rows of other programs' files (SLAKE, VQA-RAD, LLaVA, MedEvalKit, lmms-eval, RadEval, JSONL, CSV) as both sides."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from rrg.errors import RrgError
 from rrg.formats import fields as f
@@ -39,7 +39,10 @@ def ids(source: Source, fields: Fields, *, needed: bool) -> tuple[list[str], str
     found = []
     for row in source.rows:
         value = row.value.get(name)
-        text = str(value) if type(value) is int else f.scalar_text(f.lookup(row.value, name))
+        if type(value) is int:
+            found.append(str(value))
+            continue
+        text = f.scalar_text(f.lookup(row.value, name))
         if text is None or not text.strip():
             raise RrgError(f"{source.where(row.line)}: no {name}; every row needs an id")
         found.append(text.strip())
@@ -72,12 +75,17 @@ def references(
     found, id_name = ids(source, fields, needed=False)
     notes = [] if id_name else [f"{source.path}: rows have no id; their numbers, from 0, are the ids"]
     read = READERS[kind](source, fields.reference, "reference") if kind in READERS else None
+    always = (id_name, *fields.joined, *(read.used if read else ()))
+    layouts: dict[tuple[str | None, ...], _Layout] = {}
     made = []
     for number, (id_, row) in enumerate(zip(found, source.rows, strict=True)):
         used, value = (None, read.values[number]) if read else _text(source, row, fields, predictions, both_sides)
-        drop = (id_name, used, *fields.joined, *(read.used if read else ()))
-        drop = (*drop, f.first(row.value, predictions)) if both_sides else drop
-        made.append(_reference(source, row, id_, value, drop, typed=kind == "vqa"))
+        said = f.first(row.value, predictions) if both_sides else None
+        key = (used, said, *row.value)
+        layout = layouts.get(key)
+        if layout is None:
+            layout = layouts[key] = _layout(row.value, (*always, used, said), typed=kind == "vqa")
+        made.append(_reference(source, row, id_, value, layout))
     untyped = sum(each.answer_type is None for each in made) if kind == "vqa" else 0
     if untyped:
         notes.append(f"{source.path}: {untyped} rows have no answer type; a yes/no reference is closed, any other open")
@@ -96,27 +104,59 @@ def _text(
     return used, value
 
 
-def _reference(source: Source, row: Row, id_: str, value: Any, drop: Sequence[str | None], *, typed: bool) -> Reference:
-    facets = f.facets(row.value, drop)
+class _Layout(NamedTuple):
+    """Which fields of a row say what; the same for all rows that have the same fields."""
+
+    facets: Sequence[str]
+    drop: Sequence[str | None]
+    """What is no facet."""
+    answer_type: str | None
+    choices: Sequence[str]
+    images: Sequence[str]
+    sized: bool
+    """Width and height are there."""
+    nested: bool
+    """``doc`` is there."""
+
+
+def _layout(row: Mapping[str, Any], drop: Sequence[str | None], *, typed: bool) -> _Layout:
+    return _Layout(
+        facets=[name for name in row if name not in drop],
+        drop=drop,
+        answer_type=f.first(row, f.ANSWER_TYPE) if typed else None,
+        choices=[name for name in f.CHOICES if name in row],
+        images=[name for name in f.IMAGE if name in row],
+        sized="width" in row and "height" in row,
+        nested="doc" in row,
+    )
+
+
+def _reference(source: Source, row: Row, id_: str, value: Any, layout: _Layout) -> Reference:
+    fields = row.value
+    facets = f.facets(fields, layout.drop) if layout.nested else f.with_lang(f.scalars(fields, layout.facets))
     lang = facets.get("lang")
-    choices = next((listed for name in f.CHOICES if (listed := row.value.get(name))), ())
-    width, height = row.value.get("width"), row.value.get("height")
-    sized = isinstance(width, int | float) and isinstance(height, int | float)
+    choices = next((listed for name in layout.choices if (listed := fields[name])), ()) if layout.choices else ()
     return Reference(
         id=id_,
         line=row.line,
         value=value,
         facets=facets,
         lang=str(lang).lower() if lang is not None else None,
-        answer_type=f.answer_type(source, row)[0] if typed else None,
-        question=_question(row.value),
+        answer_type=None if layout.answer_type is None else f.answer_type(source, row, layout.answer_type),
+        question=_question(fields),
         choices=tuple(map(str, choices)) if isinstance(choices, list) else (),
-        frame=(float(width), float(height)) if sized else None,
-        image=next((name for field in f.IMAGE if (name := row.value.get(field))), None),
+        frame=_frame(fields["width"], fields["height"]) if layout.sized else None,
+        image=next((name for field in layout.images if (name := fields[field])), None) if layout.images else None,
     )
 
 
-def _question(row: dict[str, Any]) -> str:
+def _frame(width: Any, height: Any) -> tuple[float, float] | None:
+    """(columns, rows); None where they are no numbers."""
+    numbers = isinstance(width, int | float) and isinstance(height, int | float)
+    return (float(width), float(height)) if numbers else None
+
+
+def _question(row: Mapping[str, Any]) -> str:
     text = f.scalar_text(row.get("question"))
     if text is None:
         for name in ("conversations", "conversatons"):

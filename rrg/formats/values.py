@@ -20,19 +20,21 @@ class Values(NamedTuple):
     used: frozenset[str] = frozenset()
 
 
+_NUMBERS = frozenset({int, float})
 Reader = Callable[[Source, Sequence[str], Side], Values]
 """File, the names to look in (first first), which side -> values. RrgError names file and line."""
 
 
 def boxes(source: Source, names: Sequence[str], side: Side) -> Values:
     """One box a row: four numbers as given, None for an explicit "no box", or the text to look in."""
-    return Values([_box(source, row, names, side) for row in source.rows])
+    wanted = (*(names if len(names) == 1 else ()), *f.BOX, *names)
+    return Values([_box(source, row, wanted, side) for row in source.rows])
 
 
 def _box(source: Source, row: Row, names: Sequence[str], side: Side) -> tuple[float, ...] | str | None:
-    name = f.first(row.value, (*(names if len(names) == 1 else ()), *f.BOX, *names))
+    name = f.first(row.value, names)
     if name is None:
-        raise RrgError(f"{source.where(row.line)}: no box; looked for {', '.join((*f.BOX, *names))}")
+        raise RrgError(f"{source.where(row.line)}: no box; looked for {', '.join(dict.fromkeys(names))}")
     value = f.lookup(row.value, name)
     if name == "boxes" and isinstance(value, list) and (not value or isinstance(value[0], list)):
         if len(value) > 1:
@@ -40,7 +42,7 @@ def _box(source: Source, row: Row, names: Sequence[str], side: Side) -> tuple[fl
         value = value[0] if value else None
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list) and len(value) == 4 and all(type(number) in (int, float) for number in value):
+    if isinstance(value, list) and len(value) == 4 and _NUMBERS.issuperset(map(type, value)):
         return tuple(map(float, value))
     raise RrgError(f"{source.where(row.line)}: {name} of the {side} is not four numbers, null or a text")
 

@@ -1,7 +1,7 @@
 """Intervals: percentile bootstrap over items or clusters, Wilson and Clopper-Pearson for hits. Repeatable bit for bit.
 
-Every interval starts a fresh ``numpy.random.default_rng(seed)`` and draws as ``choice(n, (draws, n))`` would; the rows
-are made in blocks that fit the cache, so memory does not grow with the number of draws.
+Every interval starts a fresh ``numpy.random.default_rng(seed)``. Up to `MANY` items are drawn as ``choice(n, (draws,
+n))`` would, in blocks that fit the cache, so memory does not grow with the number of draws; more items by their values.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.metrics import cells
 from rrg.metrics.drawing import MANY, Summed, counted, draws
 
 Array = NDArray[np.float64]
@@ -36,30 +37,51 @@ def intervals(
 ) -> tuple[list[Interval | None], list[Interval | None]]:
     """Intervals of the means of `columns`, each (n,), and of the values of sums over other n items.
 
-    All share their draws: what is drawn are places. Draws that are undefined (no denominator) are left out. The means
-    of hits and of up to `MANY` fractions are numpy's own, to the last bit.
+    Draws that are undefined (no denominator) are left out. Up to `MANY` items all share their draws: what is drawn are
+    places, and the means are numpy's own, to the last bit. Of more items the cells are drawn, of each anew.
     """
     n = len(columns[0]) if columns else len(parts[0][0]) if parts else 0
     if not n or not samples:
         return [None for _ in columns], [None for _ in parts]
+    if n <= MANY:
+        averages, values = _by_place(columns, parts, samples, seed)
+    else:
+        averages = [cells.means(column, samples, seed) for column in columns]
+        values = _of_many(parts, samples, seed)
+    return [percentiles(each) for each in averages], [percentiles(each[~np.isnan(each)]) for each in values]
+
+
+def _of_many(parts: Sequence[Part], samples: int, seed: int) -> list[Array]:
+    """(samples,) values of each part; rows of which few are equal are drawn by their places."""
+    known = {id(stats): cells.equal_rows(stats) for stats, _ in parts}
+    drawn = {
+        key: cells.sums(each, samples, np.random.default_rng(seed)) for key, each in known.items() if each is not None
+    }
+    rest = iter(_by_place((), [part for part in parts if id(part[0]) not in drawn], samples, seed)[1])
+    return [value(drawn[id(stats)]) if id(stats) in drawn else next(rest) for stats, value in parts]
+
+
+def _by_place(
+    columns: Sequence[Array], parts: Sequence[Part], samples: int, seed: int
+) -> tuple[list[Array], list[Array]]:
+    """(samples,) means of each column and values of each part."""
+    if not columns and not parts:
+        return [], []
+    n = len(columns[0]) if columns else len(parts[0][0])
     own = list({id(stats): stats for stats, _ in parts}.values())  # several values of the same rows share them
     ends = np.cumsum([0, *(stats.shape[1] for stats in own)])
     places = {id(stats): slice(begin, end) for stats, begin, end in zip(own, ends[:-1], ends[1:], strict=True)}
-    exact = [k for k, column in enumerate(columns) if n > MANY or (column == np.rint(column)).all()]
+    exact = [k for k, column in enumerate(columns) if (column == np.rint(column)).all()]
     summed = Summed([*(columns[k] for k in exact), *(column for stats in own for column in stats.T)])
-    averages = np.empty((samples, len(columns)))
+    averages: list[list[Array]] = [[] for _ in columns]
     values: list[list[Array]] = [[] for _ in parts]
-    done = 0
     for index in draws(n, samples, seed):
         drawn = summed.over(index)
         for k, column in enumerate(columns):
-            at = slice(done, done + len(index))
-            averages[at, k] = drawn[:, exact.index(k)] / n if k in exact else column[index].mean(axis=1)
-        done += len(index)
+            averages[k].append(drawn[:, exact.index(k)] / n if k in exact else column[index].mean(axis=1))
         for (stats, value), out in zip(parts, values, strict=True):
             out.append(value(drawn[:, len(exact) :][:, places[id(stats)]]))
-    joined = [np.concatenate(out) for out in values]
-    return [percentiles(each) for each in averages.T], [percentiles(each[~np.isnan(each)]) for each in joined]
+    return [np.concatenate(each) for each in averages], [np.concatenate(each) for each in values]
 
 
 def mean_intervals(columns: Sequence[Array], samples: int, seed: int) -> list[Interval | None]:

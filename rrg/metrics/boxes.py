@@ -10,6 +10,7 @@ from rrg.formats.items import Item, Numbers4
 from rrg.metrics.options import TaskOptions
 from rrg.metrics.table import Scored
 
+INF = math.inf
 THRESHOLDS = {"acc10": 0.1, "acc30": 0.3, "acc50": 0.5, "acc70": 0.7, "acc90": 0.9}
 SLACK = 1e-9
 """Strict: two boxes that overlap by exactly a half count at 0.5 although floats say 0.4999999999999999."""
@@ -23,11 +24,11 @@ Box = Numbers4
 def corners(numbers: Sequence[float], box_format: str) -> Box:
     """Four numbers in a declared order as x0, y0, x1, y1."""
     a, b, c, d = numbers
+    if box_format == "xyxy":
+        return a, b, c, d
     if box_format == "xywh":
         return a, b, a + c, b + d
-    if box_format == "cxcywh":
-        return a - c / 2, b - d / 2, a + c / 2, b + d / 2
-    return a, b, c, d
+    return a - c / 2, b - d / 2, a + c / 2, b + d / 2
 
 
 def read(value: Any, box_format: str) -> Box | None:
@@ -56,7 +57,7 @@ def area(box: Box | None) -> float:
 
 def valid(box: Box) -> bool:
     """Finite, with an area."""
-    return all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
+    return -INF < box[0] < box[2] < INF and -INF < box[1] < box[3] < INF
 
 
 def clip(box: Box, frame: tuple[float, float] | None) -> Box:
@@ -91,11 +92,14 @@ def check_range(items: Sequence[Item], options: TaskOptions) -> list[str]:
     """Warnings on boxes outside of the declared range; RrgError when their share says that the unit is wrong."""
     assert options.box_format is not None
     assert options.box_unit is not None
-    warnings = []
+    warnings: list[str] = []
+    frames = [frame_of(item, options.box_unit) for item in items]
+    if not any(frames):
+        return warnings
     for side in ("prediction", "reference"):
         boxes = [
-            (box, frame_of(item, options.box_unit))
-            for item in items
+            (box, frame)
+            for item, frame in zip(items, frames, strict=True)
             if (box := read(item.prediction if side == "prediction" else item.reference.value, options.box_format))
         ]
         wild = sum(outside(box, frame) for box, frame in boxes)
@@ -133,6 +137,7 @@ def score_strict(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
     """Boxes without area are unparsed, the rest is clipped to the range. A reference without a box is left out."""
     assert options.box_format is not None
     assert options.box_unit is not None
+    limits = [(name, limit - SLACK) for name, limit in THRESHOLDS.items()]
     made = []
     for item in items:
         frame = frame_of(item, options.box_unit)
@@ -148,7 +153,7 @@ def score_strict(items: Sequence[Item], options: TaskOptions) -> list[Scored]:
                 box = clip(said, frame)
                 overlap, centre = (iou(wanted, box) if valid(box) else 0.0), float(centre_inside(box, wanted))
         scores: dict[str, float | None] = {"iou": overlap}
-        scores |= {name: float(overlap >= limit - SLACK) for name, limit in THRESHOLDS.items()}
+        scores |= {name: 1.0 if overlap >= limit else 0.0 for name, limit in limits}
         scores["center_acc"] = centre
         extra: dict[str, Any] = {}
         if wanted is None:

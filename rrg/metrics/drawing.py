@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 BLOCK = 1 << 20
 """Draws made at once: four MiB of indices."""
 MANY = 10_000
-"""Items beyond which fractions are added up in another order than numpy's mean: the last digits may differ."""
+"""Items beyond which an interval draws how often each value occurs, not which item."""
 FEW = 8
 """Columns up to which one product for each is faster than one for all."""
 

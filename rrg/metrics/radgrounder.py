@@ -30,17 +30,15 @@ def squad_tokens(text: str) -> list[str]:
     return _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split()
 
 
-def recall(prediction: str, reference: str) -> float:
+def recall(said: Sequence[str], wanted: Sequence[str]) -> float:
     """Shared words / words of the reference; an empty reference wants an empty answer."""
-    said, wanted = squad_tokens(prediction), squad_tokens(reference)
     if not wanted:
         return float(not said)
     return ngrams.shared(said, wanted) / len(wanted)
 
 
-def f1(prediction: str, reference: str) -> float:
+def f1(said: Sequence[str], wanted: Sequence[str]) -> float:
     """SQuAD token F1."""
-    said, wanted = squad_tokens(prediction), squad_tokens(reference)
     if not said or not wanted:
         return float(said == wanted)
     shared = ngrams.shared(said, wanted)
@@ -51,10 +49,11 @@ def score(item: Item) -> Scored:
     """Accuracy, recall, F1 and ROUGE-L of one answer, for its own type and for all."""
     kind = answer_type(item)
     prediction, reference = simple(item.text), simple(item.reference.value)
+    said, wanted = squad_tokens(item.text), squad_tokens(item.reference.value)
     values = {
         "accuracy": float(prediction == reference),
-        "recall": recall(prediction, reference),
-        "f1": f1(item.text, item.reference.value),
+        "recall": recall(said, wanted),
+        "f1": f1(said, wanted),
         "rougel": captions.rouge_l(item.text, item.reference.value),
     }
     if item.missing:

@@ -4,6 +4,7 @@ These are other numbers than those of rouge-score, and the package's errors are 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 SMALL = 1e-8
 """What the package adds to the denominator of F, so that a perfect text scores just below 1."""
@@ -22,25 +23,27 @@ def rouge(prediction: str, reference: str) -> tuple[float, float, float]:
     if not wanted:
         raise ValueError("Reference is empty.")
     words, expected = _words(said), _words(wanted)
-    return _order(words, expected, 1), _order(words, expected, 2), _longest(said, wanted)
+    one, other = set(words), set(expected)
+    two, others = set(pairwise(words)), set(pairwise(expected))
+    common = _longest(said, wanted) if one & other else set()
+    return (
+        _f(len(one & other), len(one), len(other)),
+        _f(len(two & others), len(two), len(others)),
+        _f(len(common), len(one), len(other)),
+    )
 
 
 def _words(parts: Sequence[str]) -> list[str]:
     return [word for part in parts for word in part.split(" ")]
 
 
-def _order(words: Sequence[str], expected: Sequence[str], n: int) -> float:
-    said, wanted = (set(zip(*(text[k:] for k in range(n)), strict=False)) for text in (words, expected))
-    return _f(len(said & wanted), len(said), len(wanted))
-
-
-def _longest(said: Sequence[str], wanted: Sequence[str]) -> float:
-    """Summary-level ROUGE-L: distinct words in the union of the common subsequences of all pairs of sentences."""
+def _longest(said: Sequence[str], wanted: Sequence[str]) -> set[str]:
+    """Words of summary-level ROUGE-L: the union of the common subsequences of all pairs of sentences."""
     common: set[str] = set()
     for reference in wanted:
         for part in said:
             common |= common_words(reference.split(" "), part.split(" "))
-    return _f(len(common), len(set(_words(said))), len(set(_words(wanted))))
+    return common
 
 
 def common_words(a: Sequence[str], b: Sequence[str]) -> set[str]:
