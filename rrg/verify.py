@@ -186,7 +186,7 @@ class _Stream:
         slices: set[str] = set()
         wanted: list[tuple[str, str]] = []
         for line in read_lines(paths):
-            schema = schema_of(line.value)
+            schema = schema_of(line.head)
             kind = KINDS.get(schema or "")
             if kind is None:
                 continue

@@ -61,7 +61,7 @@ def models_of(paths: Sequence[Path], models: Path | None, patients: frozenset[st
 
 
 def _has(path: Path, patients: frozenset[str]) -> bool:
-    return any(isinstance(line.value, dict) and line.value.get("patient") in patients for line in read_lines([path]))
+    return any(isinstance(line.head, dict) and line.head.get("patient") in patients for line in read_lines([path]))
 
 
 def forget(path: Path, patients: frozenset[str], key: bytes | None, key_file: Path | None) -> str:
