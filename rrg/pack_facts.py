@@ -68,7 +68,7 @@ def packed(facts: list[Fact]) -> bytes:
 def unpacked(data: bytes) -> Iterator[Fact]:
     """The facts of `packed`."""
     for values in marshal.loads(data):
-        yield Fact(*values[:9], values[9] and Answered(*values[9]), values[10])
+        yield Fact._make((*values[:9], values[9] and Answered._make(values[9]), values[10]))
 
 
 def cut(sample: Sample) -> tuple[bytes, bytes]:
