@@ -44,8 +44,8 @@ def kind_of(path: Path) -> Kind:
     if path.is_dir() and is_cache(path):
         return "answers"
     raise UsageError(
-        f"{path}: no data set, store, header index, answer cache, model folder or record stream; give the folder that pack, train "
-        "or export made, or the one of --store"
+        f"{path}: no data set, store, header index, answer cache, model folder or record stream; give the folder that "
+        "pack, train or export made, or the one of --store"
     )
 
 

@@ -1,4 +1,4 @@
-"""A patient is taken out: of data sets, stores, streams, journals, indexes, answer caches. And who learned from them?"""
+"""A patient is taken out: of data sets, stores, streams, journals, indexes, caches. And who learned from them?"""
 
 import contextlib
 import fcntl
