@@ -150,8 +150,8 @@ class Gathered:
                     )
                 self._once(samples, content, _Given(record, parts), "sample")
         self._check_images(samples.values(), slices)
-        patients = {record.patient for record in (*slices.values(), *masks.values())}
-        patients |= {each.sample.patient for each in samples.values()}
+        everything: list[Slice | Mask] = [*slices.values(), *masks.values()]
+        patients = {record.patient for record in everything} | {each.sample.patient for each in samples.values()}
         if not patients:
             return
         if len(patients) > 1:
@@ -228,8 +228,9 @@ class Gathered:
             first = sample.images[0].slice if sample.images else None
             return place.get(first or "", len(place)), sample.lang, sample.task, sample.id
 
-        by_mask = sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id))
-        lines = b"".join(encode(record) + b"\n" for record in (*ordered, *by_mask))
+        records: list[Slice | Mask] = list(ordered)
+        records += sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id))
+        lines = b"".join(encode(record) + b"\n" for record in records)
         questions = len(self.blind)
         facts: list[Fact] = []
         in_order = sorted(samples, key=position)
