@@ -228,8 +228,8 @@ class Gathered:
             first = sample.images[0].slice if sample.images else None
             return place.get(first or "", len(place)), sample.lang, sample.task, sample.id
 
-        records: list[Slice | Mask] = list(ordered)
-        records += sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id))
+        by_mask = sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id))
+        records: list[Slice | Mask] = [*ordered, *by_mask]
         lines = b"".join(encode(record) + b"\n" for record in records)
         questions = len(self.blind)
         facts: list[Fact] = []
