@@ -67,10 +67,11 @@ def sync(folder: Path) -> None:
     files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(itertools.islice(files, 8 * THREADS)):
-            list(pool.map(_sync_file, some))
+            list(pool.map(sync_file, some))
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Force one file to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

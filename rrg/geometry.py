@@ -4,6 +4,7 @@ Voxel order is (slice, row, column), zero-based, at voxel centres; patient order
 patient's left, y to the back, z to the head.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -15,12 +16,19 @@ from rrg.records import Box, Slice
 
 Array = NDArray[np.float64]
 Plane = Literal["axial", "coronal", "sagittal", "oblique"]
+KEPT = 256
+"""Normals that are kept to be used again: slices of a series have the same."""
 AXIAL_COSINE = 0.8
 """A slice normal within about 37 degrees of an axis counts as that plane; the rest is oblique."""
 
 
 def slice_normal(orientation: Sequence[float]) -> Array:
     """Unit normal of a slice, (3,): row direction x column direction (DICOM PS3.3 C.7.6.2.1.1)."""
+    return _normal(tuple(map(float, orientation))).copy()
+
+
+@functools.lru_cache(KEPT)
+def _normal(orientation: tuple[float, ...]) -> Array:
     normal = np.cross(np.asarray(orientation[:3], float), np.asarray(orientation[3:], float))
     return np.asarray(normal / np.linalg.norm(normal))
 

@@ -18,8 +18,6 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from rrg.dicom import Header, Rejected, read_source
 from rrg.errors import RrgError
 from rrg.files import Source, files_under, identity
@@ -358,6 +356,8 @@ def scan(
     rest = chain(first, sources)
     tasks = iter(lambda: list(islice(rest, FILES_PER_TASK)), [])
     few = len(first) < FEW_FILES
+    from tqdm import tqdm
+
     with tqdm(desc="rrg extract-slices: headers", unit=" files", disable=None) as progress:
         try:
             for batch in ordered_map(_read, tasks, 1 if few else workers):

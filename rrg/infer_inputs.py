@@ -14,7 +14,7 @@ from rrg.errors import UsageError
 from rrg.infer_asks import Ask, samples_about
 from rrg.infer_experts import Experts, told
 from rrg.infer_pixels import read_picture
-from rrg.pipe import Item, read_records, talk
+from rrg.pipe import Item, complain, read_records, talk
 from rrg.provenance import sha256_file
 from rrg.records import Error, ImageRef, Lang, Sample, Slice
 from rrg.store import sha256_pixels
@@ -151,15 +151,32 @@ def dataset_items(stream: Path, *, tasks: Sequence[str], lang: str | None, limit
 
     `limit` counts the samples of all shards together, so that shards make up the whole.
     """
-    left = limit
+    left, seen, found = limit, Counter[tuple[str, str]](), 0
     records = (r for r in read_records([stream], (Sample, Slice)) if isinstance(r, Sample | Slice))
     for name, group in groupby(records, key=lambda record: record.study):
         own = list(group)
-        samples = [record for record in own if isinstance(record, Sample) and wanted(record, tasks, lang)][:left]
+        every = [record for record in own if isinstance(record, Sample)]
+        seen.update((sample.task, sample.lang) for sample in every)
+        samples = [sample for sample in every if wanted(sample, tasks, lang)][:left]
         if left is not None:
             left -= len(samples)
         if samples:
+            found += len(samples)
             slices_ = tuple(record for record in own if isinstance(record, Slice))
             yield Item(name, samples[0].patient, Work(name, tuple(samples), slices_))
         if left == 0:
             return
+    if not found:
+        complain("infer", _nothing(stream, seen, tasks, lang))
+
+
+def _nothing(stream: Path, seen: Counter[tuple[str, str]], tasks: Sequence[str], lang: str | None) -> str:
+    """Why no sample of a split is answered: there is none, or none is wanted."""
+    if not seen:
+        return f"{stream}: the split holds no samples; give another --split, or pack with other parts (pack --split)"
+    there = (sorted({task for task, _ in seen}), sorted({lang for _, lang in seen}))
+    asked = [f"--task {task}" for task in tasks] + ([f"--lang {lang}"] if lang else [])
+    return (
+        f"{stream}: none of {seen.total()} samples is wanted by {', '.join(asked)}; they are of the tasks "
+        f"{', '.join(there[0])}, in {', '.join(there[1])}"
+    )

@@ -135,6 +135,38 @@ class Cache:
         self._places[key] = place
 
 
+def is_cache(folder: Path) -> bool:
+    """Does a folder hold answers, or did it before `clear`?"""
+    return bool(_files(folder)) or [path.name for path in folder.iterdir()] == [LOCK]
+
+
+def clear(folder: Path) -> int:
+    """Remove all answers; how many. A line is known by a hash of what was asked, so nobody can tell whose text it was.
+
+    RrgError when the folder can not be written.
+    """
+    try:
+        with (folder / LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            files = _files(folder)
+            answers = sum(_value(line) is not None for path in files for line in path.read_bytes().splitlines())
+            for path in files:
+                path.unlink()
+    except OSError as error:
+        raise RrgError(f"{folder}: answer cache: {error.strerror}", "E_IO") from None
+    return answers
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of a folder that begin with an answer."""
+    found = []
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as file:
+            if _value(file.readline()) is not None:
+                found.append(path)
+    return found
+
+
 def _rank(line: bytes) -> bytes:
     return hashlib.sha256(line).digest()
 

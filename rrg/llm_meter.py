@@ -10,8 +10,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tqdm import tqdm
-
 WRITE_S = 0.5
 LOOK_S = 1.0
 
@@ -66,6 +64,8 @@ class Watch:
         self._stop = threading.Event()
         self._bar = None
         if sys.stderr.isatty() and not os.environ.get("RRG_QUIET"):
+            from tqdm import tqdm
+
             self._bar = tqdm(total=parts, unit=unit, desc=f"rrg {command} llm", position=1, leave=False)
             threading.Thread(target=self._show, daemon=True).start()
 

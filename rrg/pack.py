@@ -1,6 +1,7 @@
 """Records -> a data set folder: split by patient, balanced, whole or absent, manifest last."""
 
 import enum
+import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,12 +13,13 @@ from rrg.balance import Balance
 from rrg.codec import encode, schema_of
 from rrg.errors import RrgError, UsageError
 from rrg.folders import building, publish
+from rrg.pack_arrays import Arrays
 from rrg.pack_card import card
 from rrg.pack_choice import Choice, Rules
 from rrg.pack_leaks import ComparedTexts, Leaks
 from rrg.pack_read import Gathered
 from rrg.pack_split import HASH, RULES, SPLITS, Parts, Split, merges, splits
-from rrg.pack_write import Written, judged, take_arrays, write_splits
+from rrg.pack_write import Written, judged, weigh, write_splits
 from rrg.provenance import sha256_file
 from rrg.records import Run
 from rrg.synth.blind import SOLVABLE
@@ -133,11 +135,12 @@ def _is_dataset(folder: Path) -> bool:
 def _build(
     folder: Path, inputs: tuple[Path, ...], store: Path, out: Path, run: Run, options: Options
 ) -> dict[str, Any]:
-    """Three passes: read and spool; count the answers of what may stay; write what stays."""
+    """Three passes: read, spool and take the arrays; count the answers of what may stay; write what stays."""
     spool = folder / "spool"
     merged = {} if options.merge_ids is None else merges(options.merge_ids, options.key)
-    with spool.open("w+b") as file:
-        gathered = Gathered(file, merged)
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+    with spool.open("w+b") as file, Arrays(store, folder, out, options.pixels) as taken:
+        gathered = Gathered(file, merged, taken, options.seed)
         gathered.read(inputs, options.exclude)
         gathered.runs.check(partial=options.partial)
         gathered.runs.runs.pop(run.id, None)  # packing a packed split again
@@ -156,21 +159,17 @@ def _build(
             Leaks(gathered.images.known_before(of_study), texts.known_before),
             options.drop_leaks,
             balance,
-            options.seed,
         )
         if balance is not None:
-            counting = Choice(rules)
-            for study in judged(gathered, of_study, counting):
-                for sample in study.samples:
-                    counting.weigh(sample, study.split)
+            weigh(gathered, of_study, Choice(rules))
             balance.settle()
         choice = Choice(rules)
         studies = judged(gathered, of_study, choice, gathered.seen)
         solvable_from = SOLVABLE if options.drop_blind is None else options.drop_blind
         written = Written(solvable_from)
         write_splits(folder, run, gathered, studies, choice, written)
+        arrays = taken.taken()
     spool.unlink()
-    arrays = take_arrays(gathered.arrays, store, folder, out, options.pixels)
     told = {
         "balance": [
             {**row.stratum._asdict(), "before": row.before, "after": row.after}

@@ -1,10 +1,11 @@
 """What two splits share though they should not: images, and sentences of reports. Some bytes for each, no text kept."""
 
+import functools
 import hashlib
 import itertools
 import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from rrg.records import Sample
 
 TEXT_TASKS = ("report", "grounded-report", "impression")
 """Tasks whose answers are sentences of reports: the same sentence in two splits is a leak of text."""
+KEPT = 1 << 12
+"""Texts in plain words that are kept to be used again: most words of questions come back."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _SPACE = re.compile(r"[\W_]+")
 _MARK = re.compile(r"(?![-\u2212<>]\d)(?:(?<!\d)[^\w\s]|[^\w\s](?!\d))|_")
@@ -28,6 +31,7 @@ def number_of(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
+@functools.lru_cache(KEPT)
 def plain(text: str) -> str:
     """A text without what says nothing: case, spaces, and marks that are no part of a number."""
     return " ".join(_MARK.sub(" ", text).casefold().split())
@@ -171,9 +175,6 @@ class Leaks:
     images: Mapping[Split, frozenset[int]]
     texts: Mapping[Split, frozenset[int]]
 
-    def has(self, sample: Sample, split: Split, images: Mapping[str, int]) -> bool:
-        """Does a sample show such an image or teach such a text? `images`: reference -> hash of its pixels."""
-        if any(images.get(image.ref) in self.images[split] for image in sample.images):
-            return True
-        text = text_of(sample)
-        return text is not None and number_of(plain(text).encode()) in self.texts[split]
+    def has(self, images: Iterable[int], text: int | None, split: Split) -> bool:
+        """Does a sample show such an image or teach such a text? By their hashes."""
+        return not self.images[split].isdisjoint(images) or text in self.texts[split]

@@ -1,15 +1,16 @@
 """pack's first pass: the stream is checked, sorted by study and spooled; what later passes need to know is gathered."""
 
-import hashlib
+import marshal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from rrg.codec import decode, encode, schema_of
+from rrg.codec import encode, schema_of
 from rrg.errors import RecordError, RrgError
-from rrg.pack_choice import said
+from rrg.pack_arrays import Arrays
+from rrg.pack_facts import Fact, content_of, cut, fact_of, packed, unpacked
 from rrg.pack_leaks import Repeats, Texts, Things, text_of
 from rrg.pack_runs import Runs, decoded
 from rrg.pack_split import Visit
@@ -19,8 +20,13 @@ from rrg.store import split_reference
 from rrg.stream import Line
 from rrg.synth.blind import Blind, is_question
 
-_SAMPLE = b'{"schema":"rrg.sample/1"'
-_SLICE = b'{"schema":"rrg.slice/1"'
+
+class Scored(NamedTuple):
+    """What is known of a sample that was spooled."""
+
+    fact: Fact
+    blind: float | None
+    """Its blind score, when these are settled."""
 
 
 class Spooled(NamedTuple):
@@ -28,34 +34,44 @@ class Spooled(NamedTuple):
 
     number: int
     """Of the study, in the order of `Gathered.visits`."""
-    slices: tuple[bytes, ...]
-    masks: tuple[bytes, ...]
-    samples: tuple[Sample, ...]
-    """With their blind scores, when they are settled."""
+    slices: int
+    masks: int
+    samples: tuple[Scored, ...]
 
 
-class _Place(NamedTuple):
-    """Where the lines of a study lie in the spool."""
+class Place(NamedTuple):
+    """Where a study lies in the spool: lines of slices and masks, of samples, then what is known of them."""
 
     number: int
     offset: int
-    size: int
+    lines: int
+    """Bytes of slices and masks."""
+    samples: int
+    """Bytes of samples."""
+    facts: int
+    """Bytes of what is known."""
     questions: int
     """Number of its first question in `Blind`."""
+
+
+class _Given(NamedTuple):
+    """A sample of the study that is read, and its line as `cut` gives it."""
+
+    sample: Sample
+    parts: tuple[bytes, bytes]
 
 
 class Gathered:
     """All that is known of a stream; its lines lie in a file. Memory: a study, and some bytes a sample and slice."""
 
-    def __init__(self, spool: IO[bytes], merged: Mapping[str, str]) -> None:
-        """`merged`: pseudonym -> the one that stands for the person, where they differ."""
-        self._spool, self._merged = spool, merged
-        self._places: dict[str, _Place] = {}
+    def __init__(self, spool: IO[bytes], merged: Mapping[str, str], arrays: Arrays, seed: int) -> None:
+        """`merged`: pseudonym -> the one that stands for the person, where they differ. `arrays` takes those named."""
+        self._spool, self._merged, self._seed = spool, merged, seed
+        self._places: list[tuple[str, Place]] = []
         self.runs = Runs()
         self.blind = Blind()
         self.visits: list[Visit] = []
-        self.arrays: dict[str, int] = {}
-        """Array that records name -> the highest index that they name in it."""
+        self._arrays = arrays
         self.label_maps: set[str] = set()
         self.merged_ids: set[str] = set()
         """Of the patients that are merged, those who are here, by the ids that they came with."""
@@ -77,67 +93,67 @@ class Gathered:
             for line in part.lines:
                 self._read_single(line)
 
-    def studies(self) -> Iterator[Spooled]:
-        """Every study, by its id."""
-        for _, place in sorted(self._places.items()):
-            self._spool.seek(place.offset)
-            lines = self._spool.read(place.size).splitlines()
-            samples = [decode(raw, Sample) for raw in lines if raw.startswith(_SAMPLE)]
-            yield Spooled(
-                place.number,
-                tuple(raw for raw in lines if raw.startswith(_SLICE)),
-                tuple(raw for raw in lines if not raw.startswith((_SLICE, _SAMPLE))),
-                tuple(self._scored(samples, place.questions)),
-            )
+    def studies(self) -> Iterator[tuple[Place, Spooled]]:
+        """Every study, by its id, and its place for `lines_of`."""
+        for _, place in sorted(self._places):
+            self._spool.seek(place.offset + place.lines + place.samples)
+            slices, masks, facts = marshal.loads(self._spool.read(place.facts))
+            yield place, Spooled(place.number, slices, masks, tuple(self._scored(unpacked(facts), place.questions)))
 
-    def _scored(self, samples: Iterable[Sample], number: int) -> Iterator[Sample]:
-        for sample in samples:
-            if is_question(sample) and len(self.blind.scores):
-                yield replace(sample, blind=round(float(self.blind.scores[number]), 3))
+    def lines_of(self, place: Place) -> tuple[bytes, bytes]:
+        """The lines of a study's slices and masks; and those of its samples as `cut` left them, without line ends."""
+        self._spool.seek(place.offset)
+        return self._spool.read(place.lines), self._spool.read(place.samples)
+
+    def _scored(self, facts: Iterable[Fact], number: int) -> Iterator[Scored]:
+        for fact in facts:
+            if fact.is_question and len(self.blind.scores):
+                yield Scored(fact, round(float(self.blind.scores[number]), 3))
                 number += 1
             else:
-                yield sample
+                yield Scored(fact, fact.blind)
 
     def _read_single(self, line: Line) -> None:
-        if schema_of(line.value) in ("rrg.run/1", "rrg.end/1"):
+        schema = schema_of(line.head)
+        if schema in ("rrg.run/1", "rrg.end/1"):
             self.runs.bracket(line)
-        elif schema_of(line.value) == "rrg.error/1":
+        elif schema == "rrg.error/1":
             self.seen[f"error.{line.value.get('code')}"] += 1
         else:
-            self.seen[(schema_of(line.value) or "other").removeprefix("rrg.").partition("/")[0]] += 1
+            self.seen[(schema or "other").removeprefix("rrg.").partition("/")[0]] += 1
 
     def _read_study(self, study: str, lines: list[Line]) -> None:
         """Sort a study's records, drop what is there twice, spool the lines."""
         slices: dict[str, Slice] = {}
         masks: dict[str, Mask] = {}
-        samples: dict[bytes, Sample] = {}
+        samples: dict[bytes, _Given] = {}
         ids: dict[str, bytes] = {}
         for line in lines:
-            kind = KINDS.get(schema_of(line.value) or "")
+            kind = KINDS.get(schema_of(line.head) or "")
             if kind not in (Slice, Mask, Sample):
                 self._read_single(line)
-                if isinstance(line.value, dict) and kind is not None:
+                if kind is not None:
                     self._name_run(line)
                 continue
             record = self._of_person(decoded(line.raw, kind))
             self.runs.names(record, record.run)
             if isinstance(record, Slice):
-                self._once(slices, record.id, record)
+                self._once(slices, record.id, record, "slice")
             elif isinstance(record, Mask):
-                self._once(masks, record.id, record)
+                self._once(masks, record.id, record, "mask")
             else:
-                content = _content(record)
+                parts = cut(record)
+                content = content_of(record, *parts)
                 if ids.setdefault(record.id, content) != content:
                     raise RrgError(
                         f"two different samples have the id {record.id}; pack the output of one run of each stage"
                     )
-                self._once(samples, content, record)
-        for sample in samples.values():
-            self._check_images(sample, slices)
-        everything: list[Slice | Mask | Sample] = [*slices.values(), *masks.values(), *samples.values()]
-        if not everything:
+                self._once(samples, content, _Given(record, parts), "sample")
+        self._check_images(samples.values(), slices)
+        everything: list[Slice | Mask] = [*slices.values(), *masks.values()]
+        patients = {record.patient for record in everything} | {each.sample.patient for each in samples.values()}
+        if not patients:
             return
-        patients = {record.patient for record in everything}
         if len(patients) > 1:
             raise RrgError(f"study {study} has records of {len(patients)} patients; a study has one", "E_MIXED_PATIENT")
         self._remember(study, patients.pop(), slices, masks, samples.values())
@@ -149,26 +165,28 @@ class Gathered:
             self.merged_ids.add(record.patient)
         return record if merged == record.patient else replace(record, patient=merged)
 
-    def _check_images(self, sample: Sample, slices: Mapping[str, Slice]) -> None:
+    def _check_images(self, samples: Iterable[_Given], slices: Mapping[str, Slice]) -> None:
         """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
-        for image in sample.images:
-            known = slices.get(image.slice or "")
-            self._take(*_place_of(sample, image.ref))
-            if known is not None and known.pixels != image.ref:
-                raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
-        for mask in {region.mask for mention in sample.mentions for region in mention.regions if region.mask}:
-            self._take(*_place_of(sample, mask))
-
-    def _take(self, array: str, index: int) -> None:
-        self.arrays[array] = max(index, self.arrays.get(array, 0))
+        checked: set[str] = set()
+        for sample, _ in samples:
+            for image in sample.images:
+                known = slices.get(image.slice or "")
+                if image.ref not in checked:
+                    self._arrays.take(*_place_of(sample, image.ref))
+                    checked.add(image.ref)
+                if known is not None and known.pixels != image.ref:
+                    raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
+            for mask in {region.mask for mention in sample.mentions for region in mention.regions if region.mask}:
+                if mask not in checked:
+                    self._arrays.take(*_place_of(sample, mask))
+                    checked.add(mask)
 
     def _name_run(self, line: Line) -> None:
         run = line.value.get("run")
         if isinstance(run, str) and run and run not in self.runs.runs:
             self.runs.names(decoded(line.raw, KINDS[line.value["schema"]]), run)
 
-    def _once(self, known: dict[Any, Any], key: object, record: Record) -> None:
-        word = type(record).__name__.lower()
+    def _once(self, known: dict[Any, Any], key: object, record: Record | _Given, word: str) -> None:
         if key in known:
             self.seen[f"dropped.duplicate_{word}"] += 1
             return
@@ -181,48 +199,53 @@ class Gathered:
         patient: str,
         slices: Mapping[str, Slice],
         masks: Mapping[str, Mask],
-        samples: Iterable[Sample],
+        samples: Iterable[_Given],
     ) -> None:
         number = len(self.visits)
         for slice_ in slices.values():
-            self._take(*split_reference(slice_.pixels))
-            self.images.add(pixels_number(slice_.sha256), number)
+            self._arrays.take(*split_reference(slice_.pixels))
+            self.images.add(_pixels_number(slice_.sha256), number)
         for mask in masks.values():
-            self._take(*split_reference(mask.array))
+            self._arrays.take(*split_reference(mask.array))
             self.label_maps.add(mask.label_map)
-        samples = tuple(samples)
-        images = {slice_.pixels: pixels_number(slice_.sha256) for slice_ in slices.values()}
-        for sample in samples:
-            if sample.images:
-                self.repeated.add(said(sample, images).near)
+        for sample, _ in samples:
             if (text := text_of(sample)) is not None:
                 self.texts.add(text, number)
         dates = {each.study_date or str(each.study_year or "") for each in slices.values()} - {""}
         sites = {each.site for each in slices.values() if each.site}
-        given = frozenset(sample.split for sample in samples if sample.split)
+        given = frozenset(each.sample.split for each in samples if each.sample.split)
         self.visits.append(Visit(study, patient, frozenset(dates), frozenset(sites), given))
 
     def _write(
-        self, study: str, slices: Mapping[str, Slice], masks: Mapping[str, Mask], samples: Iterable[Sample]
+        self, study: str, slices: Mapping[str, Slice], masks: Mapping[str, Mask], samples: Iterable[_Given]
     ) -> None:
         ordered = sorted(slices.values(), key=lambda s: (s.series, s.index, s.id))
         place = {slice_.id: number for number, slice_ in enumerate(ordered)}
+        images = {slice_.pixels: _pixels_number(slice_.sha256) for slice_ in ordered}
 
-        def position(sample: Sample) -> tuple[int, str, str, str]:
+        def position(given: _Given) -> tuple[int, str, str, str]:
+            sample = given.sample
             first = sample.images[0].slice if sample.images else None
             return place.get(first or "", len(place)), sample.lang, sample.task, sample.id
 
-        offset, questions = self._spool.tell(), len(self.blind)
-        for slice_ in ordered:
-            self._spool.write(encode(slice_) + b"\n")
-        for mask in sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id)):
-            self._spool.write(encode(mask) + b"\n")
-        for sample in sorted(samples, key=position):
-            self._spool.write(encode(sample) + b"\n")
-            if is_question(sample):
-                anew = sample.blind is not None and 0 < sample.blind < 1  # of an earlier packing; a model says 0 or 1
-                self.blind.add(replace(sample, blind=None) if anew else sample)
-        self._places[study] = _Place(len(self.visits) - 1, offset, self._spool.tell() - offset, questions)
+        by_mask = sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id))
+        records: list[Slice | Mask] = [*ordered, *by_mask]
+        lines = b"".join(encode(record) + b"\n" for record in records)
+        questions = len(self.blind)
+        facts: list[Fact] = []
+        in_order = sorted(samples, key=position)
+        for sample, parts in in_order:
+            asked = is_question(sample)
+            facts.append(fact_of(sample, parts, images, is_question=asked, seed=self._seed))
+            if asked:
+                self.blind.add(sample)
+            if sample.images:
+                self.repeated.add(facts[-1].near)
+        body = b"".join(part for given in in_order for part in given.parts)
+        known = marshal.dumps((len(ordered), len(masks), packed(facts)))
+        sizes = len(lines), len(body), len(known)
+        self._places.append((study, Place(len(self.visits) - 1, self._spool.tell(), *sizes, questions)))
+        self._spool.write(lines + body + known)
 
 
 def _place_of(sample: Sample, ref: str) -> tuple[str, int]:
@@ -232,11 +255,6 @@ def _place_of(sample: Sample, ref: str) -> tuple[str, int]:
         raise RrgError(f"sample {sample.id}: {error.message}", error.code) from None
 
 
-def pixels_number(sha256: str) -> int:
+def _pixels_number(sha256: str) -> int:
     """The first 64 bits of the hash of pixels."""
     return int(sha256[:16], 16)
-
-
-def _content(sample: Sample) -> bytes:
-    """What two samples that say the same have in common."""
-    return hashlib.sha256(encode(replace(sample, id="", run="", from_=(), provenance={}, split=None))).digest()

@@ -1,52 +1,47 @@
-"""pack's last pass: the files of the splits, and the arrays that they name."""
+"""pack's last pass: the files of the splits."""
 
-import json
-import os
-import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, NamedTuple
 
 from rrg.codec import encode
-from rrg.errors import RecordError, RrgError
 from rrg.pack_choice import Choice
-from rrg.pack_read import Gathered, Spooled, pixels_number
+from rrg.pack_facts import between
+from rrg.pack_read import Gathered, Place, Spooled
 from rrg.pack_split import SPLITS, Split
-from rrg.provenance import sha256_files
-from rrg.records import End, Run, Sample
-from rrg.store import length_of
+from rrg.records import End, Run
 
 
 class Study(NamedTuple):
     """A study on its way into its split."""
 
     split: Split
+    place: Place
     spooled: Spooled
-    images: Mapping[str, int]
-    """Reference -> hash of the pixels."""
-    samples: tuple[Sample, ...]
-    """Those that nothing but the balance is against."""
+    stays: tuple[bool, ...]
+    """For each sample: nothing but the balance is against it."""
 
 
 def judged(
     gathered: Gathered, splits: Sequence[Split], choice: Choice, dropped: Counter[str] | None = None
 ) -> Iterator[Study]:
     """Every study with the samples that stay; `splits` by the number of the study. Counts what goes in `dropped`."""
-    for spooled in gathered.studies():
+    for place, spooled in gathered.studies():
         split = splits[spooled.number]
-        values = [json.loads(raw) for raw in spooled.slices]
-        images = {value["pixels"]: pixels_number(value["sha256"]) for value in values}
-        kept: list[Sample] = []
-        for sample in spooled.samples:
-            why = choice.against(sample, split, images)
-            if why is None:
-                kept.append(sample)
-            elif dropped is not None:
-                dropped[f"dropped.{why}"] += 1
-        yield Study(split, spooled, images, tuple(kept))
+        against = [choice.against(fact, blind, split) for fact, blind in spooled.samples]
+        if dropped is not None:
+            dropped.update(f"dropped.{why}" for why in against if why is not None)
+        yield Study(split, place, spooled, tuple(why is None for why in against))
+
+
+def weigh(gathered: Gathered, splits: Sequence[Split], choice: Choice) -> None:
+    """Count for the balance what may stay."""
+    for study in judged(gathered, splits, choice):
+        for (fact, _), stays in zip(study.spooled.samples, study.stays, strict=True):
+            if stays:
+                choice.weigh(fact, study.split)
 
 
 class Written:
@@ -63,24 +58,15 @@ class Written:
         self.questions: Counter[Split] = Counter()
         self.solvable: Counter[Split] = Counter()
 
-    def count(self, split: Split, sample: Sample) -> None:
-        """Count a sample."""
+    def count(self, split: Split, strata: Iterable[tuple[str, str]], blind: float | None) -> None:
+        """Count a sample by its strata (`rrg.pack_facts.strata_of`) and its blind score."""
         self.counts[split]["sample"] += 1
-        self.questions[split] += sample.blind is not None
-        self.solvable[split] += sample.blind is not None and sample.blind >= self._solvable_from
-        strata = self.strata[split]
-        strata["task"][sample.task] += 1
-        strata["lang"][sample.lang] += 1
-        strata["task_lang"][f"{sample.task}, {sample.lang}"] += 1
-        strata["modality"][sample.facets.get("modality", "unknown")] += 1
-        if "source" in sample.facets:
-            strata["source"][sample.facets["source"]] += 1
-        if "pairing" in sample.facets:
-            strata["pairing"][sample.facets["pairing"]] += 1
-        if sample.question_type:
-            strata["question_type"][sample.question_type] += 1
-        for label in sorted({region.label for mention in sample.mentions for region in mention.regions}):
-            strata["label"][label] += 1
+        if blind is not None:
+            self.questions[split] += 1
+            self.solvable[split] += blind >= self._solvable_from
+        counted = self.strata[split]
+        for field, value in strata:
+            counted[field][value] += 1
 
 
 def write_splits(
@@ -102,43 +88,20 @@ def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Writ
     split, spooled = study.split, study.spooled
     counts = written.counts[split]
     counts["study"] += 1
-    counts["slice"] += len(spooled.slices)
-    counts["mask"] += len(spooled.masks)
+    counts["slice"] += spooled.slices
+    counts["mask"] += spooled.masks
     written.patients[split].add(gathered.visits[spooled.number].patient)
-    file.writelines(raw + b"\n" for raw in (*spooled.slices, *spooled.masks))
-    for sample in study.samples:
-        if choice.is_surplus(sample, split):
+    lines, samples = gathered.lines_of(study.place)
+    out = [lines]
+    start = 0
+    for scored, stays in zip(spooled.samples, study.stays, strict=True):
+        fact, end = scored.fact, start + scored.fact.size
+        if stays and choice.is_surplus(fact, split):
             gathered.seen["dropped.balance"] += 1
-            continue
-        written.count(split, sample)
-        written.leaked[split] += choice.is_leak(sample, split, study.images)
-        file.write(encode(replace(sample, split=split)) + b"\n")
-
-
-def take_arrays(
-    arrays: Mapping[str, int], store: Path, folder: Path, out: Path, pixels: Literal["copy", "link"]
-) -> dict[str, str]:
-    """Copy or link the arrays that the records name, with the highest index, into ``folder/store``. Their hashes."""
-    hashes: dict[str, str] = {}
-    for array, highest in sorted(arrays.items()):
-        source, target = store / array, folder / "store" / array
-        if not source.is_dir():
-            raise RrgError(f"store has no array {array}; give the --store that the records were made with", "E_IO")
-        try:
-            slices = length_of(store, array)
-        except RecordError as error:
-            raise RrgError(error.message, error.code) from None
-        if slices <= highest:
-            raise RrgError(
-                f"a record names {array}#{highest}, but the array holds {slices} slices; make it again", "E_IO"
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        hashes[array] = sha256_files(source)
-        if pixels == "link":
-            final = out.absolute() / "store" / array
-            target.symlink_to(os.path.relpath(source.resolve(), final.parent.resolve()))
-        else:
-            shutil.copytree(source, target, copy_function=shutil.copyfile)
-            if sha256_files(target) != hashes[array]:
-                raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
-    return hashes
+        elif stays:
+            written.count(split, fact.strata, scored.blind)
+            written.leaked[split] += choice.is_leak(fact, split)
+            at = start + fact.head
+            out += samples[start:at], between(scored.blind, split), samples[at:end], b"\n"
+        start = end
+    file.write(b"".join(out))

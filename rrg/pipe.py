@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
-from tqdm import tqdm
-
 from rrg import errors
 from rrg.codec import content_id, decode, encode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
@@ -114,6 +112,9 @@ def nothing(_group: Group) -> Iterable[Made]:
     return ()
 
 
+_BRACKETS = ("rrg.run/1", "rrg.end/1")
+
+
 class _Lines(NamedTuple):
     """Part of the input: the lines of one study (or lines of no study, with `key` None)."""
 
@@ -157,7 +158,7 @@ def run_groups(
                 if io.shard is None or io.shard[0] == 1 or all(_is_bracket(line) for line in part.lines):
                     yield [line.raw for line in part.lines if not _is_of(line, io.exclude)], None, None
             elif io.has(part.shard_key):
-                wanted = [line.raw for line in part.lines if schema_of(line.value) in names]
+                wanted = [line.raw for line in part.lines if schema_of(line.head) in names]
                 yield [line.raw for line in part.lines], _key(run, wanted), (part.key, wanted)
 
     apply = functools.partial(_apply_group, step, run, tuple(sorted(names)))
@@ -190,7 +191,7 @@ def read_records(inputs: Sequence[Path], kinds: tuple[type[Record], ...]) -> Ite
     """Records of the wanted kinds, and every run and end record; for commands at the end of a pipe."""
     names = {name for name, kind in KINDS.items() if kind in (*kinds, Run, End)}
     for line in read_lines(inputs):
-        if (name := schema_of(line.value)) in names:
+        if (name := schema_of(line.head)) in names:
             yield _decode(line.raw, name)
 
 
@@ -219,11 +220,11 @@ def check_closed(seen: Iterable[Record], what: str) -> None:
 
 def _is_of(line: Line, patients: frozenset[str]) -> bool:
     """The line names one of the patients."""
-    return bool(patients) and isinstance(line.value, dict) and line.value.get("patient") in patients
+    return bool(patients) and isinstance(line.head, dict) and line.head.get("patient") in patients
 
 
 def _is_bracket(line: Line) -> bool:
-    return schema_of(line.value) in ("rrg.run/1", "rrg.end/1")
+    return schema_of(line.head) in _BRACKETS
 
 
 def _key(run: Run, raws: Iterable[bytes]) -> bytes:
@@ -241,15 +242,15 @@ def _decode(raw: bytes, name: str) -> Record:
 
 
 def _study(line: Line) -> str | None:
-    if schema_of(line.value) in KINDS and not _is_bracket(line):
-        study = line.value.get("study")
+    if (schema := schema_of(line.head)) in KINDS and schema not in _BRACKETS:
+        study = line.head.get("study")
         return study if isinstance(study, str) else None
     return None
 
 
 def _shard_key(lines: Iterable[Line], study: str) -> str:
     for line in lines:
-        if isinstance(patient := line.value.get("patient") if isinstance(line.value, dict) else None, str):
+        if isinstance(patient := line.head.get("patient") if isinstance(line.head, dict) else None, str):
             return patient
     return study
 
@@ -296,14 +297,14 @@ def _merged(inputs: Sequence[Path]) -> Iterator[_Lines]:
     ends: dict[bytes, None] = {}
     other: list[Place] = []
     for path in inputs:
-        for place, value in places(path):
-            line = Line(b"", value)
+        for place, head in places(path):
+            line = Line(b"", head)
             if (study := _study(line)) is not None:
                 studies.setdefault(study, []).append(place)
             elif _is_bracket(line):
                 with open_input(path) as file:
                     raw = line_at({path: file}, place).raw
-                (runs if schema_of(value) == "rrg.run/1" else ends).setdefault(raw)
+                (runs if schema_of(head) == "rrg.run/1" else ends).setdefault(raw)
             else:
                 other.append(place)
     files = {path: open_input(path) for path in inputs}
@@ -509,7 +510,7 @@ def _results(
             known = key is None or (journal is not None and journal.get(key) is not None)
             yield (None if known else apply), payload
 
-    for result in tqdm(ordered_map(_call, tasks(), workers), desc=f"rrg {command}", unit=" studies", disable=None):
+    for result in _shown(ordered_map(_call, tasks(), workers), command):
         lines, key = order.popleft()
         if lines:
             output.write(lines)
@@ -522,6 +523,15 @@ def _results(
         assert result is not None
         output.write_block(result.body)
         yield result
+
+
+def _shown(results: Iterator[_Result | None], command: str) -> Iterable[_Result | None]:
+    """With a progress bar where somebody sees it."""
+    if not sys.stderr.isatty():
+        return results
+    from tqdm import tqdm  # takes as long to load as ten studies
+
+    return cast(Iterable[_Result | None], tqdm(results, desc=f"rrg {command}", unit=" studies"))
 
 
 def _call(task: tuple[Callable[[Any], _Result] | None, Any]) -> _Result | None:

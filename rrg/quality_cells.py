@@ -25,6 +25,7 @@ HEIGHT_MM = 10.0
 FAR_MM = 200.0
 """Boxes further apart than this tell the distance well enough."""
 BODY = LABELS["body"].class_id
+_TOUCHING, _BY_FACES = (ndimage.generate_binary_structure(3, edges) for edges in (3, 1))
 Heights = Mapping[int, Array]
 """Height in steps of `HEIGHT_MM` -> (2,) mean x, y of the structure there, mm, LPS."""
 
@@ -95,7 +96,7 @@ def _pooled(inside: NDArray[np.bool_], step: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def _largest(cells: _Cells) -> float:
-    pieces, count = ndimage.label(cells.counts, np.ones((3, 3, 3)))
+    pieces, count = ndimage.label(cells.counts, _TOUCHING)
     if count == 1:
         return 1.0
     sizes = np.bincount(pieces.ravel(), weights=cells.counts.ravel())[1:]
@@ -103,8 +104,9 @@ def _largest(cells: _Cells) -> float:
 
 
 def _hole(cells: _Cells, volume: Labels, structure: Structure) -> float:
-    empty = np.pad(cells.counts == 0, 1, constant_values=True)
-    rooms, count = ndimage.label(empty)
+    empty = np.ones(np.add(cells.counts.shape, 2), bool)
+    np.equal(cells.counts, 0, out=empty[1:-1, 1:-1, 1:-1])
+    rooms, count = ndimage.label(empty, _BY_FACES)
     if count < 2:
         return 0.0
     outside = 1  # the padding is labelled first

@@ -25,7 +25,10 @@ def wrong_orders(
     wrong: list[list[Order]] = [[], [], []]
     flanks = {name: _flanks(forms[name].heights, spine) for name in FLANKS & found.keys()}
     every = {name: each.heights for name, each in forms.items()}
+    known = {*found, SPINE}
     for order in ORDERS:
+        if order.first not in known or order.second not in known:
+            continue
         heights = flanks if order.parts == "flank" else every
         if (apart := _apart(order, found, heights, spine)) is not None:
             (wrong if apart < -order.mm else right)[order.axis].append(order)

@@ -14,6 +14,7 @@ before it. ``{name}`` in a string stands for a value of ``[vars]``.
 ==============  ====================================================================================================
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +108,8 @@ def read_recipe(path: Path, given: Mapping[str, str], options_of: Options, *, fi
     source, recipe = load(path)
     for key in recipe:
         if key not in TABLES:
-            raise source.wrong(key, None, f"unknown table {key!r}", source.near(key, TABLES))
+            raise source.wrong_table(key, f"unknown table {key!r}", source.near(key, TABLES))
+    tables = _stages(source, recipe)
     values = _table(source, recipe, "vars")
     own = _table(source, recipe, "fixture") if fixture else {}
     for key in own:
@@ -125,9 +127,6 @@ def read_recipe(path: Path, given: Mapping[str, str], options_of: Options, *, fi
     plain = {name: str(value) for name, value in {**values, **own.get("vars", {}), **given}.items()}
     values = {name: fill(source, value, plain) for name, value in plain.items()}
     cells = cells_of(source, {**_table(source, recipe, "matrix"), **own.get("matrix", {})}, values)
-    tables = recipe.get("stage")
-    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        raise UsageError(f"{path}: no [[stage]]; a recipe is a list of stages, see rrg pipeline --help")
     stages: list[Stage] = []
     for number, table in enumerate(own.get("stage", ())):
         _add(source, -len(own["stage"]) + number, table, values, (), options_of, stages)
@@ -152,7 +151,11 @@ def load(path: Path) -> tuple[Source, dict[str, Any]]:
         return Source(path, text), tomllib.loads(text)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
+        single = re.search(r"^\s*\[(?:fixture\.)?(?:stage|expect)\]", text, re.MULTILINE)
+        hint = f"; {single[0].strip()} is a list of tables, write [{single[0].strip()}]" if single else ""
+        raise UsageError(f"{path}: not TOML: {error}{hint}") from None
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not TOML: {error}") from None
 
 
@@ -166,10 +169,21 @@ def commands_in(path: Path) -> list[str]:
     ]
 
 
+def _stages(source: Source, recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    tables = recipe.get("stage", [])
+    if isinstance(tables, dict):
+        raise source.wrong_table("stage", "[stage] is one table, stages are a list; write [[stage]]")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise source.wrong_table("stage", "no [[stage]]; a recipe is a list of stages, see rrg pipeline --help")
+    if not tables:
+        raise UsageError(f"{source.path}: no [[stage]]; a recipe is a list of stages, see rrg pipeline --help")
+    return tables
+
+
 def _table(source: Source, recipe: Mapping[str, Any], name: str) -> dict[str, Any]:
     table = recipe.get(name, {})
     if not isinstance(table, dict):
-        raise source.wrong(name, None, f"{name} is no table; write [{name}]")
+        raise source.wrong_table(name, f"{name} is no table; write [{name}]")
     return dict(table)
 
 

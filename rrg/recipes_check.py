@@ -40,6 +40,14 @@ class Source:
                 return UsageError(f"{self.path}, line {line}: {what}{hint}")
         return UsageError(f"{self.path}, stage {(stage or 0) + 1}: {what}{hint}")
 
+    def wrong_table(self, name: str, what: str, hint: str = "") -> UsageError:
+        """An error with the line where a table begins: ``[name]``, ``[[name]]``, ``[name.part]``, or ``name = ...``."""
+        for begins in (rf"\s*\[+\s*[\"']?{re.escape(name)}\b", rf"\s*[\"']?{re.escape(name)}\b"):
+            for line, content in enumerate(self.text.splitlines(), 1):
+                if re.match(begins, content):
+                    return UsageError(f"{self.path}, line {line}: {what}{hint}")
+        return UsageError(f"{self.path}: {what}{hint}")
+
     def wrong_text(self, text: str, what: str) -> UsageError:
         """An error with the line that holds a ``{name}``, or the end of a path, if any does."""
         name = text.rpartition("/")[2]

@@ -80,7 +80,7 @@ def missed(expected: Sequence[Expect]) -> Iterator[str]:
 
 def _value(path: Path, name: str) -> Any:
     if path.suffix == ".jsonl":
-        return sum((schema_of(line.value) or "").startswith(f"rrg.{name}/") for line in read_lines([path]))
+        return sum((schema_of(line.head) or "").startswith(f"rrg.{name}/") for line in read_lines([path]))
     return lookup(json.loads(path.read_bytes()), name)
 
 

@@ -242,7 +242,7 @@ def total_of(text: str) -> int:
         from rrg.index import open_index
 
         return open_index(path).totals()["study"]
-    studies = {line.value.get("study") for line in read_lines([path]) if isinstance(line.value, dict)}
+    studies = {line.head.get("study") for line in read_lines([path]) if isinstance(line.head, dict)}
     return len(studies - {None})
 
 

@@ -33,6 +33,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 THREADS = 2
 """That compress slices while others are written."""
+SMALL = 1 << 20
+"""Bytes of an array that is compressed sooner than threads are started."""
 OPEN_ARRAYS = 64
 """Arrays kept open per process."""
 CLEVEL = 1
@@ -169,7 +171,8 @@ def _chunks(
 ) -> Iterator[bytes | None]:
     """Encoded slices in order: ``values[i]`` at ``places[i]``, elsewhere what was there `before`; None: all zero.
 
-    Fills `hashes`. In threads: compressing and hashing take longer than reading, and let go of the interpreter.
+    Fills `hashes`. In threads where `values` are not `SMALL`: compressing and hashing take longer than reading, and let
+    go of the interpreter.
     """
     from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
 
@@ -180,8 +183,11 @@ def _chunks(
         return (codec.encode(little) if little.any() else None), hashlib.sha256(little.data).hexdigest()
 
     own = frozenset(places)
-    with ThreadPoolExecutor(THREADS) as pool:
-        encoded = _ahead(pool, encode, values)
+    with contextlib.ExitStack() as stack:
+        if values.nbytes <= SMALL:
+            encoded: Iterator[tuple[bytes | None, str]] = map(encode, values)
+        else:
+            encoded = _ahead(stack.enter_context(ThreadPoolExecutor(THREADS)), encode, values)
         for place in range(count):
             if place in own:
                 data, digest = next(encoded)
@@ -202,6 +208,7 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable
         yield waiting.popleft().result()
 
 
+@functools.lru_cache(OPEN_ARRAYS)
 def _metadata(shape: tuple[int, ...], dtype: "np.dtype[Any]", members: str | None) -> bytes:
     """zarr.json of the array (Zarr v3 core specification; sharding codec ZEP 2)."""
     size = dtype.itemsize
@@ -256,10 +263,10 @@ def _write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, held by a lock while its writer lives; those of killed writers are cleared away."""
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
+@functools.lru_cache(OPEN_ARRAYS)
+def _clear_away(group: Path) -> None:
+    """Remove what killed writers left: once in a process, for to look through a group takes longer than an array."""
+    for left in group.glob(".*.tmp"):
         with contextlib.suppress(OSError):  # another writer's, or gone meanwhile
             held = os.open(left, os.O_RDONLY)
             try:
@@ -267,6 +274,12 @@ def _temporary(target: Path) -> Iterator[Path]:
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(held)
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, held by a lock while its writer lives; those of killed writers are cleared away."""
+    _clear_away(target.parent)
     while True:
         temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
         temporary.mkdir()

@@ -8,12 +8,11 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, Any, NamedTuple
 
-import jsonlines
-from pydantic_core import from_json
+from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
 from rrg.errors import RrgError, UsageError, plain_target
 
@@ -21,11 +20,28 @@ LONGEST_LINE = 1 << 26
 """Bytes. Records hold facts and references, never pixels: a longer line is no record, and would fill the memory."""
 
 
+HEAD = ("schema", "study", "patient")
+_HEAD = SchemaValidator(
+    core_schema.typed_dict_schema(
+        {name: core_schema.typed_dict_field(core_schema.any_schema(), required=False) for name in HEAD},
+        extra_behavior="ignore",
+    )
+)
+_SKIPPED = ("\ufeff", "\x1e")
+"""A byte order mark, and the separator of RFC 7464: one of them may stand before a line."""
+
+
 class Line(NamedTuple):
-    """One line as it came (without its line end) and what it says."""
+    """One line as it came, without its line end. All of it is JSON; what is not in its head is told by `value`."""
 
     raw: bytes
-    value: Any
+    head: Any
+    """Of an object the fields of `HEAD` that it has, of anything else all of it."""
+
+    @property
+    def value(self) -> Any:
+        """What the line says; made anew with each call."""
+        return _value(self.raw)
 
 
 def claim_stdout() -> IO[bytes]:
@@ -40,18 +56,38 @@ class _TooLongError(ValueError):
     """A line of more than `LONGEST_LINE`."""
 
 
-def _load(raw: str | bytes) -> Line:
-    data = raw.encode() if isinstance(raw, str) else raw
-    if len(data) > LONGEST_LINE:
-        raise _TooLongError
+def _value(data: bytes) -> Any:
+    """The value of a line. ValueError for one that is no JSON."""
     try:
-        return Line(data.rstrip(b"\r\n"), from_json(data))  # twice as fast as json
+        return from_json(data)  # twice as fast as json
     except ValueError:  # what it refuses may still be JSON: UTF-16, a lone surrogate
         pass
     try:
-        return Line(data.rstrip(b"\r\n"), json.loads(data))
+        return json.loads(data)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def _load(data: bytes, otherwise: Callable[[bytes], Line] | None = None) -> Line:
+    """The line of `data`, which may have its line end. ValueError for one that is no JSON.
+
+    `otherwise` reads what is no object, or no JSON to the fast reader.
+    """
+    if len(data) > LONGEST_LINE:
+        raise _TooLongError
+    try:
+        return Line(data.rstrip(b"\r\n"), _HEAD.validate_json(data))  # reads all, makes objects of the head only
+    except ValidationError:
+        return Line(data.rstrip(b"\r\n"), _value(data)) if otherwise is None else otherwise(data)
+
+
+def _marked(data: bytes) -> Line:
+    """A line of a stream: UTF-8, a mark before it is skipped, and null is none."""
+    text = data.decode()
+    line = _load(text[1:].encode() if text.startswith(_SKIPPED) else data)
+    if line.head is None:
+        raise ValueError("null")
+    return line
 
 
 def _raw_lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -67,11 +103,13 @@ def _no_line(name: str, number: int, why: BaseException | None) -> RrgError:
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
-    reader = jsonlines.Reader(_raw_lines(file), loads=_load)
-    try:
-        yield from cast(Iterator[Line], reader.iter(skip_empty=True))
-    except jsonlines.InvalidLineError as error:
-        raise _no_line(name, error.lineno, error.__cause__) from None
+    for number, raw in enumerate(_raw_lines(file), 1):
+        if raw.isspace():
+            continue
+        try:
+            yield _load(raw, _marked)
+        except ValueError as error:
+            raise _no_line(name, number, error) from None
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
@@ -110,13 +148,13 @@ def line_at(files: dict[Path, IO[bytes]], place: Place) -> Line:
 
 
 def places(path: Path) -> Iterator[tuple[Place, Any]]:
-    """Every line of a file with its place, parsed once."""
+    """Every line of a file with its place: (place, `Line.head`)."""
     offset = 0
     with open_input(path) as file:
         for number, raw in enumerate(_raw_lines(file), 1):
             if raw.strip():
                 try:
-                    yield Place(path, offset, len(raw)), _load(raw).value
+                    yield Place(path, offset, len(raw)), _load(raw).head
                 except ValueError as error:
                     raise _no_line(path.name, number, error) from None
             offset += len(raw)

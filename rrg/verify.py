@@ -11,13 +11,14 @@ from typing import Any, Literal, NamedTuple
 
 from rrg.codec import decode, schema_of
 from rrg.errors import RecordError, RrgError, UsageError
+from rrg.llm_cache import is_cache
 from rrg.pack_split import SPLITS
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import KINDS
 from rrg.store import length_of, read, sha256_pixels, split_reference
 from rrg.stream import read_lines
 
-Kind = Literal["dataset", "store", "stream", "index", "model"]
+Kind = Literal["dataset", "store", "stream", "index", "model", "answers"]
 GROUPS = frozenset({"series", "masks", "private"})
 """Folders that make a store."""
 
@@ -40,9 +41,11 @@ def kind_of(path: Path) -> Kind:
         return "index"
     if path.is_dir() and GROUPS & {entry.name for entry in path.iterdir()}:
         return "store"
+    if path.is_dir() and is_cache(path):
+        return "answers"
     raise UsageError(
-        f"{path}: no data set, store, header index, model folder or record stream; give the folder that pack, train "
-        "or export made, or the one of --store"
+        f"{path}: no data set, store, header index, answer cache, model folder or record stream; give the folder that "
+        "pack, train or export made, or the one of --store"
     )
 
 
@@ -68,6 +71,8 @@ def check(path: Path, store: Path | None = None) -> Iterator[Problem]:
         yield from _files(path, manifest_of(path).get("files", {}))
     elif kind == "index":
         yield from _index(path)
+    elif kind == "answers":
+        return  # torn lines are skipped by whoever reads them
     elif path.name.endswith(".journal"):
         yield from _journal(path)
     else:
@@ -186,7 +191,7 @@ class _Stream:
         slices: set[str] = set()
         wanted: list[tuple[str, str]] = []
         for line in read_lines(paths):
-            schema = schema_of(line.value)
+            schema = schema_of(line.head)
             kind = KINDS.get(schema or "")
             if kind is None:
                 continue

@@ -16,6 +16,7 @@ from rrg.codec import decode, encode, schema_of
 from rrg.errors import RecordError
 from rrg.folders import building, publish
 from rrg.pack_card import card
+from rrg.pack_facts import strata_of
 from rrg.pack_split import SPLITS
 from rrg.pack_write import Written
 from rrg.provenance import sha256_file, sha256_files
@@ -69,7 +70,7 @@ def _rewrite_split(
     counts, studies = written.counts[split], set[str]()
     with (made / f"{split}.jsonl").open("wb") as file:
         for line in read_lines([folder / f"{split}.jsonl"]):
-            schema = schema_of(line.value)
+            schema = schema_of(line.head)
             if schema == "rrg.end/1" and line.value["run"] == run:
                 file.write(encode(End(run=run, counts=dict(sorted(counts.items())))) + b"\n")
                 continue
@@ -84,7 +85,7 @@ def _rewrite_split(
                 studies.add(record.study)
                 counts["study"] = len(studies)
                 if isinstance(record, Sample):
-                    written.count(split, record)
+                    written.count(split, strata_of(record), record.blind)
                 else:
                     counts[word] += 1
             file.write(line.raw + b"\n")

@@ -1,4 +1,4 @@
-"""A patient is taken out: of data sets, stores, streams, journals and header indexes. And who learned from them?"""
+"""A patient is taken out: of data sets, stores, streams, journals, indexes, caches. And who learned from them?"""
 
 import contextlib
 import fcntl
@@ -14,6 +14,7 @@ from typing import Any
 from rrg.codec import schema_of
 from rrg.errors import RrgError, UsageError
 from rrg.keys import pseudonym
+from rrg.llm_cache import clear
 from rrg.pack_split import PSEUDONYM
 from rrg.provenance import sha256_file
 from rrg.stream import entries, read_lines
@@ -61,7 +62,7 @@ def models_of(paths: Sequence[Path], models: Path | None, patients: frozenset[st
 
 
 def _has(path: Path, patients: frozenset[str]) -> bool:
-    return any(isinstance(line.value, dict) and line.value.get("patient") in patients for line in read_lines([path]))
+    return any(isinstance(line.head, dict) and line.head.get("patient") in patients for line in read_lines([path]))
 
 
 def forget(path: Path, patients: frozenset[str], key: bytes | None, key_file: Path | None) -> str:
@@ -77,6 +78,13 @@ def forget(path: Path, patients: frozenset[str], key: bytes | None, key_file: Pa
         return f"{path}: {_forget_in_store(path, patients)}"
     if kind == "index":
         return f"{path}: {_forget_in_index(path, patients, key)}"
+    if kind == "answers":
+        n = clear(path)
+        return (
+            f"{path}: {n} answers, of everybody: they do not say whose text was sent"
+            if n
+            else f"{path}: nothing of them"
+        )
     if kind == "stream":
         return f"{path}: {_forget_in_stream(path, patients, key_file)}"
     return f"{path}: a model can not unlearn; train it again without them"

@@ -364,6 +364,14 @@ def test_samples_can_be_chosen(ask_fake: Any, dataset: Path, answered: Any) -> N
     assert [(each["id"], each["raw"]) for each in lines_of(done)] == [(each["id"], each["raw"]) for each in wanted]
 
 
+def test_a_split_that_gives_nothing_says_why(ask_fake: Any, dataset: Path) -> None:
+    done = ask_fake(dataset, "--split", "train", code=1)
+    assert b"train.jsonl: the split holds no samples; give another --split" in done.stderr
+    done = ask_fake(dataset, "--lang", "en", "--task", "vqa", "--quiet", code=1)
+    assert b"test.jsonl: none of 18 samples is wanted by --task vqa, --lang en;" in done.stderr
+    assert b"they are of the tasks report, vqa, in de, en" in done.stderr
+
+
 def test_shuffled_pictures_give_other_answers(ask_fake: Any, dataset: Path, answered: Any) -> None:
     done = ask_fake(dataset, "--shuffle-images")
     told = lines_of(done)

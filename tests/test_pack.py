@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from rrg.balance import YES_NO, Balance, Stratum, cap
 from rrg.codec import encode
-from rrg.pack_choice import stratum_of
+from rrg.pack_facts import answered_by
 from rrg.pack_split import SPLITS, split_of
 from rrg.pipe import check_closed
 from rrg.provenance import sha256_file, sha256_files
@@ -118,7 +118,7 @@ def test_all_slices_and_masks_are_there_and_samples_but_the_surplus(packed: Path
     for name, sample in kept.items():
         assert replace(sample, split=None, blind=None) == before[name]
     left_out = [before[name] for name in set(before) - set(kept)]
-    assert all(stratum_of(sample, "") for sample in left_out)
+    assert all(answered_by(sample, 0) for sample in left_out)
 
 
 def test_yes_and_no_are_even_for_each_structure(packed: Path, given_stream: bytes) -> None:
@@ -320,7 +320,7 @@ def test_references_behind_the_end_of_an_array_are_named(
 
 def test_missing_arrays_are_named(rrg: Rrg, studies: list[list[Record]], tmp_path: Path) -> None:
     done = rrg("pack", "--store", tmp_path / "none", "--out", tmp_path / "d", stdin=stream(studies[0]), code=1)
-    assert b"store has no array masks/study0s1-masks" in done.stderr
+    assert b"store has no array series/study0s1" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

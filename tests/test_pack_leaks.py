@@ -376,7 +376,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("at", ["splits", "write_splits", "take_arrays", "card", "sha256_file", "publish"])
+@pytest.mark.parametrize("at", ["Arrays", "splits", "weigh", "write_splits", "card", "sha256_file", "publish"])
 def test_killed_at_any_step_it_leaves_no_data_set(rrg: Rrg, tmp_path: Path, at: str) -> None:
     records = [record for n in range(3) for record in study_of(n, OWN[n])]
     write_arrays(tmp_path / "store", records)

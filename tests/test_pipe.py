@@ -255,3 +255,45 @@ def test_a_line_without_end_is_no_record(
     assert len(list(read(path))) == 2, "one that just fits is read"
     with pytest.raises(RrgError, match=r"zero, line 1: longer than 1 MiB"):
         list(read(Path("/dev/zero")))
+
+
+@pytest.mark.parametrize(
+    ("data", "head"),
+    [
+        (b'{"schema":"a","x":[1,{"y":null}],"patient":"p","study":3}', {"schema": "a", "patient": "p", "study": 3}),
+        (b'{"schema":"a","schema":"b"}', {"schema": "b"}),
+        (b'{"x":NaN,"study":"s"}', {"study": "s"}),
+        (b'{"x":"\\ud800","study":"s"}', {"x": "\ud800", "study": "s"}),
+        (b'\xef\xbb\xbf{"study":"s"}', {"study": "s"}),
+        (b'\x1e{"study":"s"}', {"study": "s"}),
+        (b"[1]", [1]),
+        (b"3", 3),
+    ],
+)
+def test_the_head_of_a_line(data: bytes, head: object, tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b" \n" + data + b"\r\n\n")
+    (line,) = read_lines([path])
+    assert line.head == head
+    assert line.raw == data.removeprefix(b"\x1e").removeprefix(b"\xef\xbb\xbf")
+    assert repr(line.value) == repr(json.loads(line.raw))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":1',
+        b'{"a":1}}',
+        b'{"a":"\xff"}',
+        b'{"a":01}',
+        b"null",
+        b'{"a":' + b"[" * 9999 + b"]" * 9999 + b"}",
+        b"{'a':1}",
+    ],
+)
+def test_what_is_no_json_is_refused_wherever_it_breaks(data: bytes, tmp_path: Path) -> None:
+    """Also in what nobody asks for: a line is read whole."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"schema":"a"}\n' + data + b"\n")
+    with pytest.raises(RrgError, match=r"in.jsonl, line 2: not JSON; every line must be one JSON object"):
+        list(read_lines([path]))

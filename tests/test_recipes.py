@@ -95,6 +95,8 @@ def test_print_shows_the_line_that_a_shell_would_be_given(tmp_path: Path) -> Non
         ("[vars]", "[matrix]\nseed = 3\n[vars]", "line 3: seed = 3, expected a list of values"),
         ("[vars]", "[[expect]]\nfil = 3\n[vars]", "line 3: [[expect]] has no key 'fil'; did you mean 'file'?"),
         ("[vars]", "vars = 3\n[fixture.vars]", "line 2: vars is no table; write [vars]"),
+        ("[[stage]]", "[stage]", "[stage] is a list of tables, write [[stage]]"),
+        ("[vars]", "[engine]\n[vars]", "line 2: unknown table 'engine'"),
     ],
 )
 def test_a_bad_recipe_is_one_line_with_place_and_nearest_word(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -109,7 +111,9 @@ def test_a_bad_recipe_is_one_line_with_place_and_nearest_word(tmp_path: Path, ol
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("stage = [1]\n", "no [[stage]]"),
+        ("stage = [1]\n", "recipe.toml, line 1: no [[stage]]"),
+        ('[vars]\n[stage]\nrun = "sort"\n', "line 2: [stage] is one table, stages are a list; write [[stage]]"),
+        ('[[stage]]\nrun = "segment"\nlabels = "x"\n[labels]\n', "line 4: unknown table 'labels'"),
         (GOOD.replace('out = "o"', 'out = ["o"]', 1), "line 3: out = ['o'] in [vars], expected one value"),
         (GOOD.replace("{out}/store", "{oot}/store", 1), "line 7: {oot} is not in [vars]; did you mean 'out'?"),
         (GOOD + '[[expect]]\nfile = "x"\nat-least = "3"\n', "line 18: at-least = '3', expected a number"),

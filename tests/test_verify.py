@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from rrg.keys import pseudonym
+from rrg.llm_cache import Cache
+from rrg.llm_settings import Reply, Request
 from rrg.provenance import sha256_file
 from rrg.store import close_arrays
 from rrg.verify import check
@@ -192,6 +194,23 @@ def test_forget_leaves_no_trace_of_a_patient(rrg: Rrg, side: Path, key_file: Pat
     again = rrg(*command, cwd=side)
     assert again.stderr.count(b"nothing of them") == len(everything), again.stderr.decode()
     assert b"models/run" in again.stdout, "models of the old data set are still named"
+
+
+def test_forget_clears_answer_caches(rrg: Rrg, tmp_path: Path) -> None:
+    """Their lines name nobody, so all of them go; what else lies there stays."""
+    cache = tmp_path / "answers"
+    for n in range(3):
+        request = Request(("", ""), 0, 0.0, 9, key=f"{n:02}")  # type: ignore[arg-type]
+        Cache(str(cache), "m").put(request, Reply(f"of {n}", "stop", 1, 1))
+    (cache / "mine.jsonl").write_text('{"a": 1}\n')
+    assert problems(rrg, tmp_path, "answers", code=0) == []
+    command = ("verify", "answers", "--forget", "0" * 20)
+    assert (
+        b"answers: 3 answers, of everybody: they do not say whose text was sent" in rrg(*command, cwd=tmp_path).stderr
+    )
+    assert sorted(path.name for path in cache.iterdir()) == ["lock", "mine.jsonl"]
+    (cache / "mine.jsonl").unlink()
+    assert b"answers: nothing of them" in rrg(*command, cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize("original", [False, True])

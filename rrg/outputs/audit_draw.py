@@ -63,8 +63,9 @@ class Draw:
 
     def seen(self, lines: Sequence[Line]) -> None:
         """Remember the slices of a study until its samples come."""
-        slices = {line.value["id"]: line.raw for line in lines if line.value.get("schema") == "rrg.slice/1"}
-        study = next((line.value["study"] for line in lines if line.value.get("schema") == "rrg.slice/1"), None)
+        found = [line for line in lines if line.head.get("schema") == "rrg.slice/1"]
+        slices = {line.value["id"]: line.raw for line in found}
+        study = next((line.head["study"] for line in found), None)
         if study is not None:
             self._ahead[study] = slices
 

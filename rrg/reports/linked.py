@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
+from rrg.codec import schema_of
 from rrg.errors import RecordError
 from rrg.pipe import Count, Io, Made, error_record, talk
 from rrg.reports.linking import COMMAND, forget, load, names_of, reports_of
@@ -35,9 +36,7 @@ class Reports:
 
     def seen(self, lines: Sequence[Line]) -> None:
         """Take the lines of one study."""
-        slices = [
-            line.value for line in lines if isinstance(line.value, dict) and line.value.get("schema") == "rrg.slice/1"
-        ]
+        slices = [line.value for line in lines if schema_of(line.head) == "rrg.slice/1"]
         if slices:
             names = names_of(slices, self._settings.where)
             found = reports_of(str(slices[0].get("study")), names, self._settings)

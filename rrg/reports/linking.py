@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rrg.codec import schema_of
 from rrg.errors import RecordError, RrgError
 from rrg.extract import Listed, Named, listed, studies
 from rrg.index import Index
@@ -149,9 +150,9 @@ def survey_lines(inputs: Sequence[Path], where: Where) -> Plan:
     survey = Survey(where)
     known: dict[tuple[Any, ...], bool] = {}
     for line in read_lines(inputs):
-        value = line.value
-        if not isinstance(value, dict) or value.get("schema") != "rrg.slice/1" or not isinstance(value["study"], str):
+        if schema_of(line.head) != "rrg.slice/1" or not isinstance(line.head["study"], str):
             continue
+        value = line.value
         mark = tuple(value.get(name) for name in ("study", "accession", "patient", "study_day", "study_date"))
         if mark not in known:
             known[mark] = survey.add(value["study"], names_of([value], where))

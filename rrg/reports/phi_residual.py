@@ -4,8 +4,10 @@ No pattern of the rules is used here: shapes of words and numbers, unknown capit
 letter. It counts places, for a rate to watch; it masks nothing, and finds neither all nor only true ones.
 """
 
+import functools
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from rrg.reports.phi_known import EMPTY, Known, Report, part_of
 from rrg.reports.phi_spans import PLACEHOLDER
@@ -19,6 +21,8 @@ _NEAR = word_set(
     signed dictated reported by physician radiologist arzt aerztin oberarzt oberaerztin chefarzt untersucher befunder
     zuweiser hausarzt geb geboren born dear liebe lieber geehrte geehrter"""
 )
+KEPT = 1 << 12
+"""Pieces that are kept to be used again: most words come back."""
 _REACH = 2
 """Words behind one of these that are looked at."""
 _LONG = 6
@@ -40,16 +44,14 @@ def _reasons(masked: str, known: Known, report: Report) -> Iterator[str]:
     near = 0
     unknown: list[tuple[int, int]] = []
     for match in _PIECE.finditer(bare):
-        core = _CORE.search(match.group()[:200])
-        if core is None:
+        piece = _piece(match.group())
+        if piece is None:
             continue
-        word = core.group()
-        if reason := _shape(match.group(), word):
-            yield reason
+        word, odd = piece.word, piece.odd
+        if piece.reason is not None:
+            yield piece.reason
             near = 0
             continue
-        capital = word[:1].isupper() and sum(letter.isalpha() for letter in word) > 2 and not word.isupper()
-        odd = capital and not _all_words(word)
         if (
             known is not EMPTY
             and word[:1].isupper()
@@ -60,9 +62,34 @@ def _reasons(masked: str, known: Known, report: Report) -> Iterator[str]:
             yield "title"
         elif odd and unknown and _beside(bare, unknown[-1], match.span()) and _given_among(bare, unknown[-1], word):
             yield "pair"
-        near = _REACH if fold(word) in _NEAR or fold(word.split(".")[-1]) in _NEAR else max(0, near - 1)
+        near = _REACH if piece.leads else max(0, near - 1)
         if odd:
             unknown = [match.span()]
+
+
+class _Piece(NamedTuple):
+    """What a piece of text without white space is by itself."""
+
+    word: str
+    """Without marks around it."""
+    reason: str | None
+    """Why it looks like a number, a date or an address."""
+    odd: bool
+    """A capital word that no list knows."""
+    leads: bool
+    """A name may follow."""
+
+
+@functools.lru_cache(KEPT)
+def _piece(text: str) -> _Piece | None:
+    """None for marks alone."""
+    core = _CORE.search(text[:200])
+    if core is None:
+        return None
+    word = core.group()
+    capital = word[:1].isupper() and sum(letter.isalpha() for letter in word) > 2 and not word.isupper()
+    leads = fold(word) in _NEAR or fold(word.split(".")[-1]) in _NEAR
+    return _Piece(word, _shape(text, word), capital and not _all_words(word), leads)
 
 
 def _shape(piece: str, word: str) -> str | None:

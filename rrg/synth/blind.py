@@ -10,6 +10,7 @@ rare answer would be left as the one to guess. A text-only model's answers (`Sam
 shared out in the same way, and the better of the two guessers counts.
 """
 
+import functools
 import hashlib
 import itertools
 from array import array
@@ -27,6 +28,8 @@ FOLDS = 10
 PRIOR = 5.0
 """Questions of the kind that count beside those of the same words."""
 UNKNOWN = -1
+KEPT = 1 << 12
+"""Hashes that are kept to be used again: answers, choices and most questions come back."""
 ROWS = 1 << 14
 """Questions that are scored at a time."""
 Ints = NDArray[np.int64]
@@ -44,6 +47,7 @@ class Told(NamedTuple):
     threshold: float
 
 
+@functools.lru_cache(KEPT)
 def _number(*words: str) -> int:
     """A 63-bit hash: 8 bytes a word instead of a text."""
     digest = hashlib.blake2b("\0".join(words).encode(), digest_size=8).digest()
@@ -84,7 +88,7 @@ class Blind:
         return len(self._words) or len(self.scores)
 
     def add(self, sample: Sample) -> None:
-        """Take a question (`is_question`)."""
+        """Take a question (`is_question`). A model says 0 or 1; what lies between is a score of an earlier packing."""
         assert sample.answer is not None
         kind = sample.facets.get("question") or sample.provenance.get("template", "").partition("/")[0]
         self._words.append(_number(sample.lang, question_text(sample)))
@@ -92,7 +96,7 @@ class Blind:
         self._kinds.append(self._kind_of.setdefault(of, len(self._kind_of)))
         self._answers.append(_number(sample.answer))
         self._folds.append(_number("fold", sample.patient) % FOLDS)
-        self._models.append(UNKNOWN if sample.blind is None else sample.blind)
+        self._models.append(UNKNOWN if sample.blind is None or 0 < sample.blind < 1 else sample.blind)
         self._choices.extend(_number(choice) for choice in sample.choices)
         self._ends.append(len(self._choices))
 

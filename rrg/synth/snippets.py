@@ -1,5 +1,6 @@
 """The sentences of a report about one slice as a text of their own: references taken out, phrases marked by span."""
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,6 +20,8 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 """Words that only lead to a reference that stands without brackets."""
+KEPT = 256
+"""Sentences that are kept tidied: one is said of several slices."""
 _BRACKETS = {"(": ")", "[": "]"}
 _NO_BLANK_BEFORE = ".,;:!?)]"
 _NO_BLANK_AFTER = "(["
@@ -57,7 +60,7 @@ def snippet(report: Report, sentences: Sequence[int], phrases: Sequence[Phrase] 
         plain += char
         phrase = owner.get(at)
         if phrase is None:
-            template += escape(char)
+            template += escape(char) if char in "{}" else char
         elif phrase is not open_phrase:
             template += f"{{{phrase.id}}}"
             shown.add(phrase.id)
@@ -96,21 +99,37 @@ def said_as(report: Report, span: Span) -> str:
 
 def removed(report: Report, number: int) -> tuple[Span, ...]:
     """Spans of a sentence that only point at slices, with their brackets and leading words."""
+    start = report.sentences[number].span[0]
+    return tuple((first + start, last + start) for first, last in _removed(*_referring(report, number)))
+
+
+def _referring(report: Report, number: int) -> tuple[str, bytes]:
+    """A sentence, and for each of its characters 1 where it is part of a reference, else 0."""
     start, end = report.sentences[number].span
-    taken = [False] * (end - start)
+    taken = bytearray(end - start)
     for ref in report.references:
         if ref.sentence == number:
-            for at in range(max(ref.span[0], start), min(ref.span[1], end)):
-                taken[at - start] = True
-    text = report.text[start:end]
+            first, last = max(ref.span[0], start) - start, min(ref.span[1], end) - start
+            if first < last:
+                taken[first:last] = b"\1" * (last - first)
+    return report.text[start:end], bytes(taken)
+
+
+@functools.lru_cache(KEPT)
+def _removed(text: str, referring: bytes) -> tuple[Span, ...]:
+    if not any(referring):
+        return ()
+    taken = bytearray(referring)
     _take_brackets(text, taken)
     _take_leads(text, taken)
-    return _spans(taken, start)
+    return _spans(taken)
 
 
-def _take_brackets(text: str, taken: list[bool]) -> None:
+def _take_brackets(text: str, taken: bytearray) -> None:
     """A bracket that holds nothing but references goes as a whole; of one that says more the references go."""
     for opening, closing in _BRACKETS.items():
+        if opening not in text:
+            continue
         stack: list[int] = []
         for at, char in enumerate(text):
             if char == opening:
@@ -118,45 +137,48 @@ def _take_brackets(text: str, taken: list[bool]) -> None:
             elif char == closing and stack:
                 first = stack.pop()
                 inside = range(first + 1, at)
-                if any(taken[i] for i in inside):
+                if any(taken[first + 1 : at]):
                     rest = "".join(" " if taken[i] else text[i] for i in inside)
                     if _GLUE.fullmatch(rest):
-                        taken[first : at + 1] = [True] * (at + 1 - first)
+                        taken[first : at + 1] = b"\1" * (at + 1 - first)
 
 
-def _take_leads(text: str, taken: list[bool]) -> None:
-    for first, last in _spans(taken, 0):
+def _take_leads(text: str, taken: bytearray) -> None:
+    for first, last in _spans(taken):
         if text[first] in _BRACKETS:
             continue
         if match := _LEAD.search(text[:first]):
-            taken[match.start() : first] = [True] * (first - match.start())
+            taken[match.start() : first] = b"\1" * (first - match.start())
         elif match := re.search(r"[\s,;–-]+$", text[:first]):  # ", Serie 3, Bild 4." leaves no comma behind
             after = text[last:].lstrip()
             if not after or after[0] in _NO_BLANK_BEFORE:
-                taken[match.start() : first] = [True] * (first - match.start())
+                taken[match.start() : first] = b"\1" * (first - match.start())
 
 
-def _spans(taken: Sequence[bool], offset: int) -> tuple[Span, ...]:
+def _spans(taken: bytearray) -> tuple[Span, ...]:
     spans: list[Span] = []
-    for at, is_taken in enumerate(taken):
-        if is_taken and spans and spans[-1][1] == at + offset:
-            spans[-1] = (spans[-1][0], at + 1 + offset)
-        elif is_taken:
-            spans.append((at + offset, at + 1 + offset))
+    closed, end = taken + b"\0", 0
+    while (start := closed.find(1, end)) >= 0:
+        end = closed.find(0, start)
+        spans.append((start, end))
     return tuple(spans)
 
 
 def _kept(report: Report, number: int) -> list[tuple[str, int]]:
     """Characters of a sentence that stay, each with its place in the report; blanks and punctuation tidied."""
-    start, end = report.sentences[number].span
-    gone = {at for span in removed(report, number) for at in range(*span)}
+    start = report.sentences[number].span[0]
+    return [(char, at + start if at >= 0 else at) for char, at in _tidied(*_referring(report, number))]
+
+
+@functools.lru_cache(KEPT)
+def _tidied(text: str, referring: bytes) -> tuple[tuple[str, int], ...]:
+    gone = {at for span in _removed(text, referring) for at in range(*span)}
     kept: list[tuple[str, int]] = []
-    for at in range(start, end):
+    for at, char in enumerate(text):
         if at in gone:
             if kept and kept[-1][0] != " ":
                 kept.append((" ", -1))
             continue
-        char = report.text[at]
         if char.isspace():
             if kept and kept[-1][0] != " " and kept[-1][0] not in _NO_BLANK_AFTER:
                 kept.append((" ", at))
@@ -176,4 +198,4 @@ def _kept(report: Report, number: int) -> list[tuple[str, int]]:
     if gone:
         while kept and kept[0][0] in " ,;:–-":
             kept.pop(0)
-    return kept
+    return tuple(kept)

@@ -1,0 +1,92 @@
+"""The arrays of a data set: copied or linked from the store while records still come, and hashed."""
+
+import os
+import shutil
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+from rrg.errors import RecordError, RrgError
+from rrg.folders import sync_file
+from rrg.provenance import sha256_files
+from rrg.store import length_of
+
+AHEAD = 64
+"""Arrays that wait to be copied, at most: then the records wait."""
+
+
+class _Found(NamedTuple):
+    slices: int
+    digest: str
+
+
+class Arrays:
+    """Takes each array once, in a thread: copying waits for the disk. Memory: some bytes an array."""
+
+    def __init__(self, store: Path, folder: Path, out: Path, pixels: Literal["copy", "link"]) -> None:
+        """From `store` into ``folder/store``, where `folder` gets the name `out` in the end."""
+        self._store, self._folder, self._out, self._pixels = store, folder / "store", out.absolute() / "store", pixels
+        self._highest: dict[str, int] = {}
+        self._found: dict[str, _Found] = {}
+        self._waiting: deque[tuple[str, Future[_Found]]] = deque()
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        """Start with none."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for the array that is copied now; no other is begun."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def take(self, array: str, index: int) -> None:
+        """A record names this slice of an array. RrgError when an array before it can not be taken."""
+        if array not in self._highest:
+            self._waiting.append((array, self._pool.submit(self._copied, array)))
+            if len(self._waiting) > AHEAD:
+                self._settle()
+        self._highest[array] = max(index, self._highest.get(array, 0))
+
+    def taken(self) -> dict[str, str]:
+        """Array -> its hash, when all records are read. RrgError for one that is not there, damaged or too short."""
+        while self._waiting:
+            self._settle()
+        for array, highest in sorted(self._highest.items()):
+            if (slices := self._found[array].slices) <= highest:
+                raise RrgError(
+                    f"a record names {array}#{highest}, but the array holds {slices} slices; make it again", "E_IO"
+                )
+        return {array: found.digest for array, found in sorted(self._found.items())}
+
+    def _settle(self) -> None:
+        array, future = self._waiting.popleft()
+        self._found[array] = future.result()
+
+    def _copied(self, array: str) -> _Found:
+        """Copy or link an array."""
+        source, target = self._store / array, self._folder / array
+        if not source.is_dir():
+            raise RrgError(f"store has no array {array}; give the --store that the records were made with", "E_IO")
+        try:
+            slices = length_of(self._store, array)
+        except RecordError as error:
+            raise RrgError(error.message, error.code) from None
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = sha256_files(source)
+        if self._pixels == "link":
+            target.symlink_to(os.path.relpath(source.resolve(), (self._out / array).parent.resolve()))
+        else:
+            shutil.copytree(source, target, copy_function=_copy)
+            if sha256_files(target) != digest:
+                raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
+        return _Found(slices, digest)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file, and begin to write it to the disk now: in the end nothing is left to wait for."""
+    shutil.copyfile(source, target)
+    sync_file(Path(target))
