@@ -8,10 +8,11 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
+import jsonlines
 from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
 from rrg.errors import RrgError, UsageError, plain_target
@@ -27,8 +28,6 @@ _HEAD = SchemaValidator(
         extra_behavior="ignore",
     )
 )
-_SKIPPED = ("\ufeff", "\x1e")
-"""A byte order mark, and the separator of RFC 7464: one of them may stand before a line."""
 
 
 class Line(NamedTuple):
@@ -68,26 +67,18 @@ def _value(data: bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def _load(data: bytes, otherwise: Callable[[bytes], Line] | None = None) -> Line:
-    """The line of `data`, which may have its line end. ValueError for one that is no JSON.
-
-    `otherwise` reads what is no object, or no JSON to the fast reader.
-    """
+def _load(raw: str | bytes) -> Line:
+    """The line of `raw`, which may have its line end. ValueError for one that is no JSON, and for null."""
+    data = raw.encode() if isinstance(raw, str) else raw
     if len(data) > LONGEST_LINE:
         raise _TooLongError
     try:
-        return Line(data.rstrip(b"\r\n"), _HEAD.validate_json(data))  # reads all, makes objects of the head only
+        head = _HEAD.validate_json(data)  # reads all, makes objects of the head only
     except ValidationError:
-        return Line(data.rstrip(b"\r\n"), _value(data)) if otherwise is None else otherwise(data)
-
-
-def _marked(data: bytes) -> Line:
-    """A line of a stream: UTF-8, a mark before it is skipped, and null is none."""
-    text = data.decode()
-    line = _load(text[1:].encode() if text.startswith(_SKIPPED) else data)
-    if line.head is None:
+        head = _value(data)
+    if head is None:
         raise ValueError("null")
-    return line
+    return Line(data.rstrip(b"\r\n"), head)
 
 
 def _raw_lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -103,13 +94,11 @@ def _no_line(name: str, number: int, why: BaseException | None) -> RrgError:
 
 
 def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
-    for number, raw in enumerate(_raw_lines(file), 1):
-        if raw.isspace():
-            continue
-        try:
-            yield _load(raw, _marked)
-        except ValueError as error:
-            raise _no_line(name, number, error) from None
+    reader = jsonlines.Reader(_raw_lines(file), loads=_load)
+    try:
+        yield from cast(Iterator[Line], reader.iter(skip_empty=True))
+    except jsonlines.InvalidLineError as error:
+        raise _no_line(name, error.lineno, error.__cause__) from None
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
