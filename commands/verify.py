@@ -13,7 +13,8 @@ def command(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...", help="Data sets, stores, header indexes, models, streams of records, journals."
+            metavar="PATH...",
+            help="Data sets, stores, header indexes, models, streams of records, journals, answer caches.",
         ),
     ],
     store: Annotated[
@@ -25,7 +26,10 @@ def command(
     ] = False,
     forget: Annotated[
         str | None,
-        typer.Option(metavar="KEYS", help="Take these patients out of every PATH: a file, an id a line, or ID,ID."),
+        typer.Option(
+            metavar="KEYS",
+            help="Take these patients out of every PATH: a file, an id a line, or ID,ID. Answer caches: all of them.",
+        ),
     ] = None,
     key_file: Annotated[
         Path | None, typer.Option(help="Secret behind the pseudonyms, for original ids and header indexes.")

@@ -16,6 +16,8 @@ from rrg.errors import RrgError
 from rrg.llm_settings import Reply, Request
 
 LOCK = "lock"
+_BEGIN = b'{"key":"'
+"""Every line starts so."""
 _Place = tuple[int, int, int]
 """Number of the file, offset and length of the line."""
 
@@ -149,8 +151,10 @@ def clear(folder: Path) -> int:
         with (folder / LOCK).open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             files = _files(folder)
-            answers = sum(_value(line) is not None for path in files for line in path.read_bytes().splitlines())
+            answers = 0
             for path in files:
+                with path.open("rb") as file:
+                    answers += sum(_value(line) is not None for line in file)
                 path.unlink()
     except OSError as error:
         raise RrgError(f"{folder}: answer cache: {error.strerror}", "E_IO") from None
@@ -158,11 +162,11 @@ def clear(folder: Path) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files of a folder that begin with an answer."""
+    """Files of a folder that begin as an answer does, be it torn: what a killed process left of one is text, too."""
     found = []
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as file:
-            if _value(file.readline()) is not None:
+            if file.read(len(_BEGIN)) == _BEGIN:
                 found.append(path)
     return found
 

@@ -1,5 +1,6 @@
 """Records -> a data set folder: split by patient, balanced, whole or absent, manifest last."""
 
+import contextlib
 import enum
 import gc
 import hashlib
@@ -101,7 +102,10 @@ def pack(
     Raises RrgError for a truncated stream, for missing arrays, and for an `out` that must not be replaced.
     """
     there = is_there(out, existing)
-    with building(out) as temporary:
+    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
+    with contextlib.ExitStack() as stack:
+        stack.callback(gc.unfreeze)
+        temporary = stack.enter_context(building(out))
         manifest = _build(temporary, inputs, store, out, run, options)
         put(temporary, out, keep=there and existing is Existing.KEEP_SAME)
     return manifest
@@ -138,7 +142,6 @@ def _build(
     """Three passes: read, spool and take the arrays; count the answers of what may stay; write what stays."""
     spool = folder / "spool"
     merged = {} if options.merge_ids is None else merges(options.merge_ids, options.key)
-    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
     with spool.open("w+b") as file, Arrays(store, folder, out, options.pixels) as taken:
         gathered = Gathered(file, merged, taken, options.seed)
         gathered.read(inputs, options.exclude)

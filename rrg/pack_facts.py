@@ -1,6 +1,5 @@
 """What pack keeps of a sample beside its line, so that the line is decoded and encoded once."""
 
-import functools
 import hashlib
 import marshal
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,6 @@ from rrg.synth.terms import NO, YES
 _BEHIND = b',"weight":'
 """What stands behind the place of the blind score and the split."""
 _PATIENT, _PROVENANCE = b',"patient":', b'},"provenance":'
-KEPT = 1 << 12
-"""Lines of prompts in plain words that are kept to be used again."""
 
 
 class Answered(NamedTuple):
@@ -115,17 +112,16 @@ def said(sample: Sample, images: Mapping[str, int]) -> tuple[int, int]:
     phrases, choices = [mention.phrase for mention in sample.mentions], sample.choices
     near = (
         plain(sample.answer or ""),
-        [(role, [_lines(text, choices) for text in texts]) for role, texts in words],
+        [[line for text in texts for line in _lines(text, choices)] for _, texts in words],
         list(map(plain, phrases)),
         sorted(map(plain, choices)),
     )
     return _hash((common, sample.answer, words, phrases, choices)), _hash((common, near))
 
 
-@functools.lru_cache(KEPT)
-def _lines(text: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+def _lines(text: str, choices: tuple[str, ...]) -> Iterator[str]:
     """Lines in plain words, without those that list the choices."""
-    return tuple(plain(line) for line in text.split("\n") if line not in choices)
+    return (plain(line) for line in text.split("\n") if line not in choices)
 
 
 def _hash(content: Any) -> int:

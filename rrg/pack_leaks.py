@@ -18,8 +18,8 @@ from rrg.records import Sample
 
 TEXT_TASKS = ("report", "grounded-report", "impression")
 """Tasks whose answers are sentences of reports: the same sentence in two splits is a leak of text."""
-KEPT = 1 << 12
-"""Texts in plain words that are kept to be used again: most words of questions come back."""
+KEPT, SHORT = 1 << 12, 1 << 10
+"""Texts in plain words that are held to be used again, and their most characters: lines of questions come back."""
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _SPACE = re.compile(r"[\W_]+")
 _MARK = re.compile(r"(?![-\u2212<>]\d)(?:(?<!\d)[^\w\s]|[^\w\s](?!\d))|_")
@@ -31,9 +31,13 @@ def number_of(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
-@functools.lru_cache(KEPT)
 def plain(text: str) -> str:
     """A text without what says nothing: case, spaces, and marks that are no part of a number."""
+    return _plain(text) if len(text) <= SHORT else _plain.__wrapped__(text)
+
+
+@functools.lru_cache(KEPT)
+def _plain(text: str) -> str:
     return " ".join(_MARK.sub(" ", text).casefold().split())
 
 

@@ -72,13 +72,14 @@ def _load(raw: str | bytes) -> Line:
     data = raw.encode() if isinstance(raw, str) else raw
     if len(data) > LONGEST_LINE:
         raise _TooLongError
+    data = data.rstrip(b"\r\n")
     try:
         head = _HEAD.validate_json(data)  # reads all, makes objects of the head only
     except ValidationError:
         head = _value(data)
     if head is None:
         raise ValueError("null")
-    return Line(data.rstrip(b"\r\n"), head)
+    return Line(data, head)
 
 
 def _raw_lines(file: IO[bytes]) -> Iterator[bytes]:

@@ -426,6 +426,23 @@ def test_stacked_muon_is_torchs_muon() -> None:
         assert (a - b).abs().max() < 0.05 * (a - first).abs().max()  # torch's products are bf16
 
 
+def test_products_in_bf16_take_the_same_way() -> None:
+    source = torch.Generator().manual_seed(0)
+    start = [torch.randn(16, 8, generator=source) for _ in range(3)]
+    made = []
+    for products in (torch.float32, torch.bfloat16):
+        weights = [torch.nn.Parameter(each.clone()) for each in start]
+        muon, draws = Muon(weights, 0.02, 0.01, products), torch.Generator().manual_seed(1)
+        for _ in range(5):
+            for each in weights:
+                each.grad = torch.randn(each.shape, generator=draws)
+            muon.step()
+        assert all(each.dtype == torch.float32 for each in (*weights, *(s["momentum"] for s in muon.state.values())))
+        made.append(weights)
+    for first, a, b in zip(start, *made, strict=True):
+        assert 0 < (a - b).abs().max() < 0.05 * (a - first).abs().max()
+
+
 def test_the_optimiser_takes_both_kinds_of_weights_down() -> None:
     torch.manual_seed(0)
     matrix, bias = torch.nn.Parameter(torch.randn(8, 8)), torch.nn.Parameter(torch.ones(8))

@@ -202,6 +202,7 @@ def test_forget_clears_answer_caches(rrg: Rrg, tmp_path: Path) -> None:
     for n in range(3):
         request = Request(("", ""), 0, 0.0, 9, key=f"{n:02}")  # type: ignore[arg-type]
         Cache(str(cache), "m").put(request, Reply(f"of {n}", "stop", 1, 1))
+    (cache / "torn.jsonl").write_text('{"key":"07","model":"m","content":"Herr')
     (cache / "mine.jsonl").write_text('{"a": 1}\n')
     assert problems(rrg, tmp_path, "answers", code=0) == []
     command = ("verify", "answers", "--forget", "0" * 20)

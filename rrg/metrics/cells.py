@@ -32,7 +32,7 @@ class Cells(NamedTuple):
 
 def equal_rows(rows: Array) -> Cells | None:
     """The different ones of `rows` (n, k), in order of first appearance; None when single items are drawn faster."""
-    rows = np.ascontiguousarray(rows)
+    rows = np.ascontiguousarray(rows, np.float64)
     keys: list[Any] = rows.view(np.dtype((np.void, rows.strides[0]))).ravel().tolist()
     members: Counter[bytes] = Counter(keys)
     if len(members) * COST > len(rows):

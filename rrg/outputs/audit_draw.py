@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rrg.codec import decode
+from rrg.codec import decode, schema_of
 from rrg.records import Mention, Sample, Slice
 from rrg.stream import Line
 
@@ -63,7 +63,7 @@ class Draw:
 
     def seen(self, lines: Sequence[Line]) -> None:
         """Remember the slices of a study until its samples come."""
-        found = [line for line in lines if line.head.get("schema") == "rrg.slice/1"]
+        found = [line for line in lines if schema_of(line.head) == "rrg.slice/1"]
         slices = {line.value["id"]: line.raw for line in found}
         study = next((line.head["study"] for line in found), None)
         if study is not None:
