@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.test_timm_tower import network_folder
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -76,3 +78,34 @@ def test_missing_files_are_told_before_anything_is_trained(tmp_path: Path) -> No
     assert done.returncode == 2
     assert "nothing there" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_probe_finds_what_only_pictures_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the pictures are bright, and the same words are asked about all of them."""
+    probe = runpy.run_path(str(EXAMPLES / "vqa_rad_probe.py"))
+    draw = np.random.default_rng(0)
+    images = tmp_path / "images"
+    images.mkdir()
+    for name, count in (("train", 60), ("validation", 40)):
+        rows = []
+        for n in range(count):
+            values = draw.integers(0, 40, (32, 32)) + (200 if n % 2 else 0)
+            Image.fromarray(values.astype(np.uint8)).save(images / f"{name}{n}.png")
+            answer = "Yes" if n % 2 else "no "
+            rows.append({"question": "Is the picture bright?", "answer": answer, "image_name": f"{name}{n}.png"})
+        rows.append({"question": "What is it?", "answer": "a square", "image_name": f"{name}0.png"})
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    tower = network_folder(tmp_path / "tower", "test_efficientnet")
+    monkeypatch.setattr(sys, "argv", ["probe", str(tmp_path), str(tower)])
+    probe["main"]()
+    said = capsys.readouterr().out
+    found = {
+        name.strip(): float(rest.split()[0])
+        for name, _, rest in (line.partition(":") for line in said.splitlines()[2:])
+    }
+    assert "60 questions to learn, 40 asked on 40 images" in said
+    assert found["words x pictures"] >= 0.95
+    assert abs(found["words alone"] - 0.5) <= 0.05
+    assert found["shuffled pictures"] <= 0.75
