@@ -102,7 +102,7 @@ def deterministic() -> None:
     """The same sums in the same order every time. Memory that is about to be written is not filled first, which torch
     does beside it to find mistakes, in a tenth of the time of a tiny model's step."""
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def run_record(dataset: Path, options: Options, base: Path | None, processes: int) -> Run:

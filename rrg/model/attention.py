@@ -34,7 +34,7 @@ def products(
     if unmasked or dropout or key.shape[1] != heads or key.shape[2] > LONGEST:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)  # type: ignore[return-value]
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **more)
     scores = (query.reshape(n * heads, length, width) * scaling) @ key.reshape(n * heads, -1, width).mT
     scores = scores.view(n, heads, length, -1)
     if attention_mask is not None:
