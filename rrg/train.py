@@ -1,6 +1,7 @@
 """Train a grounded tiny model on a data set folder: options, data, model, stages, save. Read it from top to bottom."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +31,10 @@ from rrg.train_stages import Form, Going, box_tokens, sft_stage, tower_stage
 from rrg.train_state import Stateful, Weights
 from rrg.windows import Preset
 
+SHAPES = 256
+"""Products whose code oneDNN keeps, one for each shape, told before its first one: with bf16 tiles and batches of all
+lengths its own 1,024 grow to more than two gigabytes."""
+
 
 def train(
     dataset: Path, out: Path, options: Options, *, base: Path | None = None, running: Running | None = None
@@ -40,6 +45,7 @@ def train(
     give the same weights, stopped or not. Raises RrgError(E_NUMERIC) when a loss is not finite.
     """
     running = running or Running()
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(SHAPES))
     check_target(out)
     quiet_transformers()
     manifest = check_dataset(dataset)
