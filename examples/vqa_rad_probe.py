@@ -92,6 +92,9 @@ def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     data, tower = Path(sys.argv[1]), Path(sys.argv[2])
+    for path in (data / "train.json", data / "validation.json", data / "images", tower):
+        if not path.exists():
+            sys.exit(f"vqa_rad_probe: {path}: nothing there; DATA holds train.json, validation.json and images/")
     train, asked = closed(data / "train.json"), closed(data / "validation.json")
     names = sorted({row["image_name"] for row in (*train, *asked)})
     features = pooled(names, data / "images", tower)

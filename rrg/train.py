@@ -153,6 +153,7 @@ def model_of(part: Part, options: Options, base: Path | None) -> tuple[Form, Any
         model = tiny.build(size, tokenizer)
         tiny.order_box_tokens(model, box_tokens(tokenizer, dialect))
         form = Form(dialect, options.preset, size.side, size.image_tokens, size.context)
-    for each in (model.model.vision_tower, model.model.language_model):
-        use_products(each)
+    if options.precision == "bf16":  # in f32 the fused kernel is faster
+        for each in (model.model.vision_tower, model.model.language_model):
+            use_products(each)
     return form, tokenizer, model

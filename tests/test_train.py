@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,12 +13,13 @@ import torch
 from rrg.boxes import decode
 from rrg.errors import RrgError, UsageError
 from rrg.model import tiny
+from rrg.model.attention import NAME
 from rrg.model.load import TorchModel
 from rrg.model.tokenizer import train_tokenizer
 from rrg.optimise import Muon, Optimiser, orthogonal, warm_cosine
 from rrg.prompt import IMAGE, user_prompt
 from rrg.records import ImageRef, Sample
-from rrg.train import train
+from rrg.train import model_of, train
 from rrg.train_data import Pictures, check_pictures, dense_arrays, read_part, shrunk, structures
 from rrg.train_log import Log
 from rrg.train_options import Options, Running
@@ -424,6 +426,30 @@ def test_stacked_muon_is_torchs_muon() -> None:
         other.step()
     for first, a, b in zip(start, ours, theirs, strict=True):
         assert (a - b).abs().max() < 0.05 * (a - first).abs().max()  # torch's products are bf16
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_attention_is_that_which_is_faster(dataset: Path, precision: Literal["f32", "bf16"]) -> None:
+    part = read_part(dataset, "train", ("de", "en"))
+    _, _, model = model_of(part, dataclasses.replace(QUICK, precision=precision), None)
+    for each in (model.model.vision_tower, model.model.language_model):
+        assert (each.config._attn_implementation == NAME) == (precision == "bf16")
+
+
+def test_a_stopped_run_in_bf16_goes_on_as_if_it_was_not(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rrg.train
+
+    options = dataclasses.replace(QUICK, precision="bf16")
+    train(dataset, tmp_path / "whole", options)
+    with monkeypatch.context() as patched:
+        patched.setattr(rrg.train, "sft_stage", lambda *_, **__: (_ for _ in ()).throw(RrgError("stopped")))
+        with pytest.raises(RrgError, match="stopped"):
+            train(dataset, tmp_path / "stopped", options)
+    train(dataset, tmp_path / "stopped", options, running=Running(resume=True))
+    whole, stopped = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(whole[name], stopped[name]) for name in whole)
 
 
 def test_products_in_bf16_take_the_same_way() -> None:

@@ -207,7 +207,7 @@ def test_forget_clears_answer_caches(rrg: Rrg, tmp_path: Path) -> None:
     assert problems(rrg, tmp_path, "answers", code=0) == []
     command = ("verify", "answers", "--forget", "0" * 20)
     assert (
-        b"answers: 3 answers, of everybody: they do not say whose text was sent" in rrg(*command, cwd=tmp_path).stderr
+        b"answers: 4 answers, of everybody: they do not say whose text was sent" in rrg(*command, cwd=tmp_path).stderr
     )
     assert sorted(path.name for path in cache.iterdir()) == ["lock", "mine.jsonl"]
     (cache / "mine.jsonl").unlink()
