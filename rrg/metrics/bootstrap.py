@@ -5,6 +5,7 @@ n))`` would, in blocks that fit the cache, so memory does not grow with the numb
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -152,13 +153,9 @@ def ratio(drawn: Array) -> Array:
         return np.where(drawn[:, 1] > 0, drawn[:, 0] / drawn[:, 1], np.nan)
 
 
-NORMAL_975 = 1.959963984540054
-"""97.5 % quantile of the normal distribution, as ``scipy.special.ndtri``."""
-
-
 def wilson(hits: int, n: int) -> Interval:
     """95 % Wilson score interval of hits / n."""
-    z2 = NORMAL_975**2
+    z2 = NormalDist().inv_cdf(0.975) ** 2
     centre = (hits + z2 / 2) / (n + z2)
     half = (z2 * (hits * (n - hits) / n + z2 / 4)) ** 0.5 / (n + z2)
     return max(0.0, centre - half), min(1.0, centre + half)

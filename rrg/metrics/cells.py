@@ -2,8 +2,8 @@
 
 n items drawn out of n with replacement are a multinomial count of each value that they have. A mean over items that
 have more values than `CELLS` takes as many steps of equal width: a step counts by the mean of its values, and what the
-values in it add is drawn as a normal number of their variance. An end of the interval differs from that of single
-items by less than a step over n, where its own noise is fifty times that or more.
+values in it add is drawn as a normal number of their variance. That is an approximation, tested against draws of single
+items; it is coarsest where one item far from all others rules the column.
 """
 
 from collections import Counter

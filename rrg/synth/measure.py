@@ -106,32 +106,15 @@ def longest_diameter_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]
 
     `spacing_mm`: (between rows, between columns).
     """
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
-    low, high = np.full(len(mask) + 1, mask.shape[1]), np.zeros(len(mask) + 1, int)
-    for y in (rows, rows + 1):
-        low[y], high[y] = np.minimum(low[y], first), np.maximum(high[y], last)
-    edges = np.flatnonzero(high)
-    corners = np.stack([edges, low[edges], edges, high[edges]], axis=1).reshape(-1, 2)  # sorted
-    points = np.array(_hull(corners.tolist())) * np.asarray(spacing_mm)  # (points, 2)
-    return float(np.sqrt(np.square(points[:, None] - points).sum(axis=2)).max())
-
-
-def _hull(points: list[list[int]]) -> list[list[int]]:
-    """Corners of the convex hull of sorted points (A. M. Andrew's monotone chain, 1979); exact on whole numbers."""
-    found: list[list[int]] = []
-    for ordered in (points, points[::-1]):
-        start = len(found)
-        for y, x in ordered:
-            while len(found) > start + 1:
-                (y0, x0), (y1, x1) = found[-2:]
-                if (y1 - y0) * (x - x0) - (x1 - x0) * (y - y0) > 0:
-                    break
-                found.pop()
-            found.append([y, x])
-        found.pop()  # the other chain begins with it
-    return found
+    corners = np.concatenate([np.stack([y, x], axis=1) for y in (rows, rows + 1) for x in (first, last)])
+    points = corners * np.asarray(spacing_mm)
+    return float(pdist(points[ConvexHull(points).vertices]).max())
 
 
 def length(name: str, value_mm: float, spacing_mm: tuple[float, float]) -> Quantity:
