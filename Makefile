@@ -6,24 +6,26 @@ BIN := $(abspath $(VENV))/bin
 export RRG := $(BIN)/rrg
 export OMP_NUM_THREADS ?= 2
 
-# llama.cpp without the parts that rrg never calls: a quarter of the build time. Its AMX kernels, as GCC 12 compiles them,
-# stop quantised models at an illegal instruction (tilezero; llama-cpp-python 0.3.36 on an Intel Xeon with AMX).
+# llama.cpp without the parts that rrg never calls: a quarter of the build time. Not for this very processor (x86-64 with
+# AVX2 instead): pip keeps the wheel whatever the processor and the flags, a shared folder takes it to other nodes, and the
+# AMX kernels, as GCC 12 compiles them, stop quantised models at an illegal instruction. Built anew for each environment.
 LLAMA := -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF \
-  $(if $(filter x86_64,$(shell uname -m)),-DCMAKE_C_FLAGS=-mno-amx-int8 -DCMAKE_CXX_FLAGS=-mno-amx-int8)
+  $(if $(filter x86_64,$(shell uname -m)),-DGGML_NATIVE=OFF)
 
 .PHONY: demo test proofs chaos lint venv schemas forms states bench bench-extract bench-parse bench-segment bench-synth bench-score bench-quality bench-consistency bench-infer bench-train bench-pipeline fuzz clean
 venv: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rrg needs Python 3.11 or newer, this is " + sys.version.split()[0])'
 	python3 -m venv $(VENV)
-	CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) CMAKE_ARGS="$(LLAMA)" $(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	CMAKE_BUILD_PARALLEL_LEVEL=$$(nproc) CMAKE_ARGS="$(LLAMA)" $(BIN)/pip install --quiet --no-cache-dir --no-deps -c constraints.txt llama-cpp-python
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: venv  ## phantoms to a trained, exported, scored model: demo-out/
 	PATH="$(BIN):$$PATH" $(BIN)/python examples/demo.py demo-out
 
 test: venv lint  ## behaviour, in under 20 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not proof and not chaos' -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not proof and not chaos' -q -n 2 --dist loadfile --max-worker-restart 0
 
 proofs: venv  ## what training teaches, with controls that must fail
 	$(BIN)/python -m pytest -m proof -q
