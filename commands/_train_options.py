@@ -93,7 +93,7 @@ Grounding = Annotated[
 MaskLoss = Annotated[Literal["bce", "focal"], typer.Option(help="Of the mask head, beside Dice.")]
 MaskWeight = Annotated[float, typer.Option(min=0, help="Weight of the mask head's loss beside that of the answers.")]
 Precision = Annotated[
-    Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor has tiles for it, else f32.")
+    Literal["auto", "f32", "bf16"], typer.Option(help="auto: bf16 where the processor is faster with it, else f32.")
 ]
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Of a model folder: less memory, a third more time.")

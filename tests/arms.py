@@ -1,6 +1,6 @@
 """Arms of an experiment on phantoms: train, ask unseen patients, score, each also with images shuffled among them.
 
-Two arms run side by side, each on one core: more is done in the time than by one after the other on both.
+One arm trains at a time, on all cores, so that its seconds are those of a user who does the same.
 
 All lies in `bench-out/arms`, in a folder of the sources that made it: an arm that is whole is not run again, one that
 was stopped goes on, and after a change of rrg all are made anew.
@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,15 @@ ASKED = {"vqa": 800, "detect": 800}
 CONTROLS = {"": (), "_shuffled": ("--shuffle-images",)}
 
 
-def rrg(*words: object, output: Path | None = None) -> None:
-    """Run one command; 3 (some inputs rejected, each with its record) is fine."""
+def rrg(*words: object, output: Path | None = None, threads: int | None = None) -> None:
+    """Run one command, on all cores or with so many threads; 3 (some inputs rejected, with a record each) is fine."""
     key = WORK / "key"
     if not key.exists():
         key.parent.mkdir(parents=True, exist_ok=True)
         key.touch(mode=0o600)
         key.write_bytes(DEMO["DEMO_KEY"])
     line = [sys.executable, "-m", "rrg", *map(str, words)]
-    environment = {**os.environ, "RRG_KEY_FILE": str(key), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "RRG_KEY_FILE": str(key)} | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     with (output or Path(os.devnull)).open("wb") as file:
         done = subprocess.run(line, stdout=file, stderr=subprocess.PIPE, env=environment, text=True, check=False)
     assert done.returncode in (0, 3), f"{line}: {done.stderr[-2000:]}"
@@ -71,13 +72,9 @@ def trained(data: Path, name: str, *options: object) -> Path:
 def table(data: Path, arms: Mapping[str, Sequence[object]], out: Path) -> dict[str, dict[str, float]]:
     """Name -> options of `rrg train`; the scores of each, also in `out`, which grows with every arm that ends."""
     rows: dict[str, dict[str, float]] = {}
-
-    def run(name: str) -> None:
-        rows[name] = scored(data, trained(data, name, *arms[name]))
-        out.write_text(json.dumps({each: rows[each] for each in arms if each in rows}, indent=1) + "\n")
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(run, arms))
+    for name, options in arms.items():
+        rows[name] = scored(data, trained(data, name, *options))
+        out.write_text(json.dumps(rows, indent=1) + "\n")
     return rows
 
 
@@ -85,16 +82,22 @@ def scored(data: Path, run: Path) -> dict[str, float]:
     """`accuracy` of closed answers and mean `iou` of boxes, and both with `_shuffled` images."""
     kept = run.with_suffix(".json")
     if not kept.exists():
-        values: dict[str, float] = {}
-        for suffix, words in CONTROLS.items():
-            answers, test = run.with_name(f"{run.name}{suffix}.jsonl"), data / "test-asked.jsonl"
-            ask = ["infer", test, "--store", data / "dataset/store", "--model", run, "--max-new-tokens", 24]
-            rrg(*ask, *words, output=answers)
-            for task, metric, name in (("vqa", "closed.accuracy", "accuracy"), ("refer", "iou", "iou")):
-                out = run.with_name(f"{run.name}{suffix}-{task}.json")
-                rrg("score", task, answers, test, "--out", out, "--quiet")
-                values[name + suffix] = json.loads(out.read_text())["metrics"][metric]["value"]
+        with ThreadPoolExecutor(2) as pool:
+            values = {name: value for found in pool.map(partial(_asked, data, run), CONTROLS) for name, value in found}
         values["train_seconds"] = float(run.with_suffix(".seconds").read_text())
         kept.write_text(json.dumps(values, indent=1) + "\n")
     found: dict[str, float] = json.loads(kept.read_text())
     return found
+
+
+def _asked(data: Path, run: Path, suffix: str) -> list[tuple[str, float]]:
+    """The scores of one run with the images of one control."""
+    answers, test = run.with_name(f"{run.name}{suffix}.jsonl"), data / "test-asked.jsonl"
+    ask = ["infer", test, "--store", data / "dataset/store", "--model", run, "--max-new-tokens", 24]
+    rrg(*ask, *CONTROLS[suffix], output=answers, threads=1)
+    values = []
+    for task, metric, name in (("vqa", "closed.accuracy", "accuracy"), ("refer", "iou", "iou")):
+        out = run.with_name(f"{run.name}{suffix}-{task}.json")
+        rrg("score", task, answers, test, "--out", out, "--quiet", threads=1)
+        values.append((name + suffix, json.loads(out.read_text())["metrics"][metric]["value"]))
+    return values

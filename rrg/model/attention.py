@@ -1,4 +1,4 @@
-"""Attention by plain products, for the many short sequences of a tiny model on a CPU with bf16 tiles."""
+"""Attention by plain products, for the many short sequences of a tiny model in bf16 on a CPU."""
 
 from typing import Any
 
