@@ -61,7 +61,7 @@ bench-train: venv  ## the text stage of train beside a plain loop over ready ten
 bench-infer: venv  ## infer with llama.cpp beside llama-cpp-python called directly; pictures encoded per slice
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.infer
 
-bench-pipeline: venv  ## a recipe beside its slowest stage, one with nothing to do, memory of 500 studies beside 50; 8 minutes
+bench-pipeline: venv  ## a recipe beside its slowest stage, one with nothing to do, memory of 500 studies beside 50; 12 minutes
 	$(BIN)/python -m tests.bench.pipeline
 
 bench-segment: venv  ## segment beside TotalSegmentator's own function, tiny networks: time, memory, later volumes

@@ -19,8 +19,8 @@ from rrg.errors import RrgError, UsageError, plain_target
 
 LONGEST_LINE = 1 << 26
 """Bytes. Records hold facts and references, never pixels: a longer line is no record, and would fill the memory."""
-
-
+PIPE = 1 << 20
+"""Bytes; what Linux lets anyone have."""
 HEAD = ("schema", "study", "patient")
 _HEAD = SchemaValidator(
     core_schema.typed_dict_schema(
@@ -44,8 +44,14 @@ class Line(NamedTuple):
 
 
 def claim_stdout() -> IO[bytes]:
-    """Take fd 1 for records and point fd 1 at stderr, so that no library's print can corrupt the stream."""
+    """Take fd 1 for records and point fd 1 at stderr, so that no library's print can corrupt the stream.
+
+    A pipe is made to hold `PIPE` bytes where the system lets it: all samples of a study come at once, and with the usual
+    64 KB the stage that wrote them would wait until the next ones have worked them off, instead of at its next study.
+    """
     sys.stdout.flush()
+    with contextlib.suppress(AttributeError, OSError):
+        fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE)
     claimed = os.fdopen(os.dup(1), "wb", buffering=1 << 16)
     os.dup2(2, 1)
     return claimed

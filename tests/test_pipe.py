@@ -1,5 +1,6 @@
 """The loop behind every command: order, errors, journal, signals, shards, closed pipes, full disks."""
 
+import fcntl
 import json
 import os
 import random
@@ -15,7 +16,7 @@ import pytest
 from rrg.codec import encode
 from rrg.errors import RrgError
 from rrg.records import End, Run, Slice
-from rrg.stream import places, read_lines
+from rrg.stream import PIPE, places, read_lines
 
 STAGE = [sys.executable, str(Path(__file__).parent / "stage.py")]
 
@@ -297,3 +298,15 @@ def test_what_is_no_json_is_refused_wherever_it_breaks(data: bytes, tmp_path: Pa
     path.write_bytes(b'{"schema":"a"}\n' + data + b"\n")
     with pytest.raises(RrgError, match=r"in.jsonl, line 2: not JSON; every line must be one JSON object"):
         list(read_lines([path]))
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux makes pipes wider")
+def test_a_stage_writes_into_a_wide_pipe() -> None:
+    """All samples of a study fit, so that the stage goes on to its next study."""
+    if int(Path("/proc/sys/fs/pipe-max-size").read_text()) < PIPE:
+        pytest.skip(f"this system lets no pipe hold {PIPE} bytes")
+    code = "from rrg.stream import claim_stdout; claim_stdout().write(b'{}')"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.read() == b"{}"
+        assert fcntl.fcntl(stage.stdout, fcntl.F_GETPIPE_SZ) == PIPE

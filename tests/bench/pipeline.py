@@ -1,6 +1,6 @@
 """``make bench-pipeline``: a pipe beside its slowest stage, a second run with nothing to do, memory of the stages.
 
-Small phantom studies go through the data stages, each alone from file to file, then all of them as one recipe. What is
+Phantom studies (20 slices of 256 x 256) go through the data stages, each alone from file to file, then all of them as one recipe. What is
 reported: wall time of the recipe, less that of the same recipe on one patient (start-up), in units of the slowest
 stage's own; a run of a finished recipe; and the peak memory of each stage with ten times the studies. Writes
 ``bench-out/pipeline.json``. Ends with 1 when a goal is missed.
@@ -22,7 +22,7 @@ from tests.bench import Claim, Run, measured, rows_of, run, table, write
 
 FEW, MANY, ONE = 50, 500, 2
 """Studies; two are of one patient."""
-SLICES, SIZE, REPEATS = 4, 64, 3
+SLICES, SIZE, REPEATS = 20, 256, 2
 CHAIN, NO_OP_SECONDS, GROWTH = 1.1, 3.0, 1.1
 RRG = (sys.executable, "-m", "rrg")
 MASKS = ("--masks", "{demo}/masks", "--labels", "{demo}/labels.json")
