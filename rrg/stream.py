@@ -46,8 +46,8 @@ class Line(NamedTuple):
 def claim_stdout() -> IO[bytes]:
     """Take fd 1 for records and point fd 1 at stderr, so that no library's print can corrupt the stream.
 
-    A pipe is made to hold `PIPE` bytes where the system lets it: all samples of a study come at once, and with the usual
-    64 KB the stage that wrote them would wait until the next ones have worked them off, instead of at its next study.
+    A pipe is made to hold `PIPE` bytes where the system lets it: all samples of a study come at once, and with the
+    usual 64 KB a stage would wait until those behind it have worked them off before it goes on to its next study.
     """
     sys.stdout.flush()
     with contextlib.suppress(AttributeError, OSError):

@@ -1,9 +1,9 @@
 """``make bench-pipeline``: a pipe beside its slowest stage, a second run with nothing to do, memory of the stages.
 
-Phantom studies (20 slices of 256 x 256) go through the data stages, each alone from file to file, then all of them as one recipe. What is
-reported: wall time of the recipe, less that of the same recipe on one patient (start-up), in units of the slowest
-stage's own; a run of a finished recipe; and the peak memory of each stage with ten times the studies. Writes
-``bench-out/pipeline.json``. Ends with 1 when a goal is missed.
+Phantom studies (20 slices of 256 x 256) go through the data stages, each alone from file to file, then all of them as
+one recipe. What is reported: wall time of the recipe, less that of the same recipe on one patient (start-up), in units
+of the slowest stage's own; a run of a finished recipe; and the peak memory of each stage with ten times the studies.
+Writes ``bench-out/pipeline.json``. Ends with 1 when a goal is missed.
 
 All stages of a pipe work at the same time: with fewer processors than stages the sum of their processor time is a
 bound, too. ``beside-the-bound`` says how far the recipe is from the larger of the two.
