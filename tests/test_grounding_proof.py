@@ -9,7 +9,7 @@ STUDIES = arms.DEMO["STUDIES"]
 LONG = (*("--tower-steps", 2100), *("--sft-steps", 1400))
 """About four minutes of two quiet cores of an AMD EPYC (family 26)."""
 LONGER = (*("--tower-steps", 9000), *("--sft-steps", 13_500), *("--bins", 128))
-"""About 27 minutes of the same, on twice as many studies; 64 bins alone cost a tenth of IoU."""
+"""Just under thirty minutes of the same (1,787 s), on twice as many studies; 64 bins alone cost a tenth of IoU."""
 MIX = "which=2,side=2"
 GROUNDING = ("detect", "grounded-report", "box-to-phrase", "phrase-to-box")
 WITHOUT = ",".join((MIX, *(f"{task}=0" for task in GROUNDING)))
