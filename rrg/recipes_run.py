@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock, Thread
 from typing import IO
@@ -27,6 +28,10 @@ LEAST_STUDIES = 20
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 60.0
 """Stages that were asked to stop, and did not, are killed after this."""
+DEMANDING = frozenset({"segment", "train", "infer"})
+"""Commands that the other stages of their pipe wait for."""
+GIVES_WAY = 19
+"""Niceness added to those others: where processors are few they take what is left, and end no later for it."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class _Running:
     def run(self) -> int:
         """Start it, wait for it, give its output a name. A stage that fails takes the others with it."""
         output = self._pipe.output
-        partial = output.with_name(output.name + ".partial") if output else None
+        unfinished = output.with_name(output.name + ".partial") if output else None
         for path in self._files:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
@@ -141,7 +146,7 @@ class _Running:
             for made in stage.makes:
                 made.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._start(partial)
+            self._start(unfinished)
             why = self._watch()
         except BaseException:
             self._stop()
@@ -154,28 +159,28 @@ class _Running:
         self._check(codes)
         if reason := self._too_many(last=True):
             raise RrgError(reason, "E_IO")
-        if partial is not None and output is not None:
-            partial.replace(output)
+        if unfinished is not None and output is not None:
+            unfinished.replace(output)
         if not self._rules.quiet and sys.stderr.isatty():
             self._display.draw(last=True)
         return max(codes, default=0)
 
-    def _start(self, partial: Path | None) -> None:
+    def _start(self, unfinished: Path | None) -> None:
         source: IO[bytes] | int = subprocess.DEVNULL
         for placed, file in zip(self._pipe.placed, self._files, strict=True):
             target: IO[bytes] | int | None = subprocess.PIPE
             if placed is self._pipe.placed[-1]:
                 target = subprocess.DEVNULL if placed.tee else None
-                if partial is not None:
-                    partial.parent.mkdir(parents=True, exist_ok=True)
-                    target = partial.open("wb")
+                if unfinished is not None:
+                    unfinished.parent.mkdir(parents=True, exist_ok=True)
+                    target = unfinished.open("wb")
             process = subprocess.Popen(
                 [*(self._rules.launch or (sys.executable,)), "-m", "rrg", *self._argv(placed)],
                 stdin=source,
                 stdout=target,
                 stderr=subprocess.PIPE,
                 env={**os.environ, VARIABLE: str(file)},
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(_prepare, niceness(self._pipe, placed)),
             )
             for each in (source, target):
                 if each is not None and not isinstance(each, int):
@@ -261,8 +266,17 @@ class _Running:
             tail.append(raw.decode(errors="replace").rstrip().rpartition("\r")[2])
 
 
-def _die_with_parent() -> None:
-    """A pipeline that is killed takes its stages along: they would hold their outputs, and nobody would look."""
+def niceness(pipe: Pipe, placed: Placed) -> int:
+    """What is added to the niceness of a stage: nothing, unless another one of its pipe is what all wait for."""
+    demanding = {each.stage.name for each in pipe.placed if each.stage.command in DEMANDING}
+    return GIVES_WAY if demanding and placed.stage.name not in demanding else 0
+
+
+def _prepare(nice: int) -> None:
+    """In a stage's process, before it starts. A pipeline that is killed takes its stages along: they would hold their
+    outputs, and nobody would look."""
+    if nice:
+        os.nice(nice)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -432,6 +432,27 @@ def test_stages_end_with_a_pipeline_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc")
+def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
+    """With fewer processors than stages the others would take turns with it, and all would end later."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    alone = f'[[stage]]\nrun = "sort"\ninput = "{fifo}"\n'
+    joined = f'{alone}[[stage]]\nrun = "segment"\nengine = "threshold"\nstore = "{tmp_path}/s"\n'
+    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 19, "segment": 0})):
+        command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        writer = wait_for_reader(fifo, process)
+        found = {}
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            name = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[3].decode()
+            found[name] = os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0)
+        process.kill()
+        process.wait()
+        os.close(writer)
+        assert found == {name: min(nice, 19 - os.getpriority(os.PRIO_PROCESS, 0)) for name, nice in wanted.items()}
+
+
 def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:
     """A descriptor to write to a FIFO, as soon as a stage reads it."""
     while process.poll() is None:
