@@ -1,8 +1,14 @@
 """Which questions to leave out so that an answer can not be guessed from how often it is right."""
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rrg.columns import Column
+from rrg.pack_split import SPLITS, Split
 
 TOLERANCE = 0.02
 """How far above even the share of an answer may be."""
@@ -11,15 +17,23 @@ MIN_CHOICES = 200
 YES_NO = "yes/no"
 
 
-class Stratum(NamedTuple):
-    """Questions that are balanced among themselves."""
+class Asked(NamedTuple):
+    """What is asked. Questions of a split that ask the same are balanced among themselves."""
 
-    split: str
     lang: str
     question: str
     """``yes/no``, or ``N choices``."""
     label: str
     """The kind of question and what it asks about, ``presence: liver``; empty for choices."""
+
+
+class Stratum(NamedTuple):
+    """Questions that are balanced among themselves."""
+
+    split: Split
+    lang: str
+    question: str
+    label: str
 
 
 class Row(NamedTuple):
@@ -44,38 +58,54 @@ def cap(counts: Sequence[int], tolerance: float = TOLERANCE) -> int:
 
 
 class Balance:
-    """Answers seen so far, 8 bytes each, and which of them stay.
+    """Answers seen so far, in columns on the disk, and which of them stay.
 
-    Questions are known by `order`, a 64-bit hash: of an answer given too often those of the highest order go, so the
-    choice does not depend on the order of the stream, and more data change few old choices.
+    Answers are known by their number among all answers to all that is asked. Questions are known by `order`, a 64-bit
+    hash: of an answer given too often those of the highest order go, so the choice does not depend on the order of the
+    stream, and more data change few old choices.
     """
 
-    def __init__(self, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, folder: Path | None = None, tolerance: float = TOLERANCE) -> None:
+        """`folder`: for the columns. `tolerance`: how far above even the share of an answer may be."""
         self._tolerance = tolerance
-        self._orders: dict[Stratum, tuple[array[int], ...]] = {}
-        self._last: dict[tuple[Stratum, int], int] = {}
+        self._answers = {split: Column("i", folder) for split in SPLITS}
+        self._orders = {split: Column("Q", folder) for split in SPLITS}
+        self._last: dict[Split, NDArray[np.uint64]] = {}
+        self._some: dict[Split, NDArray[np.bool_]] = {}
         self.rows: tuple[Row, ...] = ()
 
-    def add(self, stratum: Stratum, answer: int, answers: int, order: int) -> None:
-        """Count a question: its answer is number `answer` of `answers`."""
-        if stratum not in self._orders:
-            self._orders[stratum] = tuple(array("Q") for _ in range(answers))
-        self._orders[stratum][answer].append(order)
+    def add(self, split: Split, answers: NDArray[np.int32], orders: NDArray[np.uint64]) -> None:
+        """Count questions of a split: the numbers of their answers, and their orders."""
+        for column, numbers in ((self._answers[split], answers), (self._orders[split], orders)):
+            column.extend(numbers)
+            column.spill()
 
-    def settle(self) -> None:
-        """Decide. Yes/no questions of a stratum with one answer only all go; small strata of choices stay."""
+    def settle(self, asked: Mapping[Asked, tuple[int, int]]) -> None:
+        """Decide. Yes/no questions of a stratum with one answer only all go; small strata of choices stay.
+
+        `asked`: what is asked -> the number of its first answer, and how many answers there are.
+        """
         rows: list[Row] = []
-        for stratum, answers in sorted(self._orders.items()):
-            before = tuple(len(found) for found in answers)
-            free = stratum.question != YES_NO and sum(before) < MIN_CHOICES
-            limit = max(before) if free else cap(before, self._tolerance)
-            for number, found in enumerate(answers):
-                kept = sorted(found)[:limit]
-                self._last[stratum, number] = kept[-1] if kept else -1
-            rows.append(Row(stratum, before, tuple(min(n, limit) for n in before)))
-        self.rows = tuple(rows)
-        self._orders.clear()
+        for split in SPLITS:
+            answers, orders = self._answers[split].taken(), self._orders[split].taken()
+            counts = np.bincount(answers, minlength=sum(n for _, n in asked.values()))
+            place = np.argsort(answers, kind="stable")
+            ends = np.cumsum(counts)
+            self._last[split], self._some[split] = np.zeros(len(counts), np.uint64), np.zeros(len(counts), bool)
+            for each, (first, n) in asked.items():
+                before = tuple(counts[first : first + n].tolist())
+                if not any(before):
+                    continue
+                free = each.question != YES_NO and sum(before) < MIN_CHOICES
+                limit = max(before) if free else cap(before, self._tolerance)
+                for number, found in enumerate(before, first):
+                    if kept := min(limit, found):
+                        own = orders[place[ends[number] - found : ends[number]]]
+                        self._last[split][number] = np.partition(own, kept - 1)[kept - 1]
+                        self._some[split][number] = True
+                rows.append(Row(Stratum(split, *each), before, tuple(min(n, limit) for n in before)))
+        self.rows = tuple(sorted(rows))
 
-    def keeps(self, stratum: Stratum, answer: int, order: int) -> bool:
-        """After `settle`: does this question stay?"""
-        return order <= self._last[stratum, answer]
+    def keeps(self, split: Split, answers: NDArray[np.int32], orders: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """After `settle`: which of these questions stay?"""
+        return self._some[split][answers] & (orders <= self._last[split][answers])

@@ -17,7 +17,7 @@ from rrg.folders import building, publish
 from rrg.pack_arrays import Arrays
 from rrg.pack_card import card
 from rrg.pack_choice import Choice, Rules
-from rrg.pack_leaks import ComparedTexts, Leaks
+from rrg.pack_leaks import NONE, ComparedTexts
 from rrg.pack_read import Gathered
 from rrg.pack_split import HASH, RULES, SPLITS, Parts, Split, merges, splits
 from rrg.pack_write import Written, judged, weigh, write_splits
@@ -98,7 +98,7 @@ def pack(
 ) -> dict[str, Any]:
     """Read the stream, write the data set folder `out`, return its manifest.
 
-    Memory is bounded by one study and some bytes per sample. `out` appears whole, under its name, at the very end.
+    Memory is bounded by one study and some bytes of each question. `out` appears whole, under its name, at the end.
     Raises RrgError for a truncated stream, for missing arrays, and for an `out` that must not be replaced.
     """
     there = is_there(out, existing)
@@ -143,7 +143,7 @@ def _build(
     spool = folder / "spool"
     merged = {} if options.merge_ids is None else merges(options.merge_ids, options.key)
     with spool.open("w+b") as file, Arrays(store, folder, out, options.pixels) as taken:
-        gathered = Gathered(file, merged, taken, options.seed)
+        gathered = Gathered(folder, file, merged, taken, options.seed)
         gathered.read(inputs, options.exclude)
         gathered.runs.check(partial=options.partial)
         gathered.runs.runs.pop(run.id, None)  # packing a packed split again
@@ -155,17 +155,18 @@ def _build(
         split_of_patient = splits(gathered.visits, options.split_by, options.split, options.seed, options.key)
         of_study = [split_of_patient[visit.patient] for visit in gathered.visits]
         texts = gathered.texts.compared(of_study)
-        balance = Balance() if options.balance else None
+        balance = Balance(folder) if options.balance else None
         rules = Rules(
             options.drop_blind,
-            gathered.repeated.repeated() if options.drop_copies else frozenset(),
-            Leaks(gathered.images.known_before(of_study), texts.known_before),
+            gathered.repeated.repeated() if options.drop_copies else NONE,
+            gathered.images.known_before(of_study),
+            texts.known_before,
             options.drop_leaks,
             balance,
         )
         if balance is not None:
             weigh(gathered, of_study, Choice(rules))
-            balance.settle()
+            balance.settle(gathered.numbers.asked)
         choice = Choice(rules)
         studies = judged(gathered, of_study, choice, gathered.seen)
         solvable_from = SOLVABLE if options.drop_blind is None else options.drop_blind

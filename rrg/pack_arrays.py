@@ -1,20 +1,22 @@
 """The arrays of a data set: copied or linked from the store while records still come, and hashed."""
 
+import hashlib
 import os
-import shutil
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from rrg.errors import RecordError, RrgError
-from rrg.folders import sync_file
-from rrg.provenance import sha256_files
+from rrg.provenance import sha256_files, sha256_named
 from rrg.store import length_of
 
 AHEAD = 64
 """Arrays that wait to be copied, at most: then the records wait."""
+BLOCK = 1 << 20
+"""Bytes that are copied at a time."""
 
 
 class _Found(NamedTuple):
@@ -76,17 +78,44 @@ class Arrays:
         except RecordError as error:
             raise RrgError(error.message, error.code) from None
         target.parent.mkdir(parents=True, exist_ok=True)
-        digest = sha256_files(source)
         if self._pixels == "link":
             target.symlink_to(os.path.relpath(source.resolve(), (self._out / array).parent.resolve()))
-        else:
-            shutil.copytree(source, target, copy_function=_copy)
-            if sha256_files(target) != digest:
-                raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
+            return _Found(slices, sha256_files(source))
+        files = list(_files(source))
+        digest = sha256_named([(each.name, _copied(source / each.name, target / each.name)) for each in files])
+        if list(_files(source)) != files:
+            raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
         return _Found(slices, digest)
 
 
-def _copy(source: str, target: str) -> None:
-    """Copy a file, and begin to write it to the disk now: in the end nothing is left to wait for."""
-    shutil.copyfile(source, target)
-    sync_file(Path(target))
+class _File(NamedTuple):
+    """A file as it was when it was seen; a writer puts another one in its place."""
+
+    name: str
+    inode: int
+    changed: int
+    size: int
+
+
+def _files(folder: Path, within: str = "") -> Iterator[_File]:
+    """The files of an array, in the order of the parts of their names."""
+    for entry in sorted(os.scandir(folder / within), key=lambda entry: entry.name):
+        name = f"{within}/{entry.name}" if within else entry.name
+        if entry.is_dir():
+            yield from _files(folder, name)
+        else:
+            told = entry.stat()
+            yield _File(name, told.st_ino, told.st_mtime_ns, told.st_size)
+
+
+def _copied(source: Path, target: Path) -> str:
+    """Copy a file, and begin to write it to the disk now: in the end nothing is left to wait for. Its SHA-256, hex."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with source.open("rb", buffering=0) as read, target.open("xb") as written:
+        while block := read.read(BLOCK):
+            digest.update(block)
+            written.write(block)
+        written.flush()
+        os.fsync(written.fileno())
+    return digest.hexdigest()

@@ -1,14 +1,20 @@
 """What pack keeps of a sample beside its line, so that the line is decoded and encoded once."""
 
+import functools
 import hashlib
 import marshal
+import math
+import struct
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from rrg.balance import YES_NO
+from rrg.balance import YES_NO, Asked
 from rrg.codec import encode
 from rrg.pack_leaks import number_of, plain, text_of
 from rrg.records import Sample
@@ -20,52 +26,122 @@ _PATIENT, _PROVENANCE = b',"patient":', b'},"provenance":'
 
 
 class Answered(NamedTuple):
-    """A question that is balanced: (stratum without its split), the number of its answer, of how many."""
+    """A question that is balanced: the number of its answer, of how many."""
 
-    lang: str
-    question: str
-    """``yes/no``, or ``N choices``."""
-    label: str
+    asked: Asked
     answer: int
     answers: int
     order: int
     """A 64-bit number that orders samples at random, whatever the order of the stream."""
 
 
-class Fact(NamedTuple):
-    """What is judged and counted of a sample."""
-
-    head: int
-    """Bytes of its line before the place of the blind score and the split."""
-    size: int
-    """Bytes of its line without these."""
-    is_question: bool
-    blind: float | None
-    """As it came."""
-    same: int
-    """Hash of what it says of its pixels."""
-    near: int
-    """The same but for case, punctuation, spaces and the order of choices."""
-    shown: tuple[int, ...]
-    """Hashes of the pixels of its images, as far as the stream has them."""
-    text: int | None
-    """Hash of the sentences of a report that it teaches."""
-    is_inferred: bool
-    """Its sentence does not cite its slice."""
-    answered: Answered | None
-    strata: tuple[tuple[str, str], ...]
-    """(field, value) to count."""
+FACT = np.dtype(
+    [
+        ("head", "<u4"),  # bytes of its line before the place of the blind score and the split
+        ("size", "<u4"),  # bytes of its line without these
+        ("question", "?"),
+        ("blind", "<f8"),  # as it came; NaN for none
+        ("same", "<u8"),  # hash of what it says of its pixels
+        ("near", "<u8"),  # the same but for case, punctuation, spaces and the order of choices
+        ("teaches", "?"),
+        ("text", "<u8"),  # hash of the sentences of a report that it teaches
+        ("inferred", "?"),  # its sentence does not cite its slice
+        ("answer", "<i4"),  # number of its answer (`Numbers.answers`); -1 where it is not balanced
+        ("order", "<u8"),  # `Answered.order`
+        ("images", "<u2"),  # how many of `Facts.shown` are its own
+        ("strata", "<u2"),  # how many of `Facts.strata` are its own
+    ]
+)
+_ROW = struct.Struct("<II?dQQ?Q?iQHH")
+assert _ROW.size == FACT.itemsize
 
 
-def packed(facts: list[Fact]) -> bytes:
-    """Bytes for `unpacked`, in the same process: no format to keep."""
-    return marshal.dumps([(*fact[:9], fact.answered and tuple(fact.answered), fact.strata) for fact in facts])
+class Facts(NamedTuple):
+    """What is judged and counted of the samples of a study, in columns."""
+
+    rows: NDArray[np.void]
+    """``FACT``: a row a sample."""
+    shown: NDArray[np.uint64]
+    """Hashes of the pixels of their images, sample after sample, as far as the stream has them."""
+    strata: NDArray[np.int32]
+    """Numbers of their strata (`Numbers.strata`), sample after sample."""
+
+    def of_shown(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Samples of which some image is `known`, told for each of `shown`."""
+        return (
+            np.bincount(np.repeat(np.arange(len(self.rows)), self.rows["images"])[known], minlength=len(self.rows)) > 0
+        )
+
+    def strata_of(self, chosen: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """The strata of the chosen samples."""
+        return self.strata[np.repeat(chosen, self.rows["strata"])]
 
 
-def unpacked(data: bytes) -> Iterator[Fact]:
-    """The facts of `packed`."""
-    for values in marshal.loads(data):
-        yield Fact._make((*values[:9], values[9] and Answered._make(values[9]), values[10]))
+class Numbers:
+    """Numbers for what samples have in common."""
+
+    def __init__(self) -> None:
+        self.strata: dict[tuple[str, str], int] = {}
+        """(field, value) -> its number."""
+        self.asked: dict[Asked, tuple[int, int]] = {}
+        """What is asked -> (number of its first answer, how many answers there are)."""
+        self.answers = 0
+
+    def stratum(self, stratum: tuple[str, str]) -> int:
+        """The number of a stratum."""
+        return self.strata.setdefault(stratum, len(self.strata))
+
+    def answer(self, told: Answered) -> int:
+        """The number of an answer."""
+        if told.asked not in self.asked:
+            self.asked[told.asked] = self.answers, told.answers
+            self.answers += told.answers
+        return self.asked[told.asked][0] + told.answer
+
+
+class Gathering:
+    """The facts of a study, gathered a sample at a time."""
+
+    def __init__(self, numbers: Numbers, seed: int) -> None:
+        self._numbers, self._seed = numbers, seed
+        self._rows: list[bytes] = []
+        self._shown, self._strata = array("Q"), array("i")
+
+    def add(self, sample: Sample, parts: tuple[bytes, bytes], images: Mapping[str, int], *, is_question: bool) -> int:
+        """Take a sample; its `near`. `parts`: of `cut`; `images`: reference -> hash of its pixels."""
+        text, told = text_of(sample), answered_by(sample, self._seed)
+        shown = [images[image.ref] for image in sample.images if image.ref in images]
+        strata = [self._numbers.stratum(each) for each in strata_of(sample)]
+        same, near = said(sample, images)
+        self._shown.extend(shown)
+        self._strata.extend(strata)
+        self._rows.append(
+            _ROW.pack(
+                len(parts[0]),
+                len(parts[0]) + len(parts[1]),
+                is_question,
+                math.nan if sample.blind is None else sample.blind,
+                same,
+                near,
+                text is not None,
+                0 if text is None else number_of(plain(text).encode()),
+                sample.facets.get("pairing") == "inferred",
+                -1 if told is None else self._numbers.answer(told),
+                0 if told is None else told.order,
+                len(shown),
+                len(strata),
+            )
+        )
+        return near
+
+    def packed(self) -> tuple[bytes, bytes, bytes]:
+        """The columns as bytes, for `unpacked` in the same process: no format to keep."""
+        return b"".join(self._rows), self._shown.tobytes(), self._strata.tobytes()
+
+
+def unpacked(rows: bytes, shown: bytes, strata: bytes) -> Facts:
+    """The facts of `Gathering.packed`."""
+    return Facts(np.frombuffer(rows, FACT), np.frombuffer(shown, np.uint64), np.frombuffer(strata, np.int32))
 
 
 def cut(sample: Sample) -> tuple[bytes, bytes]:
@@ -80,6 +156,7 @@ def cut(sample: Sample) -> tuple[bytes, bytes]:
     return line[: at - len(own)], line[at:]
 
 
+@functools.lru_cache(1 << 12)
 def between(blind: float | None, split: str | None) -> bytes:
     """What belongs between the two parts of a line."""
     scored = b"" if blind is None else b',"blind":' + to_json(blind)
@@ -132,10 +209,11 @@ def answered_by(sample: Sample, seed: int) -> Answered | None:
     """What the balance asks of a sample; None for one that is not balanced."""
     if sample.question_type == "closed" and sample.answer in (YES[sample.lang], NO[sample.lang]):
         about = ": ".join(sample.facets[key] for key in ("question", "label") if key in sample.facets)
-        return Answered(sample.lang, YES_NO, about, int(sample.answer == NO[sample.lang]), 2, _order(sample, seed))
+        asked = Asked(sample.lang, YES_NO, about)
+        return Answered(asked, int(sample.answer == NO[sample.lang]), 2, _order(sample, seed))
     if sample.question_type == "single" and sample.answer in sample.choices and len(sample.choices) > 1:
         n, place = len(sample.choices), sample.choices.index(sample.answer)
-        return Answered(sample.lang, f"{n} choices", "", place, n, _order(sample, seed))
+        return Answered(Asked(sample.lang, f"{n} choices", ""), place, n, _order(sample, seed))
     return None
 
 
@@ -153,22 +231,3 @@ def strata_of(sample: Sample) -> tuple[tuple[str, str], ...]:
         told.append(("question_type", sample.question_type))
     labels = {region.label for mention in sample.mentions for region in mention.regions}
     return (*told, *(("label", label) for label in sorted(labels)))
-
-
-def fact_of(
-    sample: Sample, parts: tuple[bytes, bytes], images: Mapping[str, int], *, is_question: bool, seed: int
-) -> Fact:
-    """All that later passes ask of a sample. `parts`: of `cut`; `images`: reference -> hash of its pixels."""
-    text = text_of(sample)
-    return Fact(
-        len(parts[0]),
-        len(parts[0]) + len(parts[1]),
-        is_question,
-        sample.blind,
-        *said(sample, images),
-        tuple(images[image.ref] for image in sample.images if image.ref in images),
-        None if text is None else number_of(plain(text).encode()),
-        sample.facets.get("pairing") == "inferred",
-        answered_by(sample, seed),
-        strata_of(sample),
-    )

@@ -4,14 +4,14 @@ import functools
 import hashlib
 import itertools
 import re
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.columns import Column
 from rrg.pack_near import HASHES, near, signature
 from rrg.pack_split import SPLITS, Split
 from rrg.records import Sample
@@ -24,6 +24,18 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _SPACE = re.compile(r"[\W_]+")
 _MARK = re.compile(r"(?![-\u2212<>]\d)(?:(?<!\d)[^\w\s]|[^\w\s](?!\d))|_")
 """Marks but those between digits, and signs before them."""
+
+Hashes = NDArray[np.uint64]
+"""Hashes in order, each once."""
+NONE: Hashes = np.zeros(0, np.uint64)
+
+
+def place_in(known: Hashes, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """For each of `hashes` its place in `known`, and whether it is there."""
+    if not len(known):
+        return np.zeros(len(hashes), np.intp), np.zeros(len(hashes), bool)
+    place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
+    return place, known[place] == hashes
 
 
 def number_of(content: bytes) -> int:
@@ -65,15 +77,21 @@ class Shared(NamedTuple):
 
 
 class Things:
-    """Things (hashes) that occur in studies; 12 bytes an occurrence."""
+    """Things (hashes) that occur in studies, in columns on the disk."""
 
-    def __init__(self) -> None:
-        self._things, self._studies = array("Q"), array("I")
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder`: for the columns."""
+        self._things, self._studies = Column("Q", folder), Column("I", folder)
 
     def add(self, thing: int, study: int) -> None:
         """It occurs in the study of this number."""
         self._things.append(thing)
         self._studies.append(study)
+
+    def spill(self) -> None:
+        """Bring to the disk what waits."""
+        self._things.spill()
+        self._studies.spill()
 
     def shared(self, splits: Sequence[Split]) -> list[Shared]:
         """For each two splits what they share; `splits` by the number of the study."""
@@ -84,47 +102,50 @@ class Things:
             found.append(Shared(a, b, len(both), int(np.isin(by_split[b], both).sum()), len(by_split[b])))
         return found
 
-    def known_before(self, splits: Sequence[Split]) -> dict[Split, frozenset[int]]:
+    def known_before(self, splits: Sequence[Split]) -> dict[Split, Hashes]:
         """Things of each split that occur in a split before it, too: of val in train, of test in train or val."""
         by_split = self._by_split(splits)
         return {
-            split: frozenset(
-                np.intersect1d(by_split[split], np.concatenate([by_split[each] for each in SPLITS[:place]])).tolist()
-            )
-            if place
-            else frozenset()
+            split: np.intersect1d(by_split[split], np.concatenate([NONE, *(by_split[each] for each in SPLITS[:place])]))
             for place, split in enumerate(SPLITS)
         }
 
-    def _by_split(self, splits: Sequence[Split]) -> Mapping[Split, NDArray[np.uint64]]:
-        things, studies = np.asarray(self._things, np.uint64), np.asarray(self._studies, np.intp)
+    def _by_split(self, splits: Sequence[Split]) -> Mapping[Split, Hashes]:
+        things, studies = self._things.read(), self._studies.read()
         of = np.asarray([SPLITS.index(split) for split in splits], np.uint8)[studies]
         return {split: things[of == place] for place, split in enumerate(SPLITS)}
 
 
 class Repeats:
-    """Which things (hashes) come more than once; 8 bytes an occurrence."""
+    """Which things (hashes) come more than once; they wait in a column on the disk."""
 
-    def __init__(self) -> None:
-        self._things = array("Q")
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder`: for the column."""
+        self._things = Column("Q", folder)
 
     def add(self, thing: int) -> None:
         """It occurs."""
         self._things.append(thing)
 
-    def repeated(self) -> frozenset[int]:
+    def spill(self) -> None:
+        """Bring to the disk what waits."""
+        self._things.spill()
+
+    def repeated(self) -> Hashes:
         """Things that occur more than once."""
-        ordered = np.sort(np.asarray(self._things, np.uint64))
-        return frozenset(ordered[1:][ordered[1:] == ordered[:-1]].tolist())
+        ordered = self._things.taken()
+        ordered.sort()
+        return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 class Texts:
-    """Texts that occur in studies; 8 bytes an occurrence, about 200 for each different text (`plain`)."""
+    """Texts that occur in studies, in columns on the disk; about 200 bytes for each different text (`plain`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder`: for the columns."""
         self._rows: dict[int, int] = {}
         self._signatures = bytearray()
-        self._occurrences, self._studies = array("I"), array("I")
+        self._occurrences, self._studies = Column("I", folder), Column("I", folder)
 
     def add(self, text: str, study: int) -> None:
         """It occurs in the study of this number."""
@@ -135,10 +156,15 @@ class Texts:
         self._occurrences.append(row)
         self._studies.append(study)
 
+    def spill(self) -> None:
+        """Bring to the disk what waits."""
+        self._occurrences.spill()
+        self._studies.spill()
+
     def compared(self, splits: Sequence[Split]) -> "ComparedTexts":
         """For each two splits what they share; `splits` by the number of the study."""
         signatures = np.frombuffer(self._signatures, np.uint8).reshape(-1, HASHES)
-        rows, studies = np.asarray(self._occurrences, np.intp), np.asarray(self._studies, np.intp)
+        rows, studies = self._occurrences.taken(), self._studies.taken()
         of = np.asarray([SPLITS.index(split) for split in splits], np.uint8)[studies]
         counts = {
             split: np.bincount(rows[of == place], minlength=len(signatures)) for place, split in enumerate(SPLITS)
@@ -154,7 +180,7 @@ class Texts:
             alike.append(_shared(a, b, both, counts[b]))
             leaked[b] |= both
         keys = np.fromiter(self._rows, np.uint64, len(self._rows))
-        return ComparedTexts(same, alike, {split: frozenset(keys[leaked[split]].tolist()) for split in SPLITS})
+        return ComparedTexts(same, alike, {split: np.sort(keys[leaked[split]]) for split in SPLITS})
 
 
 class ComparedTexts(NamedTuple):
@@ -164,21 +190,9 @@ class ComparedTexts(NamedTuple):
     """Word for word, but for case and punctuation."""
     alike: list[Shared]
     """Those, and near-duplicates (`rrg.pack_near`), numbers aside."""
-    known_before: Mapping[Split, frozenset[int]]
+    known_before: Mapping[Split, Hashes]
     """Hashes of texts of each split that are alike to one of a split before it."""
 
 
 def _shared(a: Split, b: Split, both: NDArray[np.bool_], counts: NDArray[np.intp]) -> Shared:
     return Shared(a, b, int(both.sum()), int(counts[both].sum()), int(counts.sum()))
-
-
-@dataclass(frozen=True)
-class Leaks:
-    """What val and test know from the splits before them."""
-
-    images: Mapping[Split, frozenset[int]]
-    texts: Mapping[Split, frozenset[int]]
-
-    def has(self, images: Iterable[int], text: int | None, split: Split) -> bool:
-        """Does a sample show such an image or teach such a text? By their hashes."""
-        return not self.images[split].isdisjoint(images) or text in self.texts[split]

@@ -1,16 +1,18 @@
 """pack's first pass: the stream is checked, sorted by study and spooled; what later passes need to know is gathered."""
 
-import marshal
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rrg.codec import encode, schema_of
 from rrg.errors import RecordError, RrgError
 from rrg.pack_arrays import Arrays
-from rrg.pack_facts import Fact, content_of, cut, fact_of, packed, unpacked
+from rrg.pack_facts import Facts, Gathering, Numbers, content_of, cut, unpacked
 from rrg.pack_leaks import Repeats, Texts, Things, text_of
 from rrg.pack_runs import Runs, decoded
 from rrg.pack_split import Visit
@@ -21,37 +23,27 @@ from rrg.stream import Line
 from rrg.synth.blind import Blind, is_question
 
 
-class Scored(NamedTuple):
-    """What is known of a sample that was spooled."""
-
-    fact: Fact
-    blind: float | None
-    """Its blind score, when these are settled."""
-
-
-class Spooled(NamedTuple):
-    """A study as it is read back."""
+class Place(NamedTuple):
+    """Where a study lies in the spool: lines of slices and masks, of samples, then what is known of them."""
 
     number: int
     """Of the study, in the order of `Gathered.visits`."""
     slices: int
     masks: int
-    samples: tuple[Scored, ...]
-
-
-class Place(NamedTuple):
-    """Where a study lies in the spool: lines of slices and masks, of samples, then what is known of them."""
-
-    number: int
-    offset: int
-    lines: int
-    """Bytes of slices and masks."""
-    samples: int
-    """Bytes of samples."""
-    facts: int
-    """Bytes of what is known."""
     questions: int
     """Number of its first question in `Blind`."""
+    offset: int
+    sizes: tuple[int, ...]
+    """Bytes of lines of slices and masks; of lines of samples; of the three columns of `Facts`."""
+
+
+class Spooled(NamedTuple):
+    """A study as it is read back."""
+
+    place: Place
+    facts: Facts
+    blind: NDArray[np.float64]
+    """Blind scores of its samples, NaN for none."""
 
 
 class _Given(NamedTuple):
@@ -62,22 +54,25 @@ class _Given(NamedTuple):
 
 
 class Gathered:
-    """All that is known of a stream; its lines lie in a file. Memory: a study, and some bytes a sample and slice."""
+    """All that is known of a stream; its lines and facts lie in files. Memory: a study, and some bytes each of the
+    others; some a question after `Blind.settle`."""
 
-    def __init__(self, spool: IO[bytes], merged: Mapping[str, str], arrays: Arrays, seed: int) -> None:
-        """`merged`: pseudonym -> the one that stands for the person, where they differ. `arrays` takes those named."""
+    def __init__(self, folder: Path, spool: IO[bytes], merged: Mapping[str, str], arrays: Arrays, seed: int) -> None:
+        """`folder`: for columns. `merged`: pseudonym -> the one that stands for the person, where they differ. `arrays`
+        takes those named."""
         self._spool, self._merged, self._seed = spool, merged, seed
         self._places: list[tuple[str, Place]] = []
         self.runs = Runs()
-        self.blind = Blind()
+        self.blind = Blind(folder)
         self.visits: list[Visit] = []
         self._arrays = arrays
         self.label_maps: set[str] = set()
         self.merged_ids: set[str] = set()
         """Of the patients that are merged, those who are here, by the ids that they came with."""
-        self.images, self.texts = Things(), Texts()
-        self.repeated = Repeats()
+        self.images, self.texts = Things(folder), Texts(folder)
+        self.repeated = Repeats(folder)
         """What samples say of their pixels."""
+        self.numbers = Numbers()
         self.seen: Counter[str] = Counter()
         """What came in and what was left out."""
 
@@ -93,25 +88,26 @@ class Gathered:
             for line in part.lines:
                 self._read_single(line)
 
-    def studies(self) -> Iterator[tuple[Place, Spooled]]:
-        """Every study, by its id, and its place for `lines_of`."""
+    def studies(self) -> Iterator[Spooled]:
+        """Every study, by its id."""
         for _, place in sorted(self._places):
-            self._spool.seek(place.offset + place.lines + place.samples)
-            slices, masks, facts = marshal.loads(self._spool.read(place.facts))
-            yield place, Spooled(place.number, slices, masks, tuple(self._scored(unpacked(facts), place.questions)))
+            self._spool.seek(place.offset + sum(place.sizes[:2]))
+            facts = unpacked(*map(self._spool.read, place.sizes[2:]))
+            yield Spooled(place, facts, self._scores(facts, place.questions))
 
     def lines_of(self, place: Place) -> tuple[bytes, bytes]:
         """The lines of a study's slices and masks; and those of its samples as `cut` left them, without line ends."""
         self._spool.seek(place.offset)
-        return self._spool.read(place.lines), self._spool.read(place.samples)
+        return self._spool.read(place.sizes[0]), self._spool.read(place.sizes[1])
 
-    def _scored(self, facts: Iterable[Fact], number: int) -> Iterator[Scored]:
-        for fact in facts:
-            if fact.is_question and len(self.blind.scores):
-                yield Scored(fact, round(float(self.blind.scores[number]), 3))
-                number += 1
-            else:
-                yield Scored(fact, fact.blind)
+    def _scores(self, facts: Facts, number: int) -> NDArray[np.float64]:
+        """As they came, or for questions as they are settled; `number`: of the first question."""
+        scores = facts.rows["blind"].copy()
+        if len(self.blind.scores):
+            asked = facts.rows["question"]
+            settled = self.blind.scores[number : number + np.count_nonzero(asked)].tolist()
+            scores[asked] = [round(score, 3) for score in settled]
+        return scores
 
     def _read_single(self, line: Line) -> None:
         schema = schema_of(line.head)
@@ -232,20 +228,23 @@ class Gathered:
         records: list[Slice | Mask] = [*ordered, *by_mask]
         lines = b"".join(encode(record) + b"\n" for record in records)
         questions = len(self.blind)
-        facts: list[Fact] = []
+        facts = Gathering(self.numbers, self._seed)
         in_order = sorted(samples, key=position)
         for sample, parts in in_order:
             asked = is_question(sample)
-            facts.append(fact_of(sample, parts, images, is_question=asked, seed=self._seed))
+            near = facts.add(sample, parts, images, is_question=asked)
             if asked:
                 self.blind.add(sample)
             if sample.images:
-                self.repeated.add(facts[-1].near)
+                self.repeated.add(near)
         body = b"".join(part for given in in_order for part in given.parts)
-        known = marshal.dumps((len(ordered), len(masks), packed(facts)))
-        sizes = len(lines), len(body), len(known)
-        self._places.append((study, Place(len(self.visits) - 1, self._spool.tell(), *sizes, questions)))
-        self._spool.write(lines + body + known)
+        written = (lines, body, *facts.packed())
+        sizes = tuple(map(len, written))
+        number = len(self.visits) - 1
+        self._places.append((study, Place(number, len(ordered), len(masks), questions, self._spool.tell(), sizes)))
+        self._spool.writelines(written)
+        for columns in (self.blind, self.images, self.texts, self.repeated):
+            columns.spill()
 
 
 def _place_of(sample: Sample, ref: str) -> tuple[str, int]:

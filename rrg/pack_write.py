@@ -1,15 +1,19 @@
 """pack's last pass: the files of the splits."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from rrg.codec import encode
-from rrg.pack_choice import Choice
+from rrg.pack_choice import REASONS, Choice
 from rrg.pack_facts import between
-from rrg.pack_read import Gathered, Place, Spooled
+from rrg.pack_read import Gathered, Spooled
 from rrg.pack_split import SPLITS, Split
 from rrg.records import End, Run
 
@@ -18,9 +22,8 @@ class Study(NamedTuple):
     """A study on its way into its split."""
 
     split: Split
-    place: Place
     spooled: Spooled
-    stays: tuple[bool, ...]
+    stays: NDArray[np.bool_]
     """For each sample: nothing but the balance is against it."""
 
 
@@ -28,20 +31,20 @@ def judged(
     gathered: Gathered, splits: Sequence[Split], choice: Choice, dropped: Counter[str] | None = None
 ) -> Iterator[Study]:
     """Every study with the samples that stay; `splits` by the number of the study. Counts what goes in `dropped`."""
-    for place, spooled in gathered.studies():
-        split = splits[spooled.number]
-        against = [choice.against(fact, blind, split) for fact, blind in spooled.samples]
+    for spooled in gathered.studies():
+        split = splits[spooled.place.number]
+        against = choice.against(spooled.facts, spooled.blind, split)
         if dropped is not None:
-            dropped.update(f"dropped.{why}" for why in against if why is not None)
-        yield Study(split, place, spooled, tuple(why is None for why in against))
+            for why, n in zip(REASONS, np.bincount(against).tolist(), strict=False):
+                if why is not None and n:
+                    dropped[f"dropped.{why}"] += n
+        yield Study(split, spooled, against == 0)
 
 
 def weigh(gathered: Gathered, splits: Sequence[Split], choice: Choice) -> None:
     """Count for the balance what may stay."""
     for study in judged(gathered, splits, choice):
-        for (fact, _), stays in zip(study.spooled.samples, study.stays, strict=True):
-            if stays:
-                choice.weigh(fact, study.split)
+        choice.weigh(study.spooled.facts, study.stays, study.split)
 
 
 class Written:
@@ -58,15 +61,16 @@ class Written:
         self.questions: Counter[Split] = Counter()
         self.solvable: Counter[Split] = Counter()
 
-    def count(self, split: Split, strata: Iterable[tuple[str, str]], blind: float | None) -> None:
-        """Count a sample by its strata (`rrg.pack_facts.strata_of`) and its blind score."""
-        self.counts[split]["sample"] += 1
-        if blind is not None:
-            self.questions[split] += 1
-            self.solvable[split] += blind >= self._solvable_from
+    def count(self, split: Split, strata: Iterable[tuple[tuple[str, str], int]], blind: ArrayLike) -> None:
+        """Count samples: each stratum (`rrg.pack_facts.strata_of`) with how many are in it, and the blind score of each
+        sample, NaN where it has none."""
+        scores = np.asarray(blind, np.float64)
+        self.counts[split]["sample"] += len(scores)
+        self.questions[split] += int(np.count_nonzero(~np.isnan(scores)))
+        self.solvable[split] += int(np.count_nonzero(scores >= self._solvable_from))
         counted = self.strata[split]
-        for field, value in strata:
-            counted[field][value] += 1
+        for (field, value), n in strata:
+            counted[field][value] += n
 
 
 def write_splits(
@@ -85,23 +89,29 @@ def write_splits(
 
 
 def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Written, file: IO[bytes]) -> None:
-    split, spooled = study.split, study.spooled
+    split, place, facts = study.split, study.spooled.place, study.spooled.facts
     counts = written.counts[split]
     counts["study"] += 1
-    counts["slice"] += spooled.slices
-    counts["mask"] += spooled.masks
-    written.patients[split].add(gathered.visits[spooled.number].patient)
-    lines, samples = gathered.lines_of(study.place)
+    counts["slice"] += place.slices
+    counts["mask"] += place.masks
+    written.patients[split].add(gathered.visits[place.number].patient)
+    surplus = study.stays & choice.surplus(facts, split)
+    chosen = study.stays & ~surplus
+    if n := int(np.count_nonzero(surplus)):
+        gathered.seen["dropped.balance"] += n
+    names = list(gathered.numbers.strata)
+    found = np.bincount(facts.strata_of(chosen), minlength=len(names))
+    blind = study.spooled.blind[chosen]
+    written.count(split, ((names[n], int(found[n])) for n in np.flatnonzero(found)), blind)
+    written.leaked[split] += int(np.count_nonzero(chosen & choice.leaks(facts, split)))
+    lines, samples = gathered.lines_of(place)
     out = [lines]
-    start = 0
-    for scored, stays in zip(spooled.samples, study.stays, strict=True):
-        fact, end = scored.fact, start + scored.fact.size
-        if stays and choice.is_surplus(fact, split):
-            gathered.seen["dropped.balance"] += 1
-        elif stays:
-            written.count(split, fact.strata, scored.blind)
-            written.leaked[split] += choice.is_leak(fact, split)
-            at = start + fact.head
-            out += samples[start:at], between(scored.blind, split), samples[at:end], b"\n"
-        start = end
-    file.write(b"".join(out))
+    rows = facts.rows[chosen]
+    starts = (np.cumsum(facts.rows["size"], dtype=np.int64) - facts.rows["size"])[chosen]
+    for start, head, size, score in zip(
+        starts.tolist(), rows["head"].tolist(), rows["size"].tolist(), blind.tolist(), strict=True
+    ):
+        at = start + head
+        scored = None if math.isnan(score) else score
+        out += samples[start:at], between(scored, split), samples[at : start + size], b"\n"
+    file.writelines(out)

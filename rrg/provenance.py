@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,13 @@ def sha256_file(path: Path) -> str:
 
 def sha256_files(folder: Path, pattern: str = "**/*") -> str:
     """SHA-256 over names and contents of the files of a folder, hex; independent of listing order."""
+    files = sorted(path for path in folder.glob(pattern) if path.is_file())
+    return sha256_named((path.relative_to(folder).as_posix(), sha256_file(path)) for path in files)
+
+
+def sha256_named(files: Iterable[tuple[str, str]]) -> str:
+    """`sha256_files` of files of which (name, `sha256_file`) is known, in the order of the parts of their names."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.glob(pattern) if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    for name, content in files:
+        digest.update(f"{name}\0{content}\n".encode())
     return digest.hexdigest()

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -85,7 +86,8 @@ def _rewrite_split(
                 studies.add(record.study)
                 counts["study"] = len(studies)
                 if isinstance(record, Sample):
-                    written.count(split, strata_of(record), record.blind)
+                    blind = math.nan if record.blind is None else record.blind
+                    written.count(split, ((each, 1) for each in strata_of(record)), [blind])
                 else:
                     counts[word] += 1
             file.write(line.raw + b"\n")

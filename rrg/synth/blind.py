@@ -13,13 +13,14 @@ shared out in the same way, and the better of the two guessers counts.
 import functools
 import hashlib
 import itertools
-from array import array
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rrg.columns import Column
 from rrg.records import Sample
 
 SOLVABLE = 0.8
@@ -73,13 +74,14 @@ def is_question(sample: Sample) -> bool:
 
 
 class Blind:
-    """Questions as they come, some bytes each; `settle` scores them all."""
+    """Questions as they come, in columns on the disk; `settle` scores them all, some bytes each."""
 
-    def __init__(self) -> None:
-        self._words, self._answers = array("q"), array("q")
-        self._kinds, self._kind_of = array("i"), dict[int, int]()
-        self._folds, self._models = array("b"), array("f")
-        self._choices, self._ends = array("q"), array("I")
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder`: for the columns."""
+        self._words, self._answers = Column("q", folder), Column("q", folder)
+        self._kinds, self._kind_of = Column("i", folder), dict[int, int]()
+        self._folds, self._models = Column("b", folder), Column("f", folder)
+        self._choices, self._ends = Column("q", folder), Column("i", folder)
         self.scores: NDArray[np.float32] = np.zeros(0, np.float32)
         """After `settle`: by the number of the question, in the order of `add`."""
         self._hits = np.zeros(0, bool)
@@ -100,25 +102,28 @@ class Blind:
         self._choices.extend(_number(choice) for choice in sample.choices)
         self._ends.append(len(self._choices))
 
+    def spill(self) -> None:
+        """Bring to the disk what waits."""
+        for column in (self._words, self._answers, self._kinds, self._folds, self._models, self._choices, self._ends):
+            column.spill()
+
     def settle(self) -> None:
         """Score all questions; what is known of them but the scores is let go."""
         if not len(self._words):
             return
-        answers, choices = np.asarray(self._answers, np.int64), np.asarray(self._choices, np.int64)  # no copies
-        folds, models = np.asarray(self._folds, np.int8), np.asarray(self._models, np.float32)
-        word, kind = _numbered(np.asarray(self._words, np.int64)), np.asarray(self._kinds, np.int32)
+        word, kind = _numbered(self._words.taken()), self._kinds.taken()
+        answers, folds = self._answers.taken(), self._folds.taken()
         by_words, voted = _hits(word, answers, folds)
         by_kind, _ = _hits(kind, answers, folds)
-        for number, hit in _choice_hits(kind, answers, folds, choices, np.asarray(self._ends, np.int64)):
+        for number, hit in _choice_hits(kind, answers, folds, self._choices.taken(), self._ends.taken()):
             by_kind[number] = hit
         self._hits = np.where(voted, by_words, by_kind)
         self.scores = _shared_out(self._hits, by_kind, word, kind)
+        models = self._models.taken()
         if (asked := np.flatnonzero(models >= 0)).size:
             told = models[asked]
             by_model = _shared_out(told, told, word[asked], kind[asked])
             self.scores[asked] = np.maximum(self.scores[asked], by_model)
-        self._words, self._answers, self._choices = array("q"), array("q"), array("q")
-        self._kinds, self._folds, self._models, self._ends = array("i"), array("b"), array("f"), array("I")
 
     def told(self, threshold: float) -> Told:
         """After `settle`."""
@@ -160,7 +165,7 @@ def _hits(key: Numbers, answers: Ints, folds: NDArray[np.int8]) -> tuple[NDArray
 
 
 def _choice_hits(
-    kind: Numbers, answers: Ints, folds: NDArray[np.int8], choices: Ints, ends: Ints
+    kind: Numbers, answers: Ints, folds: NDArray[np.int8], choices: Ints, ends: Numbers
 ) -> Iterator[tuple[int, bool]]:
     """(number, guessed right) of each choice question by its kind: the choice that is right most often when offered."""
     asked = np.flatnonzero(np.diff(ends, prepend=0))
