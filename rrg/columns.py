@@ -2,9 +2,8 @@
 
 import tempfile
 from array import array
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,42 +13,52 @@ WAITING = 1 << 12
 
 
 class Column:
-    """Numbers as they come, in a file without a name. Memory: those since the last `spill`."""
+    """Numbers as they come; the most in a file without a name. Memory: those since the last `spill`."""
 
     def __init__(self, code: str, folder: Path | None = None) -> None:
         """`code`: of `array.array`. `folder`: where the file is; by default where temporary files are."""
         self._new: array[Any] = array(code)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed when it is taken, or with the process
+        self._folder = folder
+        self._file: IO[bytes] | None = None
         self._written = 0
         self.append = self._new.append
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def __len__(self) -> int:
         return self._written + len(self._new)
 
-    def extend(self, numbers: Iterable[Any]) -> None:
-        """Add numbers; an array must have the type of the column."""
-        if isinstance(numbers, np.ndarray):
-            self._new.frombytes(numbers.tobytes())
-        else:
-            self._new.extend(numbers)
+    def extend(self, numbers: NDArray[Any]) -> None:
+        """Add numbers of the type of the column."""
+        self._new.frombytes(numbers.tobytes())
 
-    def spill(self, least: int = WAITING) -> None:
-        """Bring to the disk what waits, if it is at least so much."""
-        if len(self._new) >= least:
+    def spill(self) -> None:
+        """Bring to the disk what waits, if it is much."""
+        if len(self._new) >= WAITING:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed when it is let go
             self._file.write(self._new)
             self._written += len(self._new)
             del self._new[:]
 
     def read(self) -> NDArray[Any]:
         """All numbers, in memory."""
-        self.spill(least=1)
-        self._file.seek(0)
-        return np.fromfile(self._file, np.dtype(self._new.typecode))
+        kind = np.dtype(self._new.typecode)
+        numbers = np.empty(len(self), kind)
+        numbers[self._written :] = self._new
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.readinto(numbers[: self._written].view(np.uint8))  # type: ignore[attr-defined]
+        return numbers
 
     def taken(self) -> NDArray[Any]:
         """All numbers, in memory; the column is empty then."""
         numbers = self.read()
-        self._file.truncate(0)
-        self._file.seek(0)
+        del self._new[:]
         self._written = 0
+        if self._file is not None:
+            self._file.close()
+            self._file = None
         return numbers

@@ -30,6 +30,8 @@ FILES_PER_TASK = 256
 FEW_FILES = 2048
 """Below this, starting processes costs more than reading the headers in this one."""
 FILES_PER_COMMIT = 50_000
+FILES_WAITING = 2_000
+"""Files whose rows wait in memory, at most."""
 OPEN_FOLDERS = 64
 CACHE_KB = 512
 """Of a passing index: what the studies take should not be seen in the memory of the process."""
@@ -424,7 +426,7 @@ class _Writer:
     def see(self, file: int) -> None:
         """Remember that a file is still there."""
         self._seen.append((file,))
-        if len(self._seen) >= FILES_PER_COMMIT:
+        if len(self._seen) >= FILES_WAITING:
             self.flush()
 
     def put(self, source: Source, size: int, mtime_ns: int, objects: Sequence[Header | Rejected]) -> None:
@@ -460,7 +462,7 @@ class _Writer:
         study, series = study_value(header), series_value(header)
         digest = hashlib.sha256(f"{study}\0{body}".encode("utf-8", "surrogatepass")).digest()[:16]
         if digest not in self._commons:
-            if len(self._commons) > FILES_PER_COMMIT:
+            if len(self._commons) > FILES_WAITING:
                 self._commons.clear()
             found = self._database.execute("SELECT id FROM common WHERE digest = ?", (digest,)).fetchone()
             if found is None:

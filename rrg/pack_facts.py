@@ -1,6 +1,5 @@
 """What pack keeps of a sample beside its line, so that the line is decoded and encoded once."""
 
-import functools
 import hashlib
 import marshal
 import math
@@ -156,7 +155,6 @@ def cut(sample: Sample) -> tuple[bytes, bytes]:
     return line[: at - len(own)], line[at:]
 
 
-@functools.lru_cache(1 << 12)
 def between(blind: float | None, split: str | None) -> bytes:
     """What belongs between the two parts of a line."""
     scored = b"" if blind is None else b',"blind":' + to_json(blind)

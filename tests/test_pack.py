@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rrg.balance import YES_NO, Balance, Stratum, cap
+from rrg.balance import YES_NO, Asked, Balance, cap
 from rrg.codec import encode
 from rrg.pack_facts import answered_by
 from rrg.pack_split import SPLITS, split_of
@@ -432,26 +432,26 @@ def test_cap_is_the_largest_that_is_even_enough(counts: list[int]) -> None:
 
 
 def test_balance_does_not_depend_on_the_order() -> None:
-    stratum = Stratum("train", "en", YES_NO, "liver")
-    asked = [(n % 5 == 0, int.from_bytes(hashlib.sha256(str(n).encode()).digest()[:8], "big")) for n in range(500)]
+    answers = np.asarray([n % 5 == 0 for n in range(500)], np.int32)
+    orders = np.asarray([int(hashlib.sha256(str(n).encode()).hexdigest()[:16], 16) for n in range(500)], np.uint64)
     kept = []
-    for order in (asked, asked[::-1]):
+    for order in (slice(None), slice(None, None, -1)):
         balance = Balance()
-        for answer, number in order:
-            balance.add(stratum, int(answer), 2, number)
-        balance.settle()
-        kept.append({number for answer, number in asked if balance.keeps(stratum, int(answer), number)})
-        assert balance.rows[0].before == (400, 100)
-        assert balance.rows[0].after == (108, 100)
-    assert kept[0] == kept[1]
-    assert len(kept[0]) == 208
+        balance.add("train", answers[order], orders[order])
+        balance.settle({Asked("en", YES_NO, "liver"): (0, 2)})
+        kept.append(balance.keeps("train", answers, orders))
+        assert balance.rows == ((("train", "en", YES_NO, "liver"), (400, 100), (108, 100)),)
+    assert kept[0].tolist() == kept[1].tolist()
+    assert kept[0].sum() == 208
+    assert orders[(answers == 0) & kept[0]].max() < orders[(answers == 0) & ~kept[0]].min()
 
 
 def test_questions_with_one_answer_only_go() -> None:
-    balance = Balance()
-    for number in range(5):
-        balance.add(Stratum("train", "en", YES_NO, "x"), 0, 2, number)
-        balance.add(Stratum("train", "en", "4 choices", ""), 0, 4, number)
-    balance.settle()
-    assert not balance.keeps(Stratum("train", "en", YES_NO, "x"), 0, 0)
-    assert balance.keeps(Stratum("train", "en", "4 choices", ""), 0, 4), "too few to balance"
+    balance, orders = Balance(), np.arange(5, dtype=np.uint64)
+    yes, first = np.zeros(5, np.int32), np.full(5, 2, np.int32)
+    for answers in (yes, first):
+        balance.add("train", answers, orders)
+    balance.settle({Asked("en", YES_NO, "x"): (0, 2), Asked("en", "4 choices", ""): (2, 4)})
+    assert not balance.keeps("train", yes, orders).any()
+    assert balance.keeps("train", first, orders).all(), "too few to balance"
+    assert not balance.keeps("val", yes, orders).any()

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rrg.codec import decode, encode
-from rrg.pack_facts import between, content_of, cut, fact_of, packed, said, unpacked
+from rrg.pack_facts import Gathering, Numbers, between, content_of, cut, said, strata_of, unpacked
 from rrg.records import Box, ImageRef, Mention, Part, Region, Sample, Turn
 
 NASTY = (
@@ -99,14 +100,32 @@ def test_what_says_the_same_has_the_same_content() -> None:
 
 
 def test_facts_come_back() -> None:
-    facts = [
-        fact_of(some(seed), cut(some(seed)), {"series/a#0": 2**64 - 1}, is_question=True, seed=3) for seed in range(9)
-    ]
-    assert list(unpacked(packed(facts))) == facts
-    assert facts[0].shown == (2**64 - 1,)
-    assert facts[0].answered is not None
-    assert facts[0].answered[:5] == ("de", "2 choices", "", 1, 2)
-    assert ("label", "liver") in facts[0].strata
+    numbers = Numbers()
+    gathering = Gathering(numbers, seed=3)
+    shown = {"series/a#0": 2**64 - 1}
+    samples = [replace(some(seed), facets={"pairing": ("inferred", "cited")[seed % 2]}) for seed in range(9)]
+    elsewhere = (ImageRef(id="i0", ref="series/b#1", rows=8, columns=8),)
+    samples[4] = replace(samples[4], images=elsewhere, question_type=None, task="report", blind=None)
+    for number, each in enumerate(samples):
+        gathering.add(each, cut(each), shown, is_question=number != 4)
+    facts = unpacked(*gathering.packed())
+    rows = facts.rows
+    assert rows["size"].tolist() == [len(encode(replace(each, blind=None, split=None))) for each in samples]
+    assert rows["head"].tolist() == [len(cut(each)[0]) for each in samples]
+    assert [None if np.isnan(score) else score for score in rows["blind"]] == [each.blind for each in samples]
+    assert list(zip(rows["same"].tolist(), rows["near"].tolist(), strict=True)) == [said(s, shown) for s in samples]
+    assert np.flatnonzero(~rows["question"]).tolist() == np.flatnonzero(rows["teaches"]).tolist() == [4]
+    assert rows["inferred"].tolist() == [seed % 2 == 0 for seed in range(9)]
+    assert rows["images"].tolist() == [1, 1, 1, 1, 0, 1, 1, 1, 1]
+    assert facts.shown.tolist() == [2**64 - 1] * 8
+    assert facts.of_shown(facts.shown == 2**64 - 1).tolist() == [number != 4 for number in range(9)]
+    assert numbers.asked == {("de", "2 choices", ""): (0, 2)}
+    assert rows["answer"].tolist() == [1, 1, 1, 1, -1, 1, 1, 1, 1], "the second of two"
+    names = list(numbers.strata)
+    for number, each in enumerate(samples):
+        chosen = np.arange(9) == number
+        assert [names[n] for n in facts.strata_of(chosen)] == list(strata_of(each))
+    assert ("label", "liver") in names
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ class Blind:
         self._answers.append(_number(sample.answer))
         self._folds.append(_number("fold", sample.patient) % FOLDS)
         self._models.append(UNKNOWN if sample.blind is None or 0 < sample.blind < 1 else sample.blind)
-        self._choices.extend(_number(choice) for choice in sample.choices)
+        for choice in sample.choices:
+            self._choices.append(_number(choice))
         self._ends.append(len(self._choices))
 
     def spill(self) -> None:

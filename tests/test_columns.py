@@ -1,0 +1,35 @@
+"""Columns of numbers come back as they were, however much of them lies on the disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rrg.columns import WAITING, Column
+
+
+@pytest.mark.parametrize("count", [0, 1, WAITING - 1, WAITING, 3 * WAITING + 5])
+@pytest.mark.parametrize("code", ["b", "i", "I", "q", "Q", "f"])
+def test_numbers_come_back(code: str, count: int, tmp_path: Path) -> None:
+    column, numbers = Column(code, tmp_path), np.arange(count).astype(code)
+    for number in numbers.tolist():
+        column.append(number)
+        column.spill()
+    assert len(column) == count
+    assert (column.read() == numbers).all()
+    assert (column.read() == numbers).all(), "once more"
+    column.extend(numbers[:7])
+    assert column.taken().tolist() == [*numbers.tolist(), *numbers[:7].tolist()]
+    assert (len(column), column.taken().tolist()) == (0, [])
+    column.extend(numbers)
+    column.spill()
+    assert (column.taken() == numbers).all()
+    assert not list(tmp_path.iterdir()), "the file has no name"
+
+
+def test_what_is_on_the_disk_is_not_in_memory(tmp_path: Path) -> None:
+    column = Column("Q", tmp_path)
+    column.extend(np.arange(WAITING, dtype=np.uint64))
+    assert len(column._new) == WAITING
+    column.spill()
+    assert (len(column._new), len(column)) == (0, WAITING)
