@@ -174,9 +174,8 @@ def _chunks(
     Fills `hashes`. In threads where `values` are not `SMALL`: compressing and hashing take longer than reading, and let
     go of the interpreter.
     """
-    from numcodecs.blosc import Blosc  # type: ignore[import-untyped]
-
-    codec = Blosc(cname="zstd", clevel=CLEVEL, shuffle=Blosc.BITSHUFFLE)
+    blosc = _blosc()
+    codec = blosc.Blosc(cname="zstd", clevel=CLEVEL, shuffle=blosc.BITSHUFFLE)
 
     def encode(chunk: "NDArray[Any]") -> tuple[bytes | None, str]:
         little = np.ascontiguousarray(chunk, dtype=values.dtype.newbyteorder("<"))
@@ -195,6 +194,15 @@ def _chunks(
                 yield data
             else:
                 yield before.encoded(place) if before is not None else None
+
+
+@functools.cache
+def _blosc() -> Any:
+    """The codec, without threads of its own: for one slice they cost more than they save where other stages work."""
+    from numcodecs import blosc  # type: ignore[import-untyped]
+
+    blosc.use_threads = False
+    return blosc
 
 
 def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T]) -> Iterator[U]:
@@ -360,14 +368,12 @@ class _Shard:
         return data
 
     def read_into(self, index: int, out: "NDArray[Any]") -> None:
-        from numcodecs import blosc  # type: ignore[import-untyped]
-
         if (data := self.encoded(index)) is None:
             out[...] = 0
             return
         if int.from_bytes(data[4:8], "little") != out.nbytes:  # Blosc 1 header
             raise ValueError("chunk damaged")
-        blosc.decompress(data, out)
+        _blosc().decompress(data, out)
 
 
 class _Foreign:
