@@ -47,11 +47,11 @@ FACT = np.dtype(
         ("inferred", "?"),  # its sentence does not cite its slice
         ("answer", "<i4"),  # number of its answer (`Numbers.answers`); -1 where it is not balanced
         ("order", "<u8"),  # `Answered.order`
-        ("images", "<u2"),  # how many of `Facts.shown` are its own
-        ("strata", "<u2"),  # how many of `Facts.strata` are its own
+        ("images", "<u4"),  # how many of `Facts.shown` are its own
+        ("strata", "<u4"),  # how many of `Facts.strata` are its own
     ]
 )
-_ROW = struct.Struct("<II?dQQ?Q?iQHH")
+_ROW = struct.Struct("<II?dQQ?Q?iQII")
 assert _ROW.size == FACT.itemsize
 
 
@@ -67,9 +67,8 @@ class Facts(NamedTuple):
 
     def of_shown(self, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Samples of which some image is `known`, told for each of `shown`."""
-        return (
-            np.bincount(np.repeat(np.arange(len(self.rows)), self.rows["images"])[known], minlength=len(self.rows)) > 0
-        )
+        sample = np.repeat(np.arange(len(self.rows)), self.rows["images"])
+        return np.bincount(sample[known], minlength=len(self.rows)) > 0
 
     def strata_of(self, chosen: NDArray[np.bool_]) -> NDArray[np.int32]:
         """The strata of the chosen samples."""
