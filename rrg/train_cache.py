@@ -89,7 +89,8 @@ class Features:
 def keep_features(tower: Any, features: Features, layers: Sequence[int]) -> None:
     """Let a frozen tower of transformers read its features from disk. `layers` of its hidden states; none: its output.
 
-    The output holds only what is read of it: asking for anything else fails, and is not silently wrong.
+    The output holds only what is read of it: asking for anything else fails, and is not silently wrong. Features have the
+    precision of the tower's weights, whatever that of the step that reads them first: others read the same.
     """
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -101,7 +102,7 @@ def keep_features(tower: Any, features: Features, layers: Sequence[int]) -> None
         keys = [pixel_hash(pixels, *(row[n] for row in rows)) for n, pixels in enumerate(pixel_values)]
 
         def compute() -> Tensor:
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(pixel_values.device.type, enabled=False):
                 out = plain(pixel_values, **given)
             return torch.stack([out.hidden_states[n] for n in layers], 1) if layers else out.last_hidden_state
 

@@ -160,6 +160,21 @@ def test_kept_features_are_those_of_the_tower(name: str, dataset: Path, tmp_path
     assert (features.made, features.found) == (1, 1)
 
 
+def test_kept_features_have_the_precision_of_the_tower(dataset: Path, tmp_path: Path) -> None:
+    """Whoever reads a picture first: a step in bf16, or the validation after it, which is in float32."""
+    loaded = load_family(make("llava", tmp_path / "llava"))
+    inputs = encoded(source(dataset, loaded).samples[0], loaded, Pictures(dataset, "soft", loaded.side)).inputs
+    with torch.no_grad():
+        plain = loaded.model.eval()(**inputs).logits
+        tower = loaded.model.get_submodule(loaded.family.tower)
+        features = Features(tmp_path / "cache", tower)
+        keep_features(tower, features, loaded.family.layers(loaded.model.config))
+        with torch.autocast("cpu", torch.bfloat16):
+            loaded.model(**inputs)
+        assert torch.equal(loaded.model(**inputs).logits, plain)
+    assert (features.made, features.found) == (1, 1)
+
+
 def test_a_damaged_feature_is_made_again(tmp_path: Path) -> None:
     tower = torch.nn.Linear(2, 2)
     made = torch.randn(1, 3)
