@@ -89,8 +89,8 @@ class Features:
 def keep_features(tower: Any, features: Features, layers: Sequence[int]) -> None:
     """Let a frozen tower of transformers read its features from disk. `layers` of its hidden states; none: its output.
 
-    The output holds only what is read of it: asking for anything else fails, and is not silently wrong. Features have the
-    precision of the tower's weights, whatever that of the step that reads them first: others read the same.
+    The output holds only what is read of it: asking for anything else fails, and is not silently wrong. Features have
+    the precision of the tower's weights, whatever that of the step that reads them first: others read the same.
     """
     from transformers.modeling_outputs import BaseModelOutputWithPooling
 
