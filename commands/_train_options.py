@@ -53,6 +53,9 @@ Keep = Annotated[
     Literal["last", "best"],
     typer.Option(help="Of a model folder, the weights of each stage: its last, or those of the lowest val loss."),
 ]
+Patience = Annotated[
+    int, typer.Option(min=0, help="With --keep best: end after so many looks without a lower val loss; 0: never.")
+]
 BoxFormat = Annotated[
     Kind | None, typer.Option(help="How boxes are written.", show_default="loc; of a model folder its own")
 ]

@@ -31,6 +31,7 @@ def command(
     lora_dropout: opt.LoraDropout = 0.0,
     also: opt.Also = "",
     keep: opt.Keep = "last",
+    patience: opt.Patience = 0,
     box_format: opt.BoxFormat = None,
     bins: opt.Bins = None,
     preset: opt.Windows = "radgrounder",
@@ -72,7 +73,7 @@ def command(
     import torch
 
     from rrg.model.settings import read_settings
-    from rrg.train_options import Running, best_precision, parse_mix, words
+    from rrg.train_options import Options, Running, best_precision, parse_mix, words
 
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
     base = init_from if init_from is not None and read_settings(init_from).family != "tiny" else None
@@ -112,6 +113,7 @@ def command(
             lora_targets=words(lora_targets) or LINEAR,
             opened=words(also),
             keep=keep,
+            patience=patience,
             no_image=no_image,
             lower_answers=lower_answers,
             dialect=Dialect(box_format, bins or BINS.get(box_format, 512)) if box_format else kept,
@@ -126,12 +128,11 @@ def command(
         return
     foreign = {"--batch": batch != 16, "--micro-batch": micro_batch != 1, "--optimiser": optimiser != "adamw"}
     foreign |= {"--context": context != 2048, "--augment": augment, "--attn": attention != "auto"}
-    foreign |= {"--gradient-checkpointing": gradient_checkpointing, "--fsdp": fsdp}
+    foreign |= {"--gradient-checkpointing": gradient_checkpointing, "--fsdp": fsdp, "--patience": patience}
     foreign |= {"--also": also, "--keep": keep != "last", "--lower-answers": lower_answers, "--no-image": no_image}
     if named := ", ".join(name for name, given in foreign.items() if given):
         raise UsageError(f"{named}: for a model folder (--model FOLDER); leave it out with --model tiny")
     from rrg.train import train
-    from rrg.train_options import Options
 
     options = Options(
         model=model,

@@ -118,10 +118,11 @@ class Checkpoints:
             say(f"{stage}: going on at step {step} of {count}")
         self._saved = time.monotonic()
         self._stop.patient = True
+        self._ended = False
         try:
-            while step < count:
+            while step < count and not self._ended:
                 yield step
-                step += 1
+                step = count if self._ended else step + 1
                 stopped = self._devices.any(self._stop.number is not None)
                 if step < count and (stopped or self._due(step)):
                     self._save(stage, step, parts)
@@ -134,6 +135,10 @@ class Checkpoints:
                 self._leave(stage, count)
         finally:
             self._stop.patient = False
+
+    def end(self) -> None:
+        """Let the stage end behind the step that runs, as if that were its last."""
+        self._ended = True
 
     def remove(self) -> None:
         """Forget all checkpoints."""

@@ -250,8 +250,10 @@ def stage_steps(
                 loss = validate(model, stage, step + 1, check, source, going)
                 if best is not None:
                     best.look(step + 1, devices.total(loss if devices.first else 0.0))
+                    last |= 0 < options.patience <= best.no_better
             if last and best is not None:
-                say(f"{stage}: {best.restore()}")
+                say(f"{stage}: {best.restore()}" + ("" if step + 1 == options.steps else f"; ended at step {step + 1}"))
+                going.kept.end()
     model.eval()
     if passed:
         say(f"{stage}: {passed} draws passed over: more than {options.context} tokens, or nothing to learn")

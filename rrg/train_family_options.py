@@ -36,6 +36,8 @@ class Options:
     """Parts that learn in sft beside what learns there anyway: ``projector`` (with adapters), ``tower``."""
     keep: Literal["last", "best"] = "last"
     """best: the weights at the look with the lowest validation loss."""
+    patience: int = 0
+    """Looks in a row without a lower validation loss after which a stage ends; 0: it has all its steps."""
     dialect: Dialect | None = None
     """None: the family's own."""
     preset: Preset = "radgrounder"
@@ -75,6 +77,8 @@ class Options:
             )
         if "siglip" in self.stages and (self.no_image or self.keep == "best"):
             raise UsageError("--no-image and --keep best: not with the stage siglip; train it by a command of its own")
+        if self.patience and self.keep != "best":
+            raise UsageError("--patience ends at the lowest validation loss; give --keep best with it")
         if unknown := [each for each in self.opened if each not in OPENED]:
             raise UsageError(f"--also {unknown[0]}: expected some of {','.join(OPENED)}")
         if unknown := [each for each in self.augment if each not in KINDS]:

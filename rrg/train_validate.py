@@ -60,10 +60,10 @@ class Best:
 
     def __init__(self, *modules: torch.nn.Module) -> None:
         self._weights = [Weights(module) for module in modules]
-        self._state: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": []}
+        self._state: dict[str, Any] = {"loss": math.inf, "step": 0, "weights": [], "no_better": 0}
 
     def state_dict(self) -> dict[str, Any]:
-        """Loss, step and weights."""
+        """Loss, step, weights, and looks since then."""
         return self._state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -72,10 +72,16 @@ class Best:
 
     def look(self, step: int, loss: float) -> None:
         """Remember the weights when `loss` is lower than all before; one that is no number never is."""
+        self._state["no_better"] += 1
         if loss < self._state["loss"]:
             held = [{name: value.detach().to("cpu", copy=True) for name, value in each.state_dict().items()}
                     for each in self._weights]  # fmt: skip
-            self._state = {"loss": loss, "step": step, "weights": held}
+            self._state = {"loss": loss, "step": step, "weights": held, "no_better": 0}
+
+    @property
+    def no_better(self) -> int:
+        """Looks in a row, up to now, that had no lower loss."""
+        return int(self._state["no_better"])
 
     def restore(self) -> str:
         """Put the weights back, and say which they are. Without a loss at any look nothing changes."""

@@ -190,6 +190,35 @@ def test_a_stage_ends_with_the_weights_of_its_best_look(
     assert sum(losses) / len(losses) == pytest.approx(looks[lowest], rel=1e-4)
 
 
+def test_a_stage_ends_early_when_no_look_is_better(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the weights that a run of all steps keeps, unless a better look comes later."""
+    data, kept = make(tmp_path), {}
+    for name, patience, losses, steps in (
+        ("all", 0, [3.0, 2.0, 2.5, 2.0, 4.0, 3.0], 6),
+        ("early", 2, [3.0, 2.0, 2.5, 2.0, 4.0, 3.0], 4),
+        ("later", 3, [3.0, 2.0, 2.5, 2.0, 1.0, 3.0], 6),
+    ):
+        looks: list[int] = []
+
+        def told(*given: Any, losses: list[float] = losses, looks: list[int] = looks) -> float:
+            _, stage, step, _, _, going = given
+            looks.append(step)
+            going.log.write(stage, step, {"val_loss": losses[step - 1]})
+            return losses[step - 1]
+
+        monkeypatch.setattr("rrg.train_family.validate", told)
+        options = Options(steps=6, batch=2, rate=0.5, context=600, stages=("align",), keep="best", patience=patience)
+        train_family(data, tmp_path / name, whole, options, Running(sample_every=1))
+        assert looks == list(range(1, steps + 1))
+        assert ("ended at step 4" in capsys.readouterr().err) == (name == "early")
+        kept[name] = (tmp_path / name / MODEL / "model.safetensors").read_bytes()
+    assert kept["all"] == kept["early"] != kept["later"]
+    with pytest.raises(UsageError, match="--patience"):
+        Options(patience=1)
+
+
 def test_the_best_of_nothing_is_refused(whole: Path, tmp_path: Path) -> None:
     data = make(tmp_path)
     val = data / "val.jsonl"
