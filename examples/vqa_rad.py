@@ -29,7 +29,8 @@ class Row(NamedTuple):
 
 ALIGN = ("--sft-steps", "60", "--rate", "1e-3", "--batch", "16", "--micro-batch", "16")
 SFT = ("--sft-steps", "200", "--rate", "3e-4", "--batch", "16", "--micro-batch", "16", "--lora-rank", "16",
-       "--lora-dropout", "0.05", "--also", "projector", "--keep", "best", "--sample-every", "40")  # fmt: skip
+       "--lora-dropout", "0.05", "--also", "projector", "--keep", "best", "--patience", "2",
+       "--sample-every", "40")  # fmt: skip
 MOVED = ("--augment", "shift,scale,rotate,intensity")
 ROWS = {
     "frozen": Row(ALIGN, SFT),
