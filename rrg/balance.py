@@ -1,13 +1,12 @@
 """Which questions to leave out so that an answer can not be guessed from how often it is right."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.columns import Column
+from rrg.columns import Columns
 from rrg.pack_split import SPLITS, Split
 
 TOLERANCE = 0.02
@@ -65,20 +64,21 @@ class Balance:
     stream, and more data change few old choices.
     """
 
-    def __init__(self, folder: Path | None = None, tolerance: float = TOLERANCE) -> None:
-        """`folder`: for the columns. `tolerance`: how far above even the share of an answer may be."""
+    def __init__(self, columns: Columns | None = None, tolerance: float = TOLERANCE) -> None:
+        """`columns`: those that its own are spilled and closed with. `tolerance`: how far above even the share of an
+        answer may be."""
         self._tolerance = tolerance
-        self._answers = {split: Column("i", folder) for split in SPLITS}
-        self._orders = {split: Column("Q", folder) for split in SPLITS}
+        new = (columns or Columns()).new
+        self._answers = {split: new("i") for split in SPLITS}
+        self._orders = {split: new("Q") for split in SPLITS}
         self._last: dict[Split, NDArray[np.uint64]] = {}
         self._some: dict[Split, NDArray[np.bool_]] = {}
         self.rows: tuple[Row, ...] = ()
 
     def add(self, split: Split, answers: NDArray[np.int32], orders: NDArray[np.uint64]) -> None:
         """Count questions of a split: the numbers of their answers, and their orders."""
-        for column, numbers in ((self._answers[split], answers), (self._orders[split], orders)):
-            column.extend(numbers)
-            column.spill()
+        self._answers[split].extend(answers)
+        self._orders[split].extend(orders)
 
     def settle(self, asked: Mapping[Asked, tuple[int, int]]) -> None:
         """Decide. Yes/no questions of a stratum with one answer only all go; small strata of choices stay.

@@ -3,7 +3,7 @@
 import tempfile
 from array import array
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,12 @@ class Column:
     """Numbers as they come; the most in a file without a name. Memory: those since the last `spill`."""
 
     def __init__(self, code: str, folder: Path | None = None) -> None:
-        """`code`: of `array.array`. `folder`: where the file is; by default where temporary files are."""
+        """`code`: of `array.array`. `folder`: where the file is; None: where temporary files are."""
         self._new: array[Any] = array(code)
         self._folder = folder
         self._file: IO[bytes] | None = None
         self._written = 0
         self.append = self._new.append
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
     def __len__(self) -> int:
         return self._written + len(self._new)
@@ -56,9 +52,39 @@ class Column:
     def taken(self) -> NDArray[Any]:
         """All numbers, in memory; the column is empty then."""
         numbers = self.read()
+        self.close()
+        return numbers
+
+    def close(self) -> None:
+        """Forget all numbers."""
         del self._new[:]
         self._written = 0
         if self._file is not None:
             self._file.close()
             self._file = None
-        return numbers
+
+
+class Columns:
+    """Columns that are filled at the same time; on exit all are closed."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """`folder`: where their files are; None: where temporary files are."""
+        self._folder = folder
+        self._columns: list[Column] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for column in self._columns:
+            column.close()
+
+    def new(self, code: str) -> Column:
+        """One more; `code`: of `array.array`."""
+        self._columns.append(Column(code, self._folder))
+        return self._columns[-1]
+
+    def spill(self) -> None:
+        """Bring to the disk what waits, where it is much."""
+        for column in self._columns:
+            column.spill()

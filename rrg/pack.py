@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rrg.balance import Balance
 from rrg.codec import encode, schema_of
+from rrg.columns import Columns
 from rrg.errors import RrgError, UsageError
 from rrg.folders import building, publish
 from rrg.pack_arrays import Arrays
@@ -142,8 +143,12 @@ def _build(
     """Three passes: read, spool and take the arrays; count the answers of what may stay; write what stays."""
     spool = folder / "spool"
     merged = {} if options.merge_ids is None else merges(options.merge_ids, options.key)
-    with spool.open("w+b") as file, Arrays(store, folder, out, options.pixels) as taken:
-        gathered = Gathered(folder, file, merged, taken, options.seed)
+    with (
+        spool.open("w+b") as file,
+        Columns(folder) as columns,
+        Arrays(store, folder, out, options.pixels) as taken,
+    ):
+        gathered = Gathered(columns, file, merged, taken, options.seed)
         gathered.read(inputs, options.exclude)
         gathered.runs.check(partial=options.partial)
         gathered.runs.runs.pop(run.id, None)  # packing a packed split again
@@ -155,7 +160,7 @@ def _build(
         split_of_patient = splits(gathered.visits, options.split_by, options.split, options.seed, options.key)
         of_study = [split_of_patient[visit.patient] for visit in gathered.visits]
         texts = gathered.texts.compared(of_study)
-        balance = Balance(folder) if options.balance else None
+        balance = Balance(columns) if options.balance else None
         rules = Rules(
             options.drop_blind,
             gathered.repeated.repeated() if options.drop_copies else NONE,
@@ -165,7 +170,7 @@ def _build(
             balance,
         )
         if balance is not None:
-            weigh(gathered, of_study, Choice(rules))
+            weigh(gathered, of_study, Choice(rules), columns)
             balance.settle(gathered.numbers.asked)
         choice = Choice(rules)
         studies = judged(gathered, of_study, choice, gathered.seen)
@@ -173,13 +178,14 @@ def _build(
         written = Written(solvable_from)
         write_splits(folder, run, gathered, studies, choice, written)
         arrays = taken.taken()
+        leaks = _leaks(gathered, of_study, texts, written)
     spool.unlink()
     told = {
         "balance": [
             {**row.stratum._asdict(), "before": row.before, "after": row.after}
             for row in (balance.rows if balance is not None else ())
         ],
-        "leaks": _leaks(gathered, of_study, texts, written),
+        "leaks": leaks,
         "blind": gathered.blind.told(solvable_from)._asdict()
         | {"left": {split: [written.solvable[split], written.questions[split]] for split in SPLITS}},
         "arrays": arrays,

@@ -1,7 +1,9 @@
 """The arrays of a data set: copied or linked from the store while records still come, and hashed."""
 
+import errno
 import hashlib
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,10 +83,16 @@ class Arrays:
         if self._pixels == "link":
             target.symlink_to(os.path.relpath(source.resolve(), (self._out / array).parent.resolve()))
             return _Found(slices, sha256_files(source))
-        files = list(_files(source))
-        digest = sha256_named([(each.name, _copied(source / each.name, target / each.name)) for each in files])
-        if list(_files(source)) != files:
-            raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
+        try:
+            files = list(_files(source))
+            digest = sha256_named([(each.name, _copied(source / each.name, target / each.name)) for each in files])
+            _same_modes(source, target)
+            if list(_files(source)) != files:
+                raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
+        except OSError as error:
+            raise RrgError(
+                f"array {array}: {error.filename}: {error.strerror or error}; make it again", "E_IO"
+            ) from None
         return _Found(slices, digest)
 
 
@@ -103,9 +111,18 @@ def _files(folder: Path, within: str = "") -> Iterator[_File]:
         name = f"{within}/{entry.name}" if within else entry.name
         if entry.is_dir():
             yield from _files(folder, name)
+        elif not entry.is_file():
+            raise OSError(errno.EINVAL, "no file and no folder", str(folder / name))
         else:
             told = entry.stat()
             yield _File(name, told.st_ino, told.st_mtime_ns, told.st_size)
+
+
+def _same_modes(source: Path, target: Path) -> None:
+    """Folders are for the same persons as those they were copied from; the owner may always remove them."""
+    for place, _, _ in os.walk(target):
+        folder = Path(place)
+        folder.chmod(stat.S_IMODE((source / folder.relative_to(target)).stat().st_mode) | stat.S_IRWXU)
 
 
 def _copied(source: Path, target: Path) -> str:

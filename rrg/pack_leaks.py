@@ -5,13 +5,12 @@ import hashlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.columns import Column
+from rrg.columns import Columns
 from rrg.pack_near import HASHES, near, signature
 from rrg.pack_split import SPLITS, Split
 from rrg.records import Sample
@@ -79,19 +78,15 @@ class Shared(NamedTuple):
 class Things:
     """Things (hashes) that occur in studies, in columns on the disk."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: for the columns."""
-        self._things, self._studies = Column("Q", folder), Column("I", folder)
+    def __init__(self, columns: Columns | None = None) -> None:
+        """`columns`: those that its own are spilled and closed with."""
+        new = (columns or Columns()).new
+        self._things, self._studies = new("Q"), new("I")
 
     def add(self, thing: int, study: int) -> None:
         """It occurs in the study of this number."""
         self._things.append(thing)
         self._studies.append(study)
-
-    def spill(self) -> None:
-        """Bring to the disk what waits."""
-        self._things.spill()
-        self._studies.spill()
 
     def shared(self, splits: Sequence[Split]) -> list[Shared]:
         """For each two splits what they share; `splits` by the number of the study."""
@@ -119,17 +114,14 @@ class Things:
 class Repeats:
     """Which things (hashes) come more than once; they wait in a column on the disk."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: for the column."""
-        self._things = Column("Q", folder)
+    def __init__(self, columns: Columns | None = None) -> None:
+        """`columns`: those that its own are spilled and closed with."""
+        new = (columns or Columns()).new
+        self._things = new("Q")
 
     def add(self, thing: int) -> None:
         """It occurs."""
         self._things.append(thing)
-
-    def spill(self) -> None:
-        """Bring to the disk what waits."""
-        self._things.spill()
 
     def repeated(self) -> Hashes:
         """Things that occur more than once."""
@@ -141,11 +133,12 @@ class Repeats:
 class Texts:
     """Texts that occur in studies, in columns on the disk; about 200 bytes for each different text (`plain`)."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: for the columns."""
+    def __init__(self, columns: Columns | None = None) -> None:
+        """`columns`: those that its own are spilled and closed with."""
+        new = (columns or Columns()).new
         self._rows: dict[int, int] = {}
         self._signatures = bytearray()
-        self._occurrences, self._studies = Column("I", folder), Column("I", folder)
+        self._occurrences, self._studies = new("I"), new("I")
 
     def add(self, text: str, study: int) -> None:
         """It occurs in the study of this number."""
@@ -155,11 +148,6 @@ class Texts:
             self._signatures += signature(bare(text)).tobytes()
         self._occurrences.append(row)
         self._studies.append(study)
-
-    def spill(self) -> None:
-        """Bring to the disk what waits."""
-        self._occurrences.spill()
-        self._studies.spill()
 
     def compared(self, splits: Sequence[Split]) -> "ComparedTexts":
         """For each two splits what they share; `splits` by the number of the study."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrg.codec import encode, schema_of
+from rrg.columns import Columns
 from rrg.errors import RecordError, RrgError
 from rrg.pack_arrays import Arrays
 from rrg.pack_facts import Facts, Gathering, Numbers, content_of, cut, unpacked
@@ -57,20 +58,22 @@ class Gathered:
     """All that is known of a stream; its lines and facts lie in files. Memory: a study, and some bytes each of the
     others; some a question after `Blind.settle`."""
 
-    def __init__(self, folder: Path, spool: IO[bytes], merged: Mapping[str, str], arrays: Arrays, seed: int) -> None:
-        """`folder`: for columns. `merged`: pseudonym -> the one that stands for the person, where they differ. `arrays`
+    def __init__(
+        self, columns: Columns, spool: IO[bytes], merged: Mapping[str, str], arrays: Arrays, seed: int
+    ) -> None:
+        """`columns`: to add to. `merged`: pseudonym -> the one that stands for the person, where they differ. `arrays`
         takes those named."""
-        self._spool, self._merged, self._seed = spool, merged, seed
+        self._columns, self._spool, self._merged, self._seed = columns, spool, merged, seed
         self._places: list[tuple[str, Place]] = []
         self.runs = Runs()
-        self.blind = Blind(folder)
+        self.blind = Blind(columns)
         self.visits: list[Visit] = []
         self._arrays = arrays
         self.label_maps: set[str] = set()
         self.merged_ids: set[str] = set()
         """Of the patients that are merged, those who are here, by the ids that they came with."""
-        self.images, self.texts = Things(folder), Texts(folder)
-        self.repeated = Repeats(folder)
+        self.images, self.texts = Things(columns), Texts(columns)
+        self.repeated = Repeats(columns)
         """What samples say of their pixels."""
         self.numbers = Numbers()
         self.seen: Counter[str] = Counter()
@@ -243,8 +246,7 @@ class Gathered:
         number = len(self.visits) - 1
         self._places.append((study, Place(number, len(ordered), len(masks), questions, self._spool.tell(), sizes)))
         self._spool.writelines(written)
-        for columns in (self.blind, self.images, self.texts, self.repeated):
-            columns.spill()
+        self._columns.spill()
 
 
 def _place_of(sample: Sample, ref: str) -> tuple[str, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rrg.codec import encode
+from rrg.columns import Columns
 from rrg.pack_choice import REASONS, Choice
 from rrg.pack_facts import between
 from rrg.pack_read import Gathered, Spooled
@@ -41,10 +42,11 @@ def judged(
         yield Study(split, spooled, against == 0)
 
 
-def weigh(gathered: Gathered, splits: Sequence[Split], choice: Choice) -> None:
-    """Count for the balance what may stay."""
+def weigh(gathered: Gathered, splits: Sequence[Split], choice: Choice, columns: Columns) -> None:
+    """Count for the balance what may stay. `columns`: the balance's are among them."""
     for study in judged(gathered, splits, choice):
         choice.weigh(study.spooled.facts, study.stays, study.split)
+        columns.spill()
 
 
 class Written:
@@ -65,7 +67,8 @@ class Written:
         """Count samples: each stratum (`rrg.pack_facts.strata_of`) with how many are in it, and the blind score of each
         sample, NaN where it has none."""
         scores = np.asarray(blind, np.float64)
-        self.counts[split]["sample"] += len(scores)
+        if len(scores):
+            self.counts[split]["sample"] += len(scores)
         self.questions[split] += int(np.count_nonzero(~np.isnan(scores)))
         self.solvable[split] += int(np.count_nonzero(scores >= self._solvable_from))
         counted = self.strata[split]
@@ -81,14 +84,22 @@ def write_splits(
         files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
         for file in files.values():
             file.writelines(line + b"\n" for line in (*gathered.runs.opening(), encode(run)))
+        strata = list(gathered.numbers.strata)
         for study in studies:
-            _write_study(study, gathered, choice, written, files[study.split])
+            _write_study(study, gathered, strata, choice, written, files[study.split])
         for split, file in files.items():
             end = End(run=run.id, counts=dict(sorted(written.counts[split].items())))
             file.writelines(line + b"\n" for line in (*gathered.runs.closing(), encode(end)))
 
 
-def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Written, file: IO[bytes]) -> None:
+def _write_study(
+    study: Study,
+    gathered: Gathered,
+    strata: Sequence[tuple[str, str]],
+    choice: Choice,
+    written: Written,
+    file: IO[bytes],
+) -> None:
     split, place, facts = study.split, study.spooled.place, study.spooled.facts
     counts = written.counts[split]
     counts["study"] += 1
@@ -99,10 +110,9 @@ def _write_study(study: Study, gathered: Gathered, choice: Choice, written: Writ
     chosen = study.stays & ~surplus
     if n := int(np.count_nonzero(surplus)):
         gathered.seen["dropped.balance"] += n
-    names = list(gathered.numbers.strata)
-    found = np.bincount(facts.strata_of(chosen), minlength=len(names))
+    numbers, found = np.unique(facts.strata_of(chosen), return_counts=True)
     blind = study.spooled.blind[chosen]
-    written.count(split, ((names[n], int(found[n])) for n in np.flatnonzero(found)), blind)
+    written.count(split, zip(map(strata.__getitem__, numbers), found.tolist(), strict=True), blind)
     written.leaked[split] += int(np.count_nonzero(chosen & choice.leaks(facts, split)))
     lines, samples = gathered.lines_of(place)
     out = [lines]

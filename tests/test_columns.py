@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rrg.columns import WAITING, Column
+from rrg.columns import WAITING, Column, Columns
 
 
 @pytest.mark.parametrize("count", [0, 1, WAITING - 1, WAITING, 3 * WAITING + 5])
@@ -28,8 +28,10 @@ def test_numbers_come_back(code: str, count: int, tmp_path: Path) -> None:
 
 
 def test_what_is_on_the_disk_is_not_in_memory(tmp_path: Path) -> None:
-    column = Column("Q", tmp_path)
-    column.extend(np.arange(WAITING, dtype=np.uint64))
-    assert len(column._new) == WAITING
-    column.spill()
-    assert (len(column._new), len(column)) == (0, WAITING)
+    with Columns(tmp_path) as columns:
+        many, few = columns.new("Q"), columns.new("Q")
+        many.extend(np.arange(WAITING, dtype=np.uint64))
+        few.append(7)
+        columns.spill()
+        assert (len(many._new), len(many), len(few._new)) == (0, WAITING, 1)
+    assert (len(many), len(few)) == (0, 0), "closed, and forgotten"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -455,3 +456,44 @@ def test_questions_with_one_answer_only_go() -> None:
     assert not balance.keeps("train", yes, orders).any()
     assert balance.keeps("train", first, orders).all(), "too few to balance"
     assert not balance.keeps("val", yes, orders).any()
+
+
+def test_a_split_without_samples_counts_none(
+    rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path
+) -> None:
+    records = [each for each in studies[0] if isinstance(each, Slice | Mask)]
+    rrg("pack", "--store", store, "--out", tmp_path / "d", stdin=stream(records))
+    counts = manifest_of(tmp_path / "d")["counts"]
+    assert sorted(map(sorted, counts.values())) == [[], [], ["mask", "slice", "study"]]  # type: ignore[attr-defined]
+
+
+def test_copied_folders_are_for_the_same_persons(
+    rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(store, tmp_path / "store")
+    (first,) = {each.pixels.partition("#")[0] for each in studies[0][:1] if isinstance(each, Slice)}
+    folder = tmp_path / "store" / first
+    folder.chmod(0o700)
+    (folder / "c").chmod(0o555)
+    rrg("pack", "--store", tmp_path / "store", "--out", tmp_path / "d", stdin=stream(studies[0]))
+    assert (tmp_path / "d" / "store" / first).stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "d" / "store" / first / "c").stat().st_mode & 0o777 == 0o755
+    (folder / "c").chmod(0o755)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_what_is_no_file_in_an_array_is_named(
+    rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path, kind: str
+) -> None:
+    """A named pipe would be waited for until the end of days."""
+    shutil.copytree(store, tmp_path / "store")
+    (first,) = {each.pixels.partition("#")[0] for each in studies[0][:1] if isinstance(each, Slice)}
+    odd = tmp_path / "store" / first / "odd"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("nothing")
+    done = rrg("pack", "--store", tmp_path / "store", "--out", tmp_path / "d", stdin=stream(studies[0]), code=1)
+    assert f"array {first}" in done.stderr.decode()
+    assert "odd: no file and no folder" in done.stderr.decode()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]

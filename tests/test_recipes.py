@@ -439,14 +439,19 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     alone = f'[[stage]]\nrun = "sort"\ninput = "{fifo}"\n'
     joined = f'{alone}[[stage]]\nrun = "segment"\nengine = "threshold"\nstore = "{tmp_path}/s"\n'
-    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 19, "segment": 0})):
+    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 10, "segment": 0})):
         command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         writer = wait_for_reader(fifo, process)
-        found = {}
-        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-            name = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[3].decode()
-            found[name] = os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0)
+        found: dict[str, int] = {}
+        deadline = time.monotonic() + 20
+        while found.keys() != wanted.keys() and time.monotonic() < deadline:  # one is started after the other
+            time.sleep(0.05)
+            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if words[1:3] == [b"-m", b"rrg"] and words[3] != b"pipeline":
+                    nice = os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0)
+                    found[words[3].decode()] = nice
         process.kill()
         process.wait()
         os.close(writer)

@@ -14,13 +14,12 @@ import functools
 import hashlib
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.columns import Column
+from rrg.columns import Columns
 from rrg.records import Sample
 
 SOLVABLE = 0.8
@@ -76,12 +75,13 @@ def is_question(sample: Sample) -> bool:
 class Blind:
     """Questions as they come, in columns on the disk; `settle` scores them all, some bytes each."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """`folder`: for the columns."""
-        self._words, self._answers = Column("q", folder), Column("q", folder)
-        self._kinds, self._kind_of = Column("i", folder), dict[int, int]()
-        self._folds, self._models = Column("b", folder), Column("f", folder)
-        self._choices, self._ends = Column("q", folder), Column("i", folder)
+    def __init__(self, columns: Columns | None = None) -> None:
+        """`columns`: those that its own are spilled and closed with."""
+        new = (columns or Columns()).new
+        self._words, self._answers = new("q"), new("q")
+        self._kinds, self._kind_of = new("i"), dict[int, int]()
+        self._folds, self._models = new("b"), new("f")
+        self._choices, self._ends = new("q"), new("q")
         self.scores: NDArray[np.float32] = np.zeros(0, np.float32)
         """After `settle`: by the number of the question, in the order of `add`."""
         self._hits = np.zeros(0, bool)
@@ -102,11 +102,6 @@ class Blind:
         for choice in sample.choices:
             self._choices.append(_number(choice))
         self._ends.append(len(self._choices))
-
-    def spill(self) -> None:
-        """Bring to the disk what waits."""
-        for column in (self._words, self._answers, self._kinds, self._folds, self._models, self._choices, self._ends):
-            column.spill()
 
     def settle(self) -> None:
         """Score all questions; what is known of them but the scores is let go."""
@@ -166,7 +161,7 @@ def _hits(key: Numbers, answers: Ints, folds: NDArray[np.int8]) -> tuple[NDArray
 
 
 def _choice_hits(
-    kind: Numbers, answers: Ints, folds: NDArray[np.int8], choices: Ints, ends: Numbers
+    kind: Numbers, answers: Ints, folds: NDArray[np.int8], choices: Ints, ends: Ints
 ) -> Iterator[tuple[int, bool]]:
     """(number, guessed right) of each choice question by its kind: the choice that is right most often when offered."""
     asked = np.flatnonzero(np.diff(ends, prepend=0))
