@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from rrg.errors import INTERRUPTED_RESUMABLE, UsageError
+from rrg.signals import careful
 
 from . import _options as opt
 
@@ -85,7 +86,7 @@ def command(
         print("\n".join(line for pipe in planned for line in shown(decide(pipe, work, rules, digests))))
         return
     for number_ in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number_, _stop)
+        signal.signal(number_, careful(_stop))
     code = run_recipe(planned, work, rules, made)
     if last is None and shard is None:
         end(told)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from rrg.errors import INTERRUPTED, INTERRUPTED_RESUMABLE, RrgError
+from rrg.signals import careful
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # renameat2(2)
 THREADS = 8
@@ -40,7 +41,7 @@ def building(out: Path) -> Iterator[Path]:
             raise RrgError(
                 f"{out}: another rrg writes this folder; wait for it, or choose another", "E_LOCKED"
             ) from None
-        before = {number: signal.signal(number, _stop) for number in SIGNALS}
+        before = {number: signal.signal(number, careful(_stop)) for number in SIGNALS}
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()

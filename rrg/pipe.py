@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple, TypeVar, cast
 
 from rrg import errors
@@ -21,6 +22,7 @@ from rrg.errors import RecordError, RrgError, UsageError
 from rrg.parallel import ordered_map
 from rrg.progress import Progress
 from rrg.records import KINDS, End, Error, Record, Run, Sample
+from rrg.signals import careful
 from rrg.stream import Line, Output, Place, line_at, open_input, places, read_lines
 
 R = TypeVar("R", bound=Record)
@@ -395,7 +397,7 @@ class _Stop(BaseException):
         self.code = code
 
 
-def _on_signal(number: int, _frame: object) -> None:
+def _on_signal(number: int, _frame: FrameType | None) -> None:
     code = errors.INTERRUPTED if number == signal.SIGINT else errors.INTERRUPTED_RESUMABLE
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(each, lambda number, frame: os._exit(code))  # the second signal acts at once
@@ -419,7 +421,7 @@ def _loop(
 ) -> None:
     """Write the run record, every item, the tail and the end record, then leave the process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, _on_signal)
+        signal.signal(number, careful(_on_signal))
     output: Output | None = None
     totals: Counter[str] = Counter()
     progress = Progress.from_environment()

@@ -16,6 +16,7 @@ import torch
 from rrg.errors import INTERRUPTED, INTERRUPTED_RESUMABLE, RrgError, UsageError
 from rrg.folders import SIGNALS
 from rrg.records import Run
+from rrg.signals import careful
 from rrg.train_devices import ALONE, Devices
 from rrg.train_log import say
 from rrg.train_state import Stateful, Tree, read_state, write_state
@@ -50,7 +51,7 @@ def stopping() -> Iterator[Stop]:
             raise SystemExit(INTERRUPTED if number == signal.SIGINT else INTERRUPTED_RESUMABLE)
 
     for each in map(int, SIGNALS):
-        before[each] = signal.signal(each, handler)
+        before[each] = signal.signal(each, careful(handler))
     try:
         yield stop
     finally:
