@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,13 @@ def {name}(done):
 """
 
 
+def and_wait(function: Any, done: list[str]) -> None:
+    function(done)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize(
     ("file", "name", "module"),
     [
@@ -43,10 +51,7 @@ def test_it_waits_until_the_delicate_place_is_left(file: str, name: str, module:
     before = signal.signal(signal.SIGUSR1, careful(stop))
     try:
         with pytest.raises(_StopError):
-            place[name](done)  # type: ignore[operator]
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline:
-                time.sleep(0.001)
+            and_wait(place[name], done)
     finally:
         signal.signal(signal.SIGUSR1, before)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
