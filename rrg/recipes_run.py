@@ -30,9 +30,9 @@ GRACE_SECONDS = 60.0
 """Stages that were asked to stop, and did not, are killed after this."""
 DEMANDING = frozenset({"segment", "train", "infer"})
 """Commands that the other stages of their pipe wait for."""
-GIVES_WAY = 19
-"""Niceness added to those others: where processors are few they take what is left. Linux weighs it within a session
-(autogroups) or a job (cgroups)."""
+GIVES_WAY = 10
+"""Niceness added to those others: where processors are few they take what is left. Not more, as work of others in the
+same session would then leave them nothing."""
 
 
 @dataclass(frozen=True)

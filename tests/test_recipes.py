@@ -439,7 +439,7 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     alone = f'[[stage]]\nrun = "sort"\ninput = "{fifo}"\n'
     joined = f'{alone}[[stage]]\nrun = "segment"\nengine = "threshold"\nstore = "{tmp_path}/s"\n'
-    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 19, "segment": 0})):
+    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 10, "segment": 0})):
         command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         writer = wait_for_reader(fifo, process)
