@@ -46,7 +46,8 @@ class Column:
         numbers[self._written :] = self._new
         if self._file is not None:
             self._file.seek(0)
-            self._file.readinto(numbers[: self._written].view(np.uint8))  # type: ignore[attr-defined]
+            written = self._file.read(self._written * kind.itemsize)
+            numbers[: self._written] = np.frombuffer(written, kind)  # ValueError when the file was cut short
         return numbers
 
     def taken(self) -> NDArray[Any]:

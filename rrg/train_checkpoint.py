@@ -121,7 +121,7 @@ class Checkpoints:
         self._stop.patient = True
         self._ended = False
         try:
-            while step < count and not self._ended:
+            while step < count:
                 yield step
                 step = count if self._ended else step + 1
                 stopped = self._devices.any(self._stop.number is not None)
