@@ -72,6 +72,7 @@ def _help() -> str:
 
 def main() -> None:
     """Entry point of the ``rrg`` program."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices are small here: more threads wait, and are busy at it
     if sys.stdout is None:  # closed by the caller (>&-)
         os.open(os.devnull, os.O_WRONLY)
         sys.stdout = open(1, "w")  # noqa: SIM115

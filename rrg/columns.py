@@ -1,9 +1,10 @@
 """Numbers of which there are as many as samples: gathered on the disk, read back a column at a time."""
 
+import io
 import tempfile
 from array import array
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Column:
         """`code`: of `array.array`. `folder`: where the file is; None: where temporary files are."""
         self._new: array[Any] = array(code)
         self._folder = folder
-        self._file: IO[bytes] | None = None
+        self._file: io.BufferedRandom | None = None
         self._written = 0
         self.append = self._new.append
 
@@ -34,20 +35,27 @@ class Column:
         """Bring to the disk what waits, if it is much."""
         if len(self._new) >= WAITING:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - closed when it is let go
+                self._file = tempfile.TemporaryFile("w+b", dir=self._folder)  # noqa: SIM115 - closed when it is let go
+            self._file.seek(0, io.SEEK_END)
             self._file.write(self._new)
             self._written += len(self._new)
             del self._new[:]
 
     def read(self) -> NDArray[Any]:
         """All numbers, in memory."""
-        kind = np.dtype(self._new.typecode)
-        numbers = np.empty(len(self), kind)
-        numbers[self._written :] = self._new
-        if self._file is not None:
-            self._file.seek(0)
-            written = self._file.read(self._written * kind.itemsize)
-            numbers[: self._written] = np.frombuffer(written, kind)  # ValueError when the file was cut short
+        return self.part(0, len(self))
+
+    def part(self, start: int, end: int) -> NDArray[Any]:
+        """Numbers `start` to `end`, as far as they are there, in memory."""
+        end = min(end, len(self))
+        numbers = np.empty(max(end - start, 0), self._new.typecode)
+        on_disk = max(min(end, self._written) - start, 0)
+        numbers[on_disk:] = self._new[max(start - self._written, 0) : max(end - self._written, 0)]
+        if on_disk and self._file is not None:
+            self._file.seek(start * numbers.itemsize)
+            part = numbers[:on_disk].view(np.uint8).data
+            if self._file.readinto(part) != len(part):
+                raise EOFError("a column was cut short")
         return numbers
 
     def taken(self) -> NDArray[Any]:

@@ -63,12 +63,23 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(code)
 
 
-def sync(folder: Path) -> None:
-    """Force all files of a folder to the disk, some at a time, which a disk does at once; linked folders are left."""
-    files = (Path(root, name) for root, _, names in os.walk(folder) for name in names)
+def sync(folder: Path, done: Path | None = None) -> None:
+    """Force all files of a folder to the disk, some at a time, which a disk does at once; linked folders are left.
+
+    `done`: a folder within, whose files are there already.
+    """
+    files = (Path(root, name) for root, names in _files(folder, done) for name in names)
     with ThreadPoolExecutor(THREADS) as pool:
         while some := list(itertools.islice(files, 8 * THREADS)):
             list(pool.map(sync_file, some))
+
+
+def _files(folder: Path, done: Path | None) -> Iterator[tuple[str, list[str]]]:
+    for root, folders, names in os.walk(folder):
+        if done is not None and Path(root) == done:
+            folders.clear()
+        else:
+            yield root, names
 
 
 def sync_file(path: Path) -> None:
@@ -80,9 +91,12 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish(temporary: Path, out: Path) -> None:
-    """Give a finished folder its name; what had the name before is removed. Never a moment without either."""
-    sync(temporary)
+def publish(temporary: Path, out: Path, synced: str | None = None) -> None:
+    """Give a finished folder its name; what had the name before is removed. Never a moment without either.
+
+    `synced`: a folder within, whose files are on the disk.
+    """
+    sync(temporary, None if synced is None else temporary / synced)
     if out.exists() and any(out.iterdir()):
         _exchange(temporary, out)  # the old one now has the temporary name and goes with it
     else:

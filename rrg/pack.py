@@ -125,7 +125,7 @@ def is_there(out: Path, existing: Existing) -> bool:
 def put(made: Path, out: Path, *, keep: bool) -> None:
     """Give a data set its name; with `keep` leave the one that is there, RrgError when it is another one."""
     if not keep:
-        publish(made, out)
+        publish(made, out, synced="store")  # each array when it was copied
     elif (made / "manifest.json").read_bytes() != (out / "manifest.json").read_bytes():
         raise RrgError(f"{out} holds another data set than this input makes; give --overwrite to replace it")
 

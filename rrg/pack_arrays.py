@@ -84,10 +84,9 @@ class Arrays:
             target.symlink_to(os.path.relpath(source.resolve(), (self._out / array).parent.resolve()))
             return _Found(slices, sha256_files(source))
         try:
-            files = list(_files(source))
-            digest = sha256_named([(each.name, _copied(source / each.name, target / each.name)) for each in files])
-            _same_modes(source, target)
-            if list(_files(source)) != files:
+            entries = list(_entries(str(source)))
+            digest = sha256_named(list(_taken(str(source), str(target), entries)))
+            if list(_entries(str(source))) != entries:
                 raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
         except OSError as error:
             raise RrgError(
@@ -96,40 +95,53 @@ class Arrays:
         return _Found(slices, digest)
 
 
-class _File(NamedTuple):
-    """A file as it was when it was seen; a writer puts another one in its place."""
+class _Entry(NamedTuple):
+    """A file or folder as it was when it was seen; a writer puts another one in its place."""
 
     name: str
+    """Within the array; empty for its own folder."""
+    mode: int
     inode: int
     changed: int
     size: int
 
 
-def _files(folder: Path, within: str = "") -> Iterator[_File]:
-    """The files of an array, in the order of the parts of their names."""
-    for entry in sorted(os.scandir(folder / within), key=lambda entry: entry.name):
-        name = f"{within}/{entry.name}" if within else entry.name
-        if entry.is_dir():
-            yield from _files(folder, name)
-        elif not entry.is_file():
-            raise OSError(errno.EINVAL, "no file and no folder", str(folder / name))
+def _entries(folder: str, within: str = "") -> Iterator[_Entry]:
+    """The folder of an array and all in it, in the order of the parts of their names."""
+    yield _entry(within, os.stat(os.path.join(folder, within)))
+    for each in sorted(os.scandir(os.path.join(folder, within)), key=lambda each: each.name):
+        name = f"{within}/{each.name}" if within else each.name
+        if each.is_dir():
+            yield from _entries(folder, name)
+        elif not each.is_file():
+            raise OSError(errno.EINVAL, "no file and no folder", each.path)
         else:
-            told = entry.stat()
-            yield _File(name, told.st_ino, told.st_mtime_ns, told.st_size)
+            yield _entry(name, each.stat())
 
 
-def _same_modes(source: Path, target: Path) -> None:
-    """Folders are for the same persons as those they were copied from; the owner may always remove them."""
-    for place, _, _ in os.walk(target):
-        folder = Path(place)
-        folder.chmod(stat.S_IMODE((source / folder.relative_to(target)).stat().st_mode) | stat.S_IRWXU)
+def _entry(name: str, told: os.stat_result) -> _Entry:
+    return _Entry(name, told.st_mode, told.st_ino, told.st_mtime_ns, told.st_size)
 
 
-def _copied(source: Path, target: Path) -> str:
+def _taken(source: str, target: str, entries: list[_Entry]) -> Iterator[tuple[str, str]]:
+    """Copy all; (name, SHA-256) of each file.
+
+    Folders are for the same persons as those they were copied from; the owner may always remove them.
+    """
+    folders = [each for each in entries if stat.S_ISDIR(each.mode)]
+    for each in folders:
+        os.mkdir(os.path.join(target, each.name))
+    for each in entries:
+        if not stat.S_ISDIR(each.mode):
+            yield each.name, _copied(os.path.join(source, each.name), os.path.join(target, each.name))
+    for each in folders:
+        os.chmod(os.path.join(target, each.name), stat.S_IMODE(each.mode) | stat.S_IRWXU)
+
+
+def _copied(source: str, target: str) -> str:
     """Copy a file, and begin to write it to the disk now: in the end nothing is left to wait for. Its SHA-256, hex."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    with source.open("rb", buffering=0) as read, target.open("xb") as written:
+    with open(source, "rb", buffering=0) as read, open(target, "xb") as written:
         while block := read.read(BLOCK):
             digest.update(block)
             written.write(block)

@@ -1,11 +1,12 @@
 """What pack keeps of a sample beside its line, so that the line is decoded and encoded once."""
 
 import hashlib
+import itertools
 import marshal
 import math
 import struct
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from rrg.balance import YES_NO, Asked
 from rrg.codec import encode
 from rrg.pack_leaks import number_of, plain, text_of
 from rrg.records import Sample
+from rrg.synth.blind import Question
 from rrg.synth.terms import NO, YES
 
 _BEHIND = b',"weight":'
@@ -37,8 +39,10 @@ class Answered(NamedTuple):
 FACT = np.dtype(
     [
         ("head", "<u4"),  # bytes of its line before the place of the blind score and the split
-        ("size", "<u4"),  # bytes of its line without these
+        ("size", "<u4"),  # bytes of its line without these, with its end
         ("question", "?"),
+        ("words", "<i8"),  # of a question: `rrg.synth.blind.Question`
+        ("kind", "<i4"),
         ("blind", "<f8"),  # as it came; NaN for none
         ("same", "<u8"),  # hash of what it says of its pixels
         ("near", "<u8"),  # the same but for case, punctuation, spaces and the order of choices
@@ -51,7 +55,7 @@ FACT = np.dtype(
         ("strata", "<u4"),  # how many of `Facts.strata` are its own
     ]
 )
-_ROW = struct.Struct("<II?dQQ?Q?iQII")
+_ROW = struct.Struct("<II?qidQQ?Q?iQII")
 assert _ROW.size == FACT.itemsize
 
 
@@ -97,48 +101,63 @@ class Numbers:
         return self.asked[told.asked][0] + told.answer
 
 
-class Gathering:
-    """The facts of a study, gathered a sample at a time."""
+class Noted(NamedTuple):
+    """A sample as it waits until all of its study are there."""
 
-    def __init__(self, numbers: Numbers, seed: int) -> None:
-        self._numbers, self._seed = numbers, seed
-        self._rows: list[bytes] = []
-        self._shown, self._strata = array("Q"), array("i")
+    head: bytes
+    tail: bytes
+    """The two parts of its line, see `cut`."""
+    row: bytes
+    """Its ``FACT``."""
+    near: int
+    """Of `FACT`."""
+    shown: list[int]
+    strata: list[int]
+    """Its own of `Facts.shown` and `Facts.strata`."""
 
-    def add(self, sample: Sample, parts: tuple[bytes, bytes], images: Mapping[str, int], *, is_question: bool) -> int:
-        """Take a sample; its `near`. `parts`: of `cut`; `images`: reference -> hash of its pixels."""
-        text, told = text_of(sample), answered_by(sample, self._seed)
-        shown = [images[image.ref] for image in sample.images if image.ref in images]
-        strata = [self._numbers.stratum(each) for each in strata_of(sample)]
-        same, near = said(sample, images)
-        self._shown.extend(shown)
-        self._strata.extend(strata)
-        self._rows.append(
-            _ROW.pack(
-                len(parts[0]),
-                len(parts[0]) + len(parts[1]),
-                is_question,
-                math.nan if sample.blind is None else sample.blind,
-                same,
-                near,
-                text is not None,
-                0 if text is None else number_of(plain(text).encode()),
-                sample.facets.get("pairing") == "inferred",
-                -1 if told is None else self._numbers.answer(told),
-                0 if told is None else told.order,
-                len(shown),
-                len(strata),
-            )
-        )
-        return near
 
-    def packed(self) -> tuple[bytes, bytes, bytes]:
-        """The columns as bytes, for `unpacked` in the same process: no format to keep."""
-        return b"".join(self._rows), self._shown.tobytes(), self._strata.tobytes()
+def noted(
+    sample: Sample,
+    parts: tuple[bytes, bytes],
+    images: Mapping[str, int],
+    question: Question | None,
+    numbers: Numbers,
+    seed: int,
+) -> Noted:
+    """The facts of a sample. `parts`: of `cut`; `images`: reference -> hash of its pixels; `numbers`: to add to."""
+    text, told = text_of(sample), answered_by(sample, seed)
+    shown = [images[image.ref] for image in sample.images if image.ref in images]
+    strata = [numbers.stratum(each) for each in strata_of(sample)]
+    same, near = said(sample, images)
+    head, tail = parts
+    row = _ROW.pack(
+        len(head),
+        len(head) + len(tail) + 1,
+        question is not None,
+        *(question or (0, 0)),
+        math.nan if sample.blind is None else sample.blind,
+        same,
+        near,
+        text is not None,
+        0 if text is None else number_of(plain(text).encode()),
+        sample.facets.get("pairing") == "inferred",
+        -1 if told is None else numbers.answer(told),
+        0 if told is None else told.order,
+        len(shown),
+        len(strata),
+    )
+    return Noted(head, tail, row, near, shown, strata)
+
+
+def packed(samples: Sequence[Noted]) -> tuple[bytes, bytes, bytes]:
+    """The facts of samples as bytes, for `unpacked` in the same process: no format to keep."""
+    shown = array("Q", itertools.chain.from_iterable(each.shown for each in samples))
+    strata = array("i", itertools.chain.from_iterable(each.strata for each in samples))
+    return b"".join(each.row for each in samples), shown.tobytes(), strata.tobytes()
 
 
 def unpacked(rows: bytes, shown: bytes, strata: bytes) -> Facts:
-    """The facts of `Gathering.packed`."""
+    """The facts of `packed`."""
     return Facts(np.frombuffer(rows, FACT), np.frombuffer(shown, np.uint64), np.frombuffer(strata, np.int32))
 
 

@@ -1,10 +1,11 @@
 """pack's first pass: the stream is checked, sorted by study and spooled; what later passes need to know is gathered."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,17 @@ from rrg.codec import encode, schema_of
 from rrg.columns import Columns
 from rrg.errors import RecordError, RrgError
 from rrg.pack_arrays import Arrays
-from rrg.pack_facts import Facts, Gathering, Numbers, content_of, cut, unpacked
+from rrg.pack_facts import Facts, Noted, Numbers, content_of, cut, noted, packed, unpacked
 from rrg.pack_leaks import Repeats, Texts, Things, text_of
 from rrg.pack_runs import Runs, decoded
-from rrg.pack_split import Visit
+from rrg.pack_split import Split, Visit
 from rrg.pipe import studies_of
-from rrg.records import KINDS, Mask, Record, Sample, Slice
+from rrg.records import KINDS, Mask, Sample, Slice
 from rrg.store import split_reference
 from rrg.stream import Line
 from rrg.synth.blind import Blind, is_question
+
+R = TypeVar("R", Slice, Mask, Sample)
 
 
 class Place(NamedTuple):
@@ -31,8 +34,6 @@ class Place(NamedTuple):
     """Of the study, in the order of `Gathered.visits`."""
     slices: int
     masks: int
-    questions: int
-    """Number of its first question in `Blind`."""
     offset: int
     sizes: tuple[int, ...]
     """Bytes of lines of slices and masks; of lines of samples; of the three columns of `Facts`."""
@@ -47,16 +48,28 @@ class Spooled(NamedTuple):
     """Blind scores of its samples, NaN for none."""
 
 
-class _Given(NamedTuple):
-    """A sample of the study that is read, and its line as `cut` gives it."""
+@dataclass
+class _Study:
+    """A study on its way to the spool."""
 
-    sample: Sample
-    parts: tuple[bytes, bytes]
+    slices: dict[str, Slice] = field(default_factory=dict[str, Slice])
+    masks: dict[str, Mask] = field(default_factory=dict[str, Mask])
+    samples: dict[bytes, tuple[tuple[int, str, str, str], Noted]] = field(
+        default_factory=dict[bytes, tuple[tuple[int, str, str, str], Noted]]
+    )
+    """By what they say (`content_of`): where each comes in its study, and what is known of it."""
+    patients: set[str] = field(default_factory=set[str])
+    splits: set[Split] = field(default_factory=set[Split])
+    """That its samples came with."""
+
+    def in_order(self) -> list[Slice]:
+        """The slices by series and place."""
+        return sorted(self.slices.values(), key=lambda s: (s.series, s.index, s.id))
 
 
 class Gathered:
-    """All that is known of a stream; its lines and facts lie in files. Memory: a study, and some bytes each of the
-    others; some a question after `Blind.settle`."""
+    """All that is known of a stream; its lines and facts lie in files. Memory: the lines of a study, and some bytes
+    each of the others."""
 
     def __init__(
         self, columns: Columns, spool: IO[bytes], merged: Mapping[str, str], arrays: Arrays, seed: int
@@ -96,20 +109,19 @@ class Gathered:
         for _, place in sorted(self._places):
             self._spool.seek(place.offset + sum(place.sizes[:2]))
             facts = unpacked(*map(self._spool.read, place.sizes[2:]))
-            yield Spooled(place, facts, self._scores(facts, place.questions))
+            yield Spooled(place, facts, self._scores(facts))
 
     def lines_of(self, place: Place) -> tuple[bytes, bytes]:
-        """The lines of a study's slices and masks; and those of its samples as `cut` left them, without line ends."""
+        """The lines of a study's slices and masks; and those of its samples as `cut` left them."""
         self._spool.seek(place.offset)
         return self._spool.read(place.sizes[0]), self._spool.read(place.sizes[1])
 
-    def _scores(self, facts: Facts, number: int) -> NDArray[np.float64]:
-        """As they came, or for questions as they are settled; `number`: of the first question."""
+    def _scores(self, facts: Facts) -> NDArray[np.float64]:
+        """As they came, or for questions as they are settled."""
         scores = facts.rows["blind"].copy()
-        if len(self.blind.scores):
-            asked = facts.rows["question"]
-            settled = self.blind.scores[number : number + np.count_nonzero(asked)].tolist()
-            scores[asked] = [round(score, 3) for score in settled]
+        asked = facts.rows[facts.rows["question"]]
+        settled = self.blind.scores(asked["words"], asked["kind"], asked["blind"]).tolist()
+        scores[facts.rows["question"]] = [round(score, 3) for score in settled]
         return scores
 
     def _read_single(self, line: Line) -> None:
@@ -121,130 +133,127 @@ class Gathered:
         else:
             self.seen[(schema or "other").removeprefix("rrg.").partition("/")[0]] += 1
 
-    def _read_study(self, study: str, lines: list[Line]) -> None:
-        """Sort a study's records, drop what is there twice, spool the lines."""
-        slices: dict[str, Slice] = {}
-        masks: dict[str, Mask] = {}
-        samples: dict[bytes, _Given] = {}
-        ids: dict[str, bytes] = {}
+    def _read_study(self, name: str, lines: list[Line]) -> None:
+        """Drop what is there twice, spool the lines, remember the rest. A sample is let go when it is noted."""
+        study, given = _Study(), list[bytes]()
         for line in lines:
             kind = KINDS.get(schema_of(line.head) or "")
-            if kind not in (Slice, Mask, Sample):
+            if kind is Sample:
+                given.append(line.raw)  # the slices that it shows may still come
+            elif kind is Slice:
+                slice_ = self._record(line.raw, Slice, study)
+                self._once(study.slices, slice_.id, slice_, "slice")
+            elif kind is Mask:
+                mask = self._record(line.raw, Mask, study)
+                self._once(study.masks, mask.id, mask, "mask")
+            else:
                 self._read_single(line)
                 if kind is not None:
                     self._name_run(line)
-                continue
-            record = self._of_person(decoded(line.raw, kind))
-            self.runs.names(record, record.run)
-            if isinstance(record, Slice):
-                self._once(slices, record.id, record, "slice")
-            elif isinstance(record, Mask):
-                self._once(masks, record.id, record, "mask")
-            else:
-                parts = cut(record)
-                content = content_of(record, *parts)
-                if ids.setdefault(record.id, content) != content:
-                    raise RrgError(
-                        f"two different samples have the id {record.id}; pack the output of one run of each stage"
-                    )
-                self._once(samples, content, _Given(record, parts), "sample")
-        self._check_images(samples.values(), slices)
-        everything: list[Slice | Mask] = [*slices.values(), *masks.values()]
-        patients = {record.patient for record in everything} | {each.sample.patient for each in samples.values()}
-        if not patients:
+        self._note(study, given)
+        if not study.patients:
             return
-        if len(patients) > 1:
-            raise RrgError(f"study {study} has records of {len(patients)} patients; a study has one", "E_MIXED_PATIENT")
-        self._remember(study, patients.pop(), slices, masks, samples.values())
-        self._write(study, slices, masks, samples.values())
+        if len(study.patients) > 1:
+            raise RrgError(
+                f"study {name} has records of {len(study.patients)} patients; a study has one", "E_MIXED_PATIENT"
+            )
+        self._remember(name, study)
+        self._write(name, study)
 
-    def _of_person(self, record: Any) -> Any:
+    def _record(self, raw: bytes, kind: type[R], study: _Study) -> R:
+        """A record of the person that it is of."""
+        record: R = decoded(raw, kind)
         merged = self._merged.get(record.patient, record.patient)
         if record.patient in self._merged:
             self.merged_ids.add(record.patient)
-        return record if merged == record.patient else replace(record, patient=merged)
+            record = replace(record, patient=merged)
+        study.patients.add(merged)
+        self.runs.names(record, record.run)
+        return record
 
-    def _check_images(self, samples: Iterable[_Given], slices: Mapping[str, Slice]) -> None:
-        """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
+    def _note(self, study: _Study, given: list[bytes]) -> None:
+        """Take the samples of a study, of which slices and masks are known."""
+        images = {slice_.pixels: _pixels_number(slice_.sha256) for slice_ in study.slices.values()}
+        ranks = {slice_.id: rank for rank, slice_ in enumerate(study.in_order())}
+        ids: dict[str, bytes] = {}
         checked: set[str] = set()
-        for sample, _ in samples:
-            for image in sample.images:
-                known = slices.get(image.slice or "")
-                if image.ref not in checked:
-                    self._arrays.take(*_place_of(sample, image.ref))
-                    checked.add(image.ref)
-                if known is not None and known.pixels != image.ref:
-                    raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
-            for mask in {region.mask for mention in sample.mentions for region in mention.regions if region.mask}:
-                if mask not in checked:
-                    self._arrays.take(*_place_of(sample, mask))
-                    checked.add(mask)
+        for raw in given:
+            sample = self._record(raw, Sample, study)
+            parts = cut(sample)
+            content = content_of(sample, *parts)
+            if ids.setdefault(sample.id, content) != content:
+                raise RrgError(
+                    f"two different samples have the id {sample.id}; pack the output of one run of each stage"
+                )
+            if content in study.samples:
+                self.seen["dropped.duplicate_sample"] += 1
+                continue
+            self.seen["sample"] += 1
+            self._check_images(sample, study.slices, checked)
+            question = self.blind.add(sample) if is_question(sample) else None
+            known = noted(sample, parts, images, question, self.numbers, self._seed)
+            if sample.images:
+                self.repeated.add(known.near)
+            if (text := text_of(sample)) is not None:
+                self.texts.add(text, len(self.visits))
+            if sample.split:
+                study.splits.add(sample.split)
+            first = sample.images[0].slice if sample.images else None
+            study.samples[content] = (ranks.get(first or "", len(ranks)), sample.lang, sample.task, sample.id), known
+
+    def _check_images(self, sample: Sample, slices: Mapping[str, Slice], checked: set[str]) -> None:
+        """Raise RrgError for an image that is no slice of the stream; what is packed can be read back."""
+        for image in sample.images:
+            known = slices.get(image.slice or "")
+            if image.ref not in checked:
+                self._arrays.take(*_place_of(sample, image.ref))
+                checked.add(image.ref)
+            if known is not None and known.pixels != image.ref:
+                raise RrgError(f"sample {sample.id}: {image.ref} is not where slice {image.slice} lies", "E_PATH")
+        for mask in {region.mask for mention in sample.mentions for region in mention.regions if region.mask}:
+            if mask not in checked:
+                self._arrays.take(*_place_of(sample, mask))
+                checked.add(mask)
 
     def _name_run(self, line: Line) -> None:
         run = line.value.get("run")
         if isinstance(run, str) and run and run not in self.runs.runs:
             self.runs.names(decoded(line.raw, KINDS[line.value["schema"]]), run)
 
-    def _once(self, known: dict[Any, Any], key: object, record: Record | _Given, word: str) -> None:
+    def _once(self, known: dict[str, R], key: str, record: R, word: str) -> None:
         if key in known:
             self.seen[f"dropped.duplicate_{word}"] += 1
             return
         known[key] = record
         self.seen[word] += 1
 
-    def _remember(
-        self,
-        study: str,
-        patient: str,
-        slices: Mapping[str, Slice],
-        masks: Mapping[str, Mask],
-        samples: Iterable[_Given],
-    ) -> None:
-        number = len(self.visits)
-        for slice_ in slices.values():
+    def _remember(self, name: str, study: _Study) -> None:
+        number, slices = len(self.visits), study.slices.values()
+        for slice_ in slices:
             self._arrays.take(*split_reference(slice_.pixels))
             self.images.add(_pixels_number(slice_.sha256), number)
-        for mask in masks.values():
+        for mask in study.masks.values():
             self._arrays.take(*split_reference(mask.array))
             self.label_maps.add(mask.label_map)
-        for sample, _ in samples:
-            if (text := text_of(sample)) is not None:
-                self.texts.add(text, number)
-        dates = {each.study_date or str(each.study_year or "") for each in slices.values()} - {""}
-        sites = {each.site for each in slices.values() if each.site}
-        given = frozenset(each.sample.split for each in samples if each.sample.split)
-        self.visits.append(Visit(study, patient, frozenset(dates), frozenset(sites), given))
+        dates = {each.study_date or str(each.study_year or "") for each in slices} - {""}
+        sites = {each.site for each in slices if each.site}
+        splits = frozenset(study.splits)
+        self.visits.append(Visit(name, study.patients.pop(), frozenset(dates), frozenset(sites), splits))
 
-    def _write(
-        self, study: str, slices: Mapping[str, Slice], masks: Mapping[str, Mask], samples: Iterable[_Given]
-    ) -> None:
-        ordered = sorted(slices.values(), key=lambda s: (s.series, s.index, s.id))
-        place = {slice_.id: number for number, slice_ in enumerate(ordered)}
-        images = {slice_.pixels: _pixels_number(slice_.sha256) for slice_ in ordered}
-
-        def position(given: _Given) -> tuple[int, str, str, str]:
-            sample = given.sample
-            first = sample.images[0].slice if sample.images else None
-            return place.get(first or "", len(place)), sample.lang, sample.task, sample.id
-
-        by_mask = sorted(masks.values(), key=lambda m: (place.get(m.slice, len(place)), m.engine, m.id))
-        records: list[Slice | Mask] = [*ordered, *by_mask]
-        lines = b"".join(encode(record) + b"\n" for record in records)
-        questions = len(self.blind)
-        facts = Gathering(self.numbers, self._seed)
-        in_order = sorted(samples, key=position)
-        for sample, parts in in_order:
-            asked = is_question(sample)
-            near = facts.add(sample, parts, images, is_question=asked)
-            if asked:
-                self.blind.add(sample)
-            if sample.images:
-                self.repeated.add(near)
-        body = b"".join(part for given in in_order for part in given.parts)
-        written = (lines, body, *facts.packed())
+    def _write(self, name: str, study: _Study) -> None:
+        slices = study.in_order()
+        ranks = {slice_.id: rank for rank, slice_ in enumerate(slices)}
+        masks = sorted(study.masks.values(), key=lambda m: (ranks.get(m.slice, len(ranks)), m.engine, m.id))
+        records: list[Slice | Mask] = [*slices, *masks]
+        samples = [each for _, each in sorted(study.samples.values(), key=itemgetter(0))]
+        written = (
+            b"".join(encode(record) + b"\n" for record in records),
+            b"".join(part for each in samples for part in (each.head, each.tail, b"\n")),
+            *packed(samples),
+        )
         sizes = tuple(map(len, written))
         number = len(self.visits) - 1
-        self._places.append((study, Place(number, len(ordered), len(masks), questions, self._spool.tell(), sizes)))
+        self._places.append((name, Place(number, len(slices), len(masks), self._spool.tell(), sizes)))
         self._spool.writelines(written)
         self._columns.spill()
 

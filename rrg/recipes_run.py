@@ -19,6 +19,7 @@ from rrg.parallel import PR_SET_PDEATHSIG
 from rrg.progress import VARIABLE, read
 from rrg.recipes_anew import let_go, set_aside
 from rrg.recipes_plan import Digests, Pipe, Placed, State, is_finished, made_by, read_state, stage_keys, write_state
+from rrg.recipes_priority import Priority, priority, usable
 from rrg.recipes_show import Display, finished_counts
 
 LAST_LINES = 5
@@ -28,11 +29,6 @@ LEAST_STUDIES = 20
 TICK_SECONDS = 0.1
 GRACE_SECONDS = 60.0
 """Stages that were asked to stop, and did not, are killed after this."""
-DEMANDING = frozenset({"segment", "train", "infer"})
-"""Commands that the other stages of their pipe wait for."""
-GIVES_WAY = 10
-"""Niceness added to those others: where processors are few they take what is left. Not more, as work of others in the
-same session would then leave them nothing."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +164,7 @@ class _Running:
 
     def _start(self, unfinished: Path | None) -> None:
         source: IO[bytes] | int = subprocess.DEVNULL
+        processors = usable()
         for placed, file in zip(self._pipe.placed, self._files, strict=True):
             target: IO[bytes] | int | None = subprocess.PIPE
             if placed is self._pipe.placed[-1]:
@@ -181,7 +178,7 @@ class _Running:
                 stdout=target,
                 stderr=subprocess.PIPE,
                 env={**os.environ, VARIABLE: str(file)},
-                preexec_fn=partial(_prepare, niceness(self._pipe, placed)),
+                preexec_fn=partial(_prepare, priority(self._pipe, placed, processors)),
             )
             for each in (source, target):
                 if each is not None and not isinstance(each, int):
@@ -267,17 +264,10 @@ class _Running:
             tail.append(raw.decode(errors="replace").rstrip().rpartition("\r")[2])
 
 
-def niceness(pipe: Pipe, placed: Placed) -> int:
-    """What is added to the niceness of a stage: nothing, unless another one of its pipe is what all wait for."""
-    demanding = {each.stage.name for each in pipe.placed if each.stage.command in DEMANDING}
-    return GIVES_WAY if demanding and placed.stage.name not in demanding else 0
-
-
-def _prepare(nice: int) -> None:
+def _prepare(own: Priority) -> None:
     """In a stage's process, before it starts. A pipeline that is killed takes its stages along: they would hold their
     outputs, and nobody would look."""
-    if nice:
-        os.nice(nice)
+    own.take()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

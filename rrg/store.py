@@ -33,7 +33,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 THREADS = 2
 """That compress slices while others are written."""
-SMALL = 1 << 20
+SMALL = 1 << 21
 """Bytes of an array that is compressed sooner than threads are started."""
 OPEN_ARRAYS = 64
 """Arrays kept open per process."""

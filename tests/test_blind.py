@@ -1,14 +1,17 @@
 """The blind score: what can be guessed from the words, with the answers of other patients only."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rrg.records import ImageRef, Part, Sample, Turn
-from rrg.synth.blind import Blind, question_text
+from rrg.synth import blind as blind_module
+from rrg.synth.blind import FOLDS, PRIOR, Blind, _number, question_text
 from rrg.synth.vqa import Options, ask_all
 from tests.conftest import Rrg
 from tests.synth_cases import a_study, group, read, samples_of, stream, write_arrays
@@ -40,10 +43,10 @@ def asked(
 
 def scored(samples: list[Sample]) -> tuple[np.ndarray, Blind]:
     blind = Blind()
-    for sample in samples:
-        blind.add(sample)
+    questions = np.array([blind.add(sample) for sample in samples], np.int64).reshape(-1, 2)
     blind.settle()
-    return blind.scores, blind
+    given = np.array([np.nan if sample.blind is None else sample.blind for sample in samples])
+    return blind.scores(questions[:, 0], questions[:, 1].astype(np.int32), given), blind
 
 
 def test_what_is_always_so_is_solvable_and_what_is_random_is_not() -> None:
@@ -122,6 +125,64 @@ def test_a_text_only_model_counts_where_it_is_better() -> None:
     np.testing.assert_allclose(scores[:300], 1, atol=1e-6)
     assert scores[300:].std() < 1e-6
     assert 0.4 < scores[300] < 0.6
+
+
+def plainly(samples: list[Sample]) -> tuple[list[float], int]:
+    """Scores, and how many are guessed right: counted question by question, as the text of the module says it."""
+    fold = {sample.patient: _number("fold", sample.patient) % FOLDS for sample in samples}
+
+    def guess(sample: Sample, by: Callable[[Sample], object]) -> str | None:
+        others = [s for s in samples if fold[s.patient] != fold[sample.patient] and by(s) == by(sample)]
+        votes = Counter(s.answer for s in others)
+        return max(votes, key=lambda answer: (votes[answer], -_number(answer or "")), default=None)
+
+    def best(sample: Sample) -> str:
+        others = [
+            s for s in samples if s.choices and kind(s) == kind(sample) and fold[s.patient] != fold[sample.patient]
+        ]
+
+        def rate(choice: str) -> float:
+            right = sum(s.answer == choice for s in others)
+            return (right + 0.5) / (sum(choice in s.choices for s in others) + 1)
+
+        return max(sample.choices, key=lambda choice: (rate(choice), -_number(choice)))
+
+    def kind(sample: Sample) -> tuple[object, ...]:
+        return sample.facets["question"], sample.question_type
+
+    def shared(right: list[float], of_kind: list[float], among: list[Sample], sample: Sample) -> float:
+        own = [hit for hit, s in zip(right, among, strict=True) if question_text(s) == question_text(sample)]
+        alike = [hit for hit, s in zip(of_kind, among, strict=True) if kind(s) == kind(sample)]
+        return (sum(own) + PRIOR * sum(alike) / len(alike)) / (len(own) + PRIOR)
+
+    by_kind = [(best(s) if s.choices else guess(s, kind)) == s.answer for s in samples]
+    words = [guess(s, question_text) for s in samples]
+    hits = [k if w is None else w == s.answer for s, w, k in zip(samples, words, by_kind, strict=True)]
+    scores = [shared(list(map(float, hits)), list(map(float, by_kind)), samples, s) for s in samples]
+    told = [s for s in samples if s.blind in (0, 1)]
+    models = [float(s.blind or 0) for s in told]
+    scores = [max(n, shared(models, models, told, s)) if s in told else n for n, s in zip(scores, samples, strict=True)]
+    return scores, sum(hits)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_scores_are_those_of_a_plain_count(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words of several kinds, few and many patients, choices with and without the answer, answers of a model."""
+    monkeypatch.setattr(blind_module, "ROWS", int(np.random.default_rng(seed).integers(1, 90)))
+    rng = np.random.default_rng(seed)
+    letters = list("abcdefgh")
+    samples = []
+    for n in range(160):
+        choices = tuple(rng.permutation(letters)[: rng.integers(2, 5)].tolist()) if rng.random() < 0.4 else ()
+        words = f"What is {rng.integers(12)}?"
+        answer = str(rng.choice(choices if choices and rng.random() < 0.9 else letters[:3]))
+        blind = [None, 0.0, 1.0, 0.4][rng.integers(4)]
+        sample = asked(words, answer, f"p{rng.integers(2 + 4 * seed)}", choices, str(rng.choice(["k", "j"])), blind)
+        samples.append(replace(sample, id=str(n)))
+    scores, blind = scored(samples)
+    expected, solved = plainly(samples)
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
+    assert blind.told(0.5) == (160, solved, sum(score >= 0.5 for score in scores), 0.5)
 
 
 def test_nothing_asked_nothing_scored() -> None:

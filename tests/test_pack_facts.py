@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from rrg.codec import decode, encode
-from rrg.pack_facts import Gathering, Numbers, between, content_of, cut, said, strata_of, unpacked
+from rrg.pack_facts import Numbers, between, content_of, cut, noted, packed, said, strata_of, unpacked
 from rrg.records import Box, ImageRef, Mention, Part, Region, Sample, Turn
+from rrg.synth.blind import Question
 
 NASTY = (
     ',"weight":1.0',
@@ -101,16 +102,16 @@ def test_what_says_the_same_has_the_same_content() -> None:
 
 def test_facts_come_back() -> None:
     numbers = Numbers()
-    gathering = Gathering(numbers, seed=3)
     shown = {"series/a#0": 2**64 - 1}
     samples = [replace(some(seed), facets={"pairing": ("inferred", "cited")[seed % 2]}) for seed in range(9)]
     elsewhere = (ImageRef(id="i0", ref="series/b#1", rows=8, columns=8),)
     samples[4] = replace(samples[4], images=elsewhere, question_type=None, task="report", blind=None)
-    for number, each in enumerate(samples):
-        gathering.add(each, cut(each), shown, is_question=number != 4)
-    facts = unpacked(*gathering.packed())
+    questions = [Question(-(2**62) + number, number) if number != 4 else None for number in range(9)]
+    every = [noted(s, cut(s), shown, asked, numbers, 3) for s, asked in zip(samples, questions, strict=True)]
+    facts = unpacked(*packed(every))
     rows = facts.rows
-    assert rows["size"].tolist() == [len(encode(replace(each, blind=None, split=None))) for each in samples]
+    assert rows["size"].tolist() == [len(encode(replace(each, blind=None, split=None))) + 1 for each in samples]
+    assert [Question(*row) for row in rows[["words", "kind"]].tolist()] == [each or (0, 0) for each in questions]
     assert rows["head"].tolist() == [len(cut(each)[0]) for each in samples]
     assert [None if np.isnan(score) else score for score in rows["blind"]] == [each.blind for each in samples]
     assert list(zip(rows["same"].tolist(), rows["near"].tolist(), strict=True)) == [said(s, shown) for s in samples]

@@ -444,6 +444,7 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         writer = wait_for_reader(fifo, process)
         found: dict[str, int] = {}
+        left: dict[str, int] = {}
         deadline = time.monotonic() + 20
         while found.keys() != wanted.keys() and time.monotonic() < deadline:  # one is started after the other
             time.sleep(0.05)
@@ -452,10 +453,13 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
                 if words[1:3] == [b"-m", b"rrg"] and words[3] != b"pipeline":
                     nice = os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0)
                     found[words[3].decode()] = nice
+                    left[words[3].decode()] = len(os.sched_getaffinity(0) - os.sched_getaffinity(int(pid)))
         process.kill()
         process.wait()
         os.close(writer)
         assert found == {name: min(nice, 19 - os.getpriority(os.PRIO_PROCESS, 0)) for name, nice in wanted.items()}
+        kept = len(os.sched_getaffinity(0)) > 1
+        assert left == {name: int(nice > 0 and kept) for name, nice in wanted.items()}
 
 
 def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:

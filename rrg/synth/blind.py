@@ -12,28 +12,42 @@ shared out in the same way, and the better of the two guessers counts.
 
 import functools
 import hashlib
-import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rrg.columns import Columns
 from rrg.records import Sample
+from rrg.synth.blind_votes import (
+    FOLDS,
+    NO_OFFERS,
+    NO_VOTES,
+    Asked,
+    Offered,
+    Rates,
+    Votes,
+    best_offered,
+    found,
+    most_voted,
+    numbered,
+    offered,
+    rates,
+    voted,
+)
 
 SOLVABLE = 0.8
 """From this score on a question counts as solvable without the image."""
-FOLDS = 10
 PRIOR = 5.0
 """Questions of the kind that count beside those of the same words."""
 UNKNOWN = -1
 KEPT = 1 << 12
 """Hashes that are kept to be used again: answers, choices and most questions come back."""
 ROWS = 1 << 14
-"""Questions that are scored at a time."""
-Ints = NDArray[np.int64]
-Numbers = NDArray[np.int32]
+"""Questions that are read at a time."""
+PARTS = 8
+"""Words are scored in so many parts: only one part of their answers is in memory."""
 
 
 class Told(NamedTuple):
@@ -45,6 +59,38 @@ class Told(NamedTuple):
     solvable: int
     """Of a score of at least `threshold`."""
     threshold: float
+
+
+class Question(NamedTuple):
+    """What questions of one score have in common, in numbers."""
+
+    words: int
+    kind: int
+
+
+class _Counted(NamedTuple):
+    """Questions of the same words and kind, in the order of these; columns."""
+
+    words: NDArray[Any]
+    kinds: NDArray[Any]
+    questions: NDArray[Any]
+    told: NDArray[Any]
+    """How many a model was asked."""
+    guessed: NDArray[Any]
+    """How many the guesser answers right, and how many he would by their kind alone."""
+    by_kind: NDArray[Any]
+    modelled: NDArray[Any]
+    """How many the model answers right."""
+
+
+class _Scores(NamedTuple):
+    """Scores of `_Counted`."""
+
+    guessed: NDArray[np.float32]
+    modelled: NDArray[np.float32]
+
+
+_ZERO: NDArray[Any] = np.zeros(0, np.int64)
 
 
 @functools.lru_cache(KEPT)
@@ -73,7 +119,8 @@ def is_question(sample: Sample) -> bool:
 
 
 class Blind:
-    """Questions as they come, in columns on the disk; `settle` scores them all, some bytes each."""
+    """Questions as they come, in columns on the disk; `settle` scores them. Memory: some 100 bytes for each different
+    answer to the same words, whoever was asked."""
 
     def __init__(self, columns: Columns | None = None) -> None:
         """`columns`: those that its own are spilled and closed with."""
@@ -81,120 +128,121 @@ class Blind:
         self._words, self._answers = new("q"), new("q")
         self._kinds, self._kind_of = new("i"), dict[int, int]()
         self._folds, self._models = new("b"), new("f")
+        self._columns = self._words, self._kinds, self._answers, self._folds, self._models
         self._choices, self._ends = new("q"), new("q")
-        self.scores: NDArray[np.float32] = np.zeros(0, np.float32)
-        """After `settle`: by the number of the question, in the order of `add`."""
-        self._hits = np.zeros(0, bool)
+        self._counted = _Counted(*(_ZERO,) * 7)
+        self._scores = _Scores(_ZERO, _ZERO)
 
-    def __len__(self) -> int:
-        return len(self._words) or len(self.scores)
-
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: Sample) -> Question:
         """Take a question (`is_question`). A model says 0 or 1; what lies between is a score of an earlier packing."""
         assert sample.answer is not None
         kind = sample.facets.get("question") or sample.provenance.get("template", "").partition("/")[0]
-        self._words.append(_number(sample.lang, question_text(sample)))
+        words = _number(sample.lang, question_text(sample), str(len(sample.choices)))
+        self._words.append(words)
         of = _number(sample.lang, sample.task, kind, str(sample.question_type))
-        self._kinds.append(self._kind_of.setdefault(of, len(self._kind_of)))
+        number = self._kind_of.setdefault(of, len(self._kind_of))
+        self._kinds.append(number)
         self._answers.append(_number(sample.answer))
         self._folds.append(_number("fold", sample.patient) % FOLDS)
         self._models.append(UNKNOWN if sample.blind is None or 0 < sample.blind < 1 else sample.blind)
         for choice in sample.choices:
             self._choices.append(_number(choice))
         self._ends.append(len(self._choices))
+        return Question(words, number)
 
     def settle(self) -> None:
-        """Score all questions; what is known of them but the scores is let go."""
-        if not len(self._words):
-            return
-        word, kind = _numbered(self._words.taken()), self._kinds.taken()
-        answers, folds = self._answers.taken(), self._folds.taken()
-        by_words, voted = _hits(word, answers, folds)
-        by_kind, _ = _hits(kind, answers, folds)
-        for number, hit in _choice_hits(kind, answers, folds, self._choices.taken(), self._ends.taken()):
-            by_kind[number] = hit
-        self._hits = np.where(voted, by_words, by_kind)
-        self.scores = _shared_out(self._hits, by_kind, word, kind)
-        models = self._models.taken()
-        if (asked := np.flatnonzero(models >= 0)).size:
-            told = models[asked]
-            by_model = _shared_out(told, told, word[asked], kind[asked])
-            self.scores[asked] = np.maximum(self.scores[asked], by_model)
+        """Score all questions; no more can come."""
+        kinds, known = self._of_kinds()
+        parts = [_counted(*self._of_words(part), kinds, known) for part in range(PARTS if len(self._words) else 0)]
+        for column in (*self._columns, self._choices, self._ends):
+            column.close()
+        if parts:
+            every = _Counted(*map(np.concatenate, zip(*parts, strict=True)))
+            order = np.lexsort((every.kinds, every.words))
+            self._counted = counted = _Counted(*(column[order] for column in every))
+            self._scores = _Scores(
+                _shared_out(counted, counted.questions, counted.guessed, counted.by_kind),
+                _shared_out(counted, counted.told, counted.modelled, counted.modelled),
+            )
+
+    def scores(
+        self, words: NDArray[np.int64], kinds: NDArray[np.int32], given: NDArray[np.float64]
+    ) -> NDArray[np.float32]:
+        """After `settle`: of questions that were added. `given`: their `Sample.blind`, NaN for none."""
+        place = np.searchsorted(self._counted.words, words)
+        while (other := self._counted.kinds[place] != kinds).any():
+            place[other] += 1
+        guessed, modelled = self._scores.guessed[place], self._scores.modelled[place]
+        return np.where((given == 0) | (given == 1), np.maximum(guessed, modelled), guessed)
 
     def told(self, threshold: float) -> Told:
         """After `settle`."""
-        return Told(len(self), int(self._hits.sum()), int((self.scores >= threshold).sum()), threshold)
+        counted, scores = self._counted, self._scores
+        by_model = np.where(scores.modelled >= threshold, counted.told, 0)
+        solvable = np.where(scores.guessed >= threshold, counted.questions, by_model)
+        return Told(int(counted.questions.sum()), int(counted.guessed.sum()), int(solvable.sum()), threshold)
+
+    def _chunks(self) -> Iterator[tuple[Asked, NDArray[np.int64], NDArray[np.int64]]]:
+        """(questions, how many choices each has, the choices)."""
+        end = 0
+        for start in range(0, len(self._words), ROWS):
+            asked = Asked(*(column.part(start, start + ROWS) for column in self._columns))
+            ends = self._ends.part(start, start + ROWS)
+            yield asked, np.diff(ends, prepend=end), self._choices.part(end, int(ends[-1]))
+            end = int(ends[-1])
+
+    def _of_kinds(self) -> tuple[Votes, Rates]:
+        """The answers to each kind of question; how often choices are right."""
+        kinds = right = offers = NO_VOTES
+        for asked, times, choices in self._chunks():
+            of = asked._replace(words=np.zeros_like(asked.words))
+            kinds = voted(kinds, of)
+            right = voted(right, of.some(times > 0))
+            offers = voted(offers, of.some(np.repeat(np.arange(len(times)), times))._replace(answers=choices))
+        return kinds, rates(offers, right)
+
+    def _of_words(self, part: int) -> tuple[Votes, Offered]:
+        """The answers to a part of the words, and what is offered there."""
+        votes, offers = NO_VOTES, NO_OFFERS
+        for asked, times, choices in self._chunks():
+            own = asked.words % PARTS == part
+            votes = voted(votes, asked.some(own))
+            of = asked.some(np.repeat(np.arange(len(times)), np.where(own, times, 0)))
+            offers = offered(offers, Offered(of.words, of.kinds, choices[np.repeat(own, times)]))
+        return votes, offers
 
 
-def _numbered(hashes: Ints) -> Numbers:
-    """Each hash as a number 0, 1, ... of its own."""
-    order = np.argsort(hashes)
-    ordered = hashes[order]
-    numbers = np.empty(len(hashes), np.int32)
-    numbers[order] = np.cumsum(np.concatenate([[False], ordered[1:] != ordered[:-1]]), dtype=np.int32)
-    return numbers
+def _counted(votes: Votes, offers: Offered, kinds: Votes, known: Rates) -> _Counted:
+    """What others' votes guess of a part of the words."""
+    unit, firsts = numbered((votes.words, votes.kinds))
+    by_words, any_vote = most_voted(numbered((votes.words,))[0], votes.answers, votes.folds)
+    favourites, _ = most_voted(kinds.kinds, kinds.answers, kinds.folds)
+    by_kind = favourites[found(kinds.key[1:], votes.key[1:])]
+    rows, hits = best_offered(unit, votes, offers, known)
+    by_kind[rows] = hits
+    told, right = votes.models.T
 
+    def of_units(rows: NDArray[Any]) -> NDArray[Any]:
+        return np.bincount(unit, weights=rows)
 
-def _groups(key: Numbers) -> Iterator[Ints]:
-    """Places of each value of `key` (0, 1, ...) that is there more than once."""
-    order = np.argsort(key, kind="stable")
-    ends = np.cumsum(np.bincount(key))
-    for start, end in itertools.pairwise((0, *ends.tolist())):
-        if end - start > 1:
-            yield order[start:end]
-
-
-def _hits(key: Numbers, answers: Ints, folds: NDArray[np.int8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(guessed right, somebody else was asked) for each question, with the votes of the same `key`."""
-    hits, voted = np.zeros(len(key), bool), np.zeros(len(key), bool)
-    for places in _groups(key):
-        own = folds[places]
-        if (own == own[0]).all():
-            continue
-        _, answer = np.unique(answers[places], return_inverse=True)
-        votes = np.zeros((answer.max() + 1, FOLDS), np.int64)
-        np.add.at(votes, (answer, own), 1)
-        others = votes.sum(axis=1, keepdims=True) - votes  # (answers, folds): votes of all other folds
-        hits[places] = others.argmax(axis=0)[own] == answer
-        voted[places] = True
-    return hits, voted
-
-
-def _choice_hits(
-    kind: Numbers, answers: Ints, folds: NDArray[np.int8], choices: Ints, ends: Ints
-) -> Iterator[tuple[int, bool]]:
-    """(number, guessed right) of each choice question by its kind: the choice that is right most often when offered."""
-    asked = np.flatnonzero(np.diff(ends, prepend=0))
-
-    def of(number: int) -> tuple[int, list[int]]:
-        return int(kind[number]), choices[ends[number - 1] if number else 0 : ends[number]].tolist()
-
-    offered: dict[tuple[int, int], Ints] = {}
-    right: dict[tuple[int, int], Ints] = {}
-    for number in map(int, asked):
-        own, offers = of(number)
-        for choice in offers:
-            offered.setdefault((own, choice), np.zeros(FOLDS, np.int64))[folds[number]] += 1
-        key = (own, int(answers[number]))
-        right.setdefault(key, np.zeros(FOLDS, np.int64))[folds[number]] += 1
-    rates: dict[tuple[int, int], NDArray[np.float64]] = {}
-    for key, n in offered.items():
-        hit = right.get(key, np.zeros(FOLDS, np.int64))
-        rates[key] = (hit.sum() - hit + 0.5) / (n.sum() - n + 1)  # (folds,): of all other folds, drawn toward a half
-    for number in map(int, asked):
-        own, offers = of(number)
-        best = max((float(rates[own, choice][folds[number]]), -n, choice) for n, choice in enumerate(sorted(offers)))
-        yield number, best[2] == answers[number]
+    return _Counted(
+        votes.words[firsts],
+        votes.kinds[firsts],
+        of_units(votes.folds.sum(axis=1)),
+        of_units(told),
+        of_units((np.where(any_vote, by_words, by_kind) * votes.folds).sum(axis=1)),
+        of_units((by_kind * votes.folds).sum(axis=1)),
+        of_units(right),
+    )
 
 
 def _shared_out(
-    hits: NDArray[np.generic], by_kind: NDArray[np.generic], word: Numbers, kind: Numbers
+    counted: _Counted, asked: NDArray[Any], right: NDArray[Any], by_kind: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """The share of hits of a question's words, drawn toward that of its kind."""
-    n_word, of_words = np.bincount(word), np.bincount(word, weights=hits)
-    share = np.bincount(kind, weights=by_kind) / np.maximum(np.bincount(kind), 1)
-    scores = np.empty(len(word), np.float32)
-    for start in range(0, len(word), ROWS):
-        at = slice(start, start + ROWS)
-        scores[at] = (of_words[word[at]] + PRIOR * share[kind[at]]) / (n_word[word[at]] + PRIOR)
-    return scores
+    """The share of right answers of the words, drawn toward that of the kind."""
+    word, _ = numbered((counted.words,))
+    n_words, of_words = np.bincount(word, weights=asked), np.bincount(word, weights=right)
+    n_kinds = np.bincount(counted.kinds, weights=asked)
+    share = np.bincount(counted.kinds, weights=by_kind) / np.maximum(n_kinds, 1)
+    scores = (of_words[word] + PRIOR * share[counted.kinds]) / (n_words[word] + PRIOR)
+    return np.asarray(scores, np.float32)
