@@ -36,7 +36,7 @@ def compare(first: Path, second: Path | None, options: Options) -> Result:
         return score_compare_texts.compare(name, first, second, options)
     paired = name == "strict"
     sources = read_source(first), read_source(second)
-    a, b = (item_scores.read(source, options.id_field) for source in sources)
+    (a, runs_a), (b, runs_b) = (item_scores.read(source, options.id_field) for source in sources)
     if paired and a.keys() != b.keys():
         only = sorted(a.keys() ^ b.keys())
         raise RrgError(
@@ -71,6 +71,9 @@ def compare(first: Path, second: Path | None, options: Options) -> Result:
         "warnings": [],
         "notes": [],
     }
+    for source, runs in zip(sources, (runs_a, runs_b), strict=True):
+        if runs > 1:
+            body["notes"].append(f"{source.path}: each item has the mean of {runs} runs; intervals are over items")
     for each in wanted:
         made, count = _pair(each, a, b, options) if paired else (_shift(each, a, b, options), None)
         body["metrics"] |= made

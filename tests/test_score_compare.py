@@ -149,3 +149,24 @@ def test_texts_that_do_not_fit(rrg, tmp_path):
     done = rrg("score", "compare", *sides[:2], *protocol, "--references", sides[2], code=1)
     assert b"has 7 texts" in done.stderr
     assert b"needs --references FILE" in rrg("score", "compare", *sides[:2], *protocol, code=2).stderr
+
+
+def test_seeds_one_behind_the_other_count_with_their_mean(rrg, tmp_path):
+    """An item is one item, however many runs answered it: intervals do not get narrower by counting it more often."""
+    rng = np.random.default_rng(3)
+    runs = [rng.random(40).round(3) for _ in range(3)]
+    seeds = [row for f1 in runs for row in lines(A_HITS, f1.tolist())]
+    a, b = write_jsonl(tmp_path / "a.jsonl", seeds), write_jsonl(tmp_path / "b.jsonl", lines(A_HITS, B_F1.tolist()))
+    result = run(rrg, a, b)
+    mean = write_jsonl(tmp_path / "mean.jsonl", lines(A_HITS, np.mean(runs, axis=0).tolist()))
+    expected = run(rrg, mean, b)["metrics"]
+    found = result["metrics"]
+    assert found.keys() == expected.keys()
+    for name, each in expected.items():
+        assert found[name]["n"] == each["n"]
+        assert found[name]["value"] == pytest.approx(each["value"])
+        assert found[name]["ci95"] == (each["ci95"] and pytest.approx(each["ci95"]))
+    assert result["notes"] == [f"{a}: each item has the mean of 3 runs; intervals are over items"]
+    del seeds[-1]
+    said = rrg("score", "compare", write_jsonl(tmp_path / "a.jsonl", seeds), b, code=1).stderr.decode()
+    assert "'q39' is there 2 times, others 3 times" in said

@@ -1,6 +1,6 @@
 """Per-item files, as ``rrg score --per-item`` writes them or with one numeric column for each score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +19,39 @@ class ItemScores(NamedTuple):
     facets: Mapping[str, Scalar]
 
 
-def read(source: Source, id_field: str | None) -> dict[str, ItemScores]:
-    """Id -> scores, in file order."""
+def read(source: Source, id_field: str | None) -> tuple[dict[str, ItemScores], int]:
+    """(id -> means of its scores, in how many runs): files of several seeds, one behind the other.
+
+    RrgError where not all ids come equally often. A score that one run has not is None.
+    """
+    found: dict[str, list[ItemScores]] = {}
+    for _, id_, item in _items(source, id_field):
+        found.setdefault(id_, []).append(item)
+    runs = max(map(len, found.values()))
+    for id_, each in found.items():
+        if len(each) != runs:
+            raise RrgError(
+                f"{source.path}: id {id_!r} is there {len(each)} times, others {runs} times; join files of runs that "
+                "were scored on the same references",
+                "E_PREDICTION",
+            )
+    return {id_: _mean(each) for id_, each in found.items()}, runs
+
+
+def _mean(items: Sequence[ItemScores]) -> ItemScores:
+    if len(items) == 1:
+        return items[0]
+    scores: dict[str, float | None] = {}
+    for name in dict.fromkeys(name for each in items for name in each.scores):
+        values = [value for each in items if (value := each.scores.get(name)) is not None]
+        scores[name] = sum(values) / len(values) if len(values) == len(items) else None
+    return ItemScores(scores, items[0].facets)
+
+
+def _items(source: Source, id_field: str | None) -> Iterator[tuple[int, str, ItemScores]]:
+    """(line, id, scores) of each row."""
     names = (id_field,) if id_field else ID
-    found: dict[str, ItemScores] = {}
-    lines: dict[str, int] = {}
+    empty = True
     for row in source.rows:
         if not isinstance(row.value, dict):
             raise RrgError(f"{source.where(row.line)}: not a per-item line; make one with score --per-item")
@@ -31,20 +59,17 @@ def read(source: Source, id_field: str | None) -> dict[str, ItemScores]:
         id_ = scalar_text(row.value[name]) if name else None
         if id_ is None:
             raise RrgError(f"{source.where(row.line)}: no id; looked for {', '.join(names)}")
-        if id_ in found:
-            raise RrgError(f"{source.where(row.line)}: id {id_!r} is there already (line {lines[id_]})", "E_PREDICTION")
-        lines[id_] = row.line
+        empty = False
         nested = row.value.get("scores")
         if isinstance(nested, dict):
             own = row.value.get("facets")
-            found[id_] = ItemScores(_scores(source, row.line, nested), own if isinstance(own, dict) else {})
+            yield row.line, id_, ItemScores(_scores(source, row.line, nested), own if isinstance(own, dict) else {})
         else:
             rest = {key: value for key, value in row.value.items() if key != name}
             numbers = {key: number for key, value in rest.items() if (number := _flat(value)) is not None}
-            found[id_] = ItemScores(numbers, facets(rest, tuple(numbers)))
-    if not found:
+            yield row.line, id_, ItemScores(numbers, facets(rest, tuple(numbers)))
+    if empty:
         raise RrgError(f"{source.path}: no items")
-    return found
 
 
 def _scores(source: Source, line: int, scores: Mapping[str, Any]) -> dict[str, float | None]:
