@@ -81,3 +81,13 @@ def test_a_run_folder_that_is_cut_off_is_one_line(rrg: Rrg, tmp_path: Path) -> N
     assert done.returncode in (1, 2)
     assert b"Traceback" not in done.stderr
     assert len([line for line in done.stderr.splitlines() if line]) == 1
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "1"), ("3", "3")])
+def test_matrices_take_one_thread_unless_told_otherwise(given: str | None, wanted: str) -> None:
+    """More of them wait busily, and take the processors from the other stages of a pipe."""
+    code = "import os; from rrg import cli; cli.run = lambda *_: print(os.environ['OPENBLAS_NUM_THREADS']); cli.main()"
+    env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    env |= {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = subprocess.run([sys.executable, "-c", code, "segment"], capture_output=True, env=env, check=True)
+    assert done.stdout.decode().strip() == wanted

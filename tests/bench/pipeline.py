@@ -98,6 +98,7 @@ def stages(work: Path, studies: int) -> dict[str, Run]:
     for number, (name, words) in enumerate(STAGES.items()):
         target = out / ("dataset" if name == "pack" else f"{number}-{name}.jsonl")
         filled = [word.format(demo=f"demo-{studies}", out=out) for word in words]
+        os.sync()
         found[name] = run([*RRG, name, *before, *filled, "--out", target], cwd=work)
         before = [target]
     return found
@@ -109,6 +110,7 @@ def pipeline(work: Path, name: str, studies: int, *, anew: bool = True) -> Run:
         for made in ("made", "work"):
             shutil.rmtree(work / made, ignore_errors=True)
     values = ("--set", f"demo=demo-{studies}", "--set", "out=made")
+    os.sync()  # what the runs before have written is not this one's to wait for
     return run([*RRG, "pipeline", name, "--work", "work", "--quiet", *values], cwd=work)
 
 
