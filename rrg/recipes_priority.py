@@ -3,10 +3,13 @@
 import os
 from typing import NamedTuple
 
+from rrg.recipes import Stage
 from rrg.recipes_plan import Pipe, Placed
 
 DEMANDING = frozenset({"segment", "train", "infer"})
 """Commands that the other stages of their pipe wait for."""
+ASK_MODELS = frozenset({"--llm", "--blind-model"})
+"""Options with which any other command is one of these, too."""
 GIVES_WAY = 10
 """Niceness added to those others: where processors are few they take what is left. Not more, as work of others in the
 same session would then leave them nothing."""
@@ -33,10 +36,15 @@ def priority(pipe: Pipe, placed: Placed, processors: frozenset[int]) -> Priority
 
     Without that one, whatever stage wakes up there makes the demanding one wait, and empties its caches.
     """
-    demanding = {each.stage.name for each in pipe.placed if each.stage.command in DEMANDING}
+    demanding = {each.stage.name for each in pipe.placed if is_demanding(each.stage)}
     if not demanding or placed.stage.name in demanding:
         return Priority()
     return Priority(GIVES_WAY, processors - {max(processors)} if len(processors) > 1 else None)
+
+
+def is_demanding(stage: Stage) -> bool:
+    """Whether others of its pipe wait for a stage: it asks a network for every slice, report or question."""
+    return stage.command in DEMANDING or any(word.partition("=")[0] in ASK_MODELS for word in stage.arguments)
 
 
 def usable() -> frozenset[int]:

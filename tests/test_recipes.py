@@ -20,6 +20,7 @@ from rrg.progress import State
 from rrg.provenance import make_run
 from rrg.recipes import Option, Stage, commands_in, read_recipe
 from rrg.recipes_plan import Digests, Pipe, Placed, pipes, shell_lines, stage_keys
+from rrg.recipes_priority import Priority, priority
 from rrg.recipes_show import Display
 from rrg.recipes_slurm import settings_of, write_jobs
 from rrg.recipes_table import write_table
@@ -460,6 +461,24 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
         assert found == {name: min(nice, 19 - os.getpriority(os.PRIO_PROCESS, 0)) for name, nice in wanted.items()}
         kept = len(os.sched_getaffinity(0)) > 1
         assert left == {name: int(nice > 0 and kept) for name, nice in wanted.items()}
+
+
+@pytest.mark.parametrize(
+    ("stages", "giving"),
+    [
+        ([("extract-slices", ()), ("parse-reports", ()), ("pack", ())], []),
+        ([("extract-slices", ()), ("segment", ()), ("pack", ())], [0, 2]),
+        ([("parse-reports", ("--llm", "x.gguf")), ("segment", ()), ("pack", ())], [2]),
+        ([("parse-reports", ()), ("synth-vqa", ("--blind-model=x.gguf",))], [0]),
+        ([("segment", ())], []),
+    ],
+)
+def test_who_gives_way(stages: list[tuple[str, tuple[str, ...]]], giving: list[int]) -> None:
+    placed = tuple(Placed(Stage(f"{n}", *each), None) for n, each in enumerate(stages))
+    pipe = Pipe(1, placed, whole=True)
+    for processors, left in (({3, 1, 5}, frozenset({1, 3})), ({4}, None), (set(), None)):
+        found = [priority(pipe, each, frozenset(processors)) for each in placed]
+        assert found == [Priority(10, left) if n in giving else Priority() for n in range(len(placed))]
 
 
 def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:
