@@ -120,12 +120,12 @@ def _write_study(
     ends = np.cumsum(rows["size"], dtype=np.int64)
     starts = ends - rows["size"]
     places = np.stack([starts, starts + rows["head"], ends], axis=1)[chosen]
-    own = [_own(None if math.isnan(score) else score, split) for score in blind.tolist()]
+    own = [_own(None if math.isnan(score) else score, split) for score in (blind + 0.0).tolist()]  # no -0.0
     file.write(lines)
     file.write(b"".join(_woven(memoryview(samples), places.tolist(), own)))
 
 
-_own = functools.lru_cache(1 << 12)(between)  # scores have three digits
+_own = functools.lru_cache(1 << 12)(between)  # scores of questions have three digits
 
 
 def _woven(

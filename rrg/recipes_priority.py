@@ -1,5 +1,6 @@
 """What the stages of a pipe leave to the one that all wait for."""
 
+import contextlib
 import os
 from typing import NamedTuple
 
@@ -28,7 +29,8 @@ class Priority(NamedTuple):
         if self.nice:
             os.nice(self.nice)
         if self.processors is not None:
-            os.sched_setaffinity(0, self.processors)
+            with contextlib.suppress(OSError):  # taken away meanwhile, or not allowed: then all that there are
+                os.sched_setaffinity(0, self.processors)
 
 
 def priority(pipe: Pipe, placed: Placed, processors: frozenset[int]) -> Priority:

@@ -167,6 +167,15 @@ def test_seeds_one_behind_the_other_count_with_their_mean(rrg, tmp_path):
         assert found[name]["value"] == pytest.approx(each["value"])
         assert found[name]["ci95"] == (each["ci95"] and pytest.approx(each["ci95"]))
     assert result["notes"] == [f"{a}: each item has the mean of 3 runs; intervals are over items"]
-    del seeds[-1]
-    said = rrg("score", "compare", write_jsonl(tmp_path / "a.jsonl", seeds), b, code=1).stderr.decode()
-    assert "'q39' is there 2 times, others 3 times" in said
+    for wrong, told in (
+        (seeds[:-1], "line 81: id 'q0' is there already"),
+        (seeds + seeds[:40], "line 121: id 'q0' is there already, and all from here on is as before"),
+        ([row for row in seeds[:40] for _ in range(3)], "line 2: id 'q0' is there already"),
+    ):
+        said = rrg("score", "compare", write_jsonl(tmp_path / "a.jsonl", wrong), b, code=1).stderr.decode()
+        assert told in said
+    for n, row in enumerate(seeds):
+        row["facets"] = {**row["facets"], "seed": n // 40}
+    a = write_jsonl(tmp_path / "a.jsonl", seeds)
+    said = rrg("score", "compare", a, b, "--where", "seed=1", code=1).stderr.decode()
+    assert "no items left" in said, "the runs are one"

@@ -22,20 +22,22 @@ class ItemScores(NamedTuple):
 def read(source: Source, id_field: str | None) -> tuple[dict[str, ItemScores], int]:
     """(id -> means of its scores, in how many runs): files of several seeds, one behind the other.
 
-    RrgError where not all ids come equally often. A score that one run has not is None.
+    RrgError where runs do not have the same ids, or one repeats another. A score that one run has not is None, and a
+    facet that runs tell differently is none.
     """
-    found: dict[str, list[ItemScores]] = {}
-    for _, id_, item in _items(source, id_field):
-        found.setdefault(id_, []).append(item)
-    runs = max(map(len, found.values()))
-    for id_, each in found.items():
-        if len(each) != runs:
-            raise RrgError(
-                f"{source.path}: id {id_!r} is there {len(each)} times, others {runs} times; join files of runs that "
-                "were scored on the same references",
-                "E_PREDICTION",
-            )
-    return {id_: _mean(each) for id_, each in found.items()}, runs
+    runs: list[dict[str, ItemScores]] = [{}]
+    starts = [""]
+    for line, id_, item in _items(source, id_field):
+        if id_ in runs[-1]:
+            runs.append({})
+            starts.append(f"{source.where(line)}: id {id_!r} is there already")
+        runs[-1][id_] = item
+    for number, (run, start) in enumerate(zip(runs, starts, strict=True)):
+        if run.keys() != runs[0].keys():
+            raise RrgError(f"{start}; of several runs join whole files with the same items", "E_PREDICTION")
+        if any(run == before for before in runs[:number]):
+            raise RrgError(f"{start}, and all from here on is as before; join each run once", "E_PREDICTION")
+    return {id_: _mean([run[id_] for run in runs]) for id_ in runs[0]}, len(runs)
 
 
 def _mean(items: Sequence[ItemScores]) -> ItemScores:
@@ -45,7 +47,9 @@ def _mean(items: Sequence[ItemScores]) -> ItemScores:
     for name in dict.fromkeys(name for each in items for name in each.scores):
         values = [value for each in items if (value := each.scores.get(name)) is not None]
         scores[name] = sum(values) / len(values) if len(values) == len(items) else None
-    return ItemScores(scores, items[0].facets)
+    first, *others = (each.facets for each in items)
+    alike = {name: value for name, value in first.items() if all(each.get(name) == value for each in others)}
+    return ItemScores(scores, alike)
 
 
 def _items(source: Source, id_field: str | None) -> Iterator[tuple[int, str, ItemScores]]:

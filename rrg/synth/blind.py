@@ -127,24 +127,27 @@ class Blind:
         new = (columns or Columns()).new
         self._words, self._answers = new("q"), new("q")
         self._kinds, self._kind_of = new("i"), dict[int, int]()
-        self._folds, self._models = new("b"), new("f")
-        self._columns = self._words, self._kinds, self._answers, self._folds, self._models
+        self._sets, self._folds, self._models = new("q"), new("b"), new("f")
+        self._columns = self._words, self._kinds, self._sets, self._answers, self._folds, self._models
         self._choices, self._ends = new("q"), new("q")
         self._counted = _Counted(*(_ZERO,) * 7)
         self._scores = _Scores(_ZERO, _ZERO)
+        self._different = self._keys = _ZERO
+        """All words, each once; and of each of `_counted` the place of its words there and its kind, as one number."""
 
     def add(self, sample: Sample) -> Question:
         """Take a question (`is_question`). A model says 0 or 1; what lies between is a score of an earlier packing."""
         assert sample.answer is not None
         kind = sample.facets.get("question") or sample.provenance.get("template", "").partition("/")[0]
-        words = _number(sample.lang, question_text(sample), str(len(sample.choices)))
+        words = _number(sample.lang, question_text(sample))
         self._words.append(words)
         of = _number(sample.lang, sample.task, kind, str(sample.question_type))
         number = self._kind_of.setdefault(of, len(self._kind_of))
         self._kinds.append(number)
+        self._sets.append(_number("choices", *sorted(sample.choices)) if sample.choices else 0)
         self._answers.append(_number(sample.answer))
         self._folds.append(_number("fold", sample.patient) % FOLDS)
-        self._models.append(UNKNOWN if sample.blind is None or 0 < sample.blind < 1 else sample.blind)
+        self._models.append(sample.blind if sample.blind in (0, 1) else UNKNOWN)
         for choice in sample.choices:
             self._choices.append(_number(choice))
         self._ends.append(len(self._choices))
@@ -160,6 +163,8 @@ class Blind:
             every = _Counted(*map(np.concatenate, zip(*parts, strict=True)))
             order = np.lexsort((every.kinds, every.words))
             self._counted = counted = _Counted(*(column[order] for column in every))
+            self._different = np.unique(counted.words)
+            self._keys = self._keys_of(counted.words, counted.kinds)
             self._scores = _Scores(
                 _shared_out(counted, counted.questions, counted.guessed, counted.by_kind),
                 _shared_out(counted, counted.told, counted.modelled, counted.modelled),
@@ -169,11 +174,12 @@ class Blind:
         self, words: NDArray[np.int64], kinds: NDArray[np.int32], given: NDArray[np.float64]
     ) -> NDArray[np.float32]:
         """After `settle`: of questions that were added. `given`: their `Sample.blind`, NaN for none."""
-        place = np.searchsorted(self._counted.words, words)
-        while (other := self._counted.kinds[place] != kinds).any():
-            place[other] += 1
+        place = np.searchsorted(self._keys, self._keys_of(words, kinds))
         guessed, modelled = self._scores.guessed[place], self._scores.modelled[place]
         return np.where((given == 0) | (given == 1), np.maximum(guessed, modelled), guessed)
+
+    def _keys_of(self, words: NDArray[np.int64], kinds: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.searchsorted(self._different, words) * len(self._kind_of) + kinds
 
     def told(self, threshold: float) -> Told:
         """After `settle`."""
@@ -195,7 +201,8 @@ class Blind:
         """The answers to each kind of question; how often choices are right."""
         kinds = right = offers = NO_VOTES
         for asked, times, choices in self._chunks():
-            of = asked._replace(words=np.zeros_like(asked.words))
+            nothing = np.zeros_like(asked.words)
+            of = asked._replace(words=nothing, sets=nothing)
             kinds = voted(kinds, of)
             right = voted(right, of.some(times > 0))
             offers = voted(offers, of.some(np.repeat(np.arange(len(times)), times))._replace(answers=choices))
@@ -208,7 +215,7 @@ class Blind:
             own = asked.words % PARTS == part
             votes = voted(votes, asked.some(own))
             of = asked.some(np.repeat(np.arange(len(times)), np.where(own, times, 0)))
-            offers = offered(offers, Offered(of.words, of.kinds, choices[np.repeat(own, times)]))
+            offers = offered(offers, Offered(of.sets, of.kinds, choices[np.repeat(own, times)]))
         return votes, offers
 
 
@@ -217,8 +224,8 @@ def _counted(votes: Votes, offers: Offered, kinds: Votes, known: Rates) -> _Coun
     unit, firsts = numbered((votes.words, votes.kinds))
     by_words, any_vote = most_voted(numbered((votes.words,))[0], votes.answers, votes.folds)
     favourites, _ = most_voted(kinds.kinds, kinds.answers, kinds.folds)
-    by_kind = favourites[found(kinds.key[1:], votes.key[1:])]
-    rows, hits = best_offered(unit, votes, offers, known)
+    by_kind = favourites[found((kinds.kinds, kinds.answers), (votes.kinds, votes.answers))]
+    rows, hits = best_offered(votes, offers, known)
     by_kind[rows] = hits
     told, right = votes.models.T
 

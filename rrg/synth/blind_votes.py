@@ -14,10 +14,12 @@ Key = tuple[NDArray[Any], ...]
 
 
 class Asked(NamedTuple):
-    """Questions, in columns. Words, kinds and answers are numbers that stand for them."""
+    """Questions, in columns. Words, kinds, choices and answers are numbers that stand for them."""
 
     words: Ints
     kinds: NDArray[np.int32]
+    sets: Ints
+    """Of all choices together; 0 where there are none."""
     answers: Ints
     folds: NDArray[np.int8]
     models: NDArray[np.float32]
@@ -29,18 +31,19 @@ class Asked(NamedTuple):
 
 
 class Offered(NamedTuple):
-    """What the choices of questions are: a row for each choice, by the words and the kind of the question."""
+    """What is offered in questions of a kind: a row for each choice of a set, in the order of set, kind and choice."""
 
-    words: Ints
+    sets: Ints
     kinds: NDArray[np.int32]
     choices: Ints
 
 
 class Votes(NamedTuple):
-    """Questions of the same words, kind and right answer together; in the order of these."""
+    """Questions of the same words, kind, choices and right answer together; in the order of these."""
 
     words: Ints
     kinds: NDArray[np.int32]
+    sets: Ints
     answers: Ints
     folds: NDArray[np.int32]
     """(rows, `FOLDS`): how many there are."""
@@ -50,7 +53,7 @@ class Votes(NamedTuple):
     @property
     def key(self) -> Key:
         """What rows are told apart by."""
-        return self.words, self.kinds, self.answers
+        return self.words, self.kinds, self.sets, self.answers
 
 
 class Rates(NamedTuple):
@@ -63,7 +66,7 @@ class Rates(NamedTuple):
 
 
 _NONE: NDArray[Any] = np.zeros(0, np.int64)
-NO_VOTES = Votes(_NONE, _NONE, _NONE, np.zeros((0, FOLDS), np.int32), np.zeros((0, 2), np.int32))
+NO_VOTES = Votes(_NONE, _NONE, _NONE, _NONE, np.zeros((0, FOLDS), np.int32), np.zeros((0, 2), np.int32))
 NO_OFFERS = Offered(_NONE, _NONE, _NONE)
 
 
@@ -92,7 +95,7 @@ def found(known: Key, rows: Key) -> Numbers:
 
 def voted(votes: Votes, asked: Asked) -> Votes:
     """The votes and those of more questions."""
-    key = joined(votes.key, asked[:3])
+    key = joined(votes.key, asked[:4])
     numbers, rows = numbered(key)
     known, new = numbers[: len(votes.words)], numbers[len(votes.words) :]
     folds = np.zeros((len(rows), FOLDS), np.int32)
@@ -103,8 +106,8 @@ def voted(votes: Votes, asked: Asked) -> Votes:
     told = asked.models >= 0
     models[:, 0] += np.bincount(new[told], minlength=len(rows)).astype(np.int32)
     models[:, 1] += np.bincount(new[told], weights=asked.models[told], minlength=len(rows)).astype(np.int32)
-    words, kinds, answers = (column[rows] for column in key)
-    return Votes(words, kinds, answers, folds, models)
+    words, kinds, sets, answers = (column[rows] for column in key)
+    return Votes(words, kinds, sets, answers, folds, models)
 
 
 def offered(known: Offered, more: Offered) -> Offered:
@@ -134,7 +137,7 @@ def most_voted(group: NDArray[Any], answers: Ints, folds: NDArray[np.int32]) -> 
 
 def rates(offers: Votes, right: Votes) -> Rates:
     """`offers`: the choices of questions, as if each were an answer; `right`: the answers of these questions."""
-    key = joined(offers.key[1:], right.key[1:])
+    key = joined((offers.kinds, offers.answers), (right.kinds, right.answers))
     numbers, rows = numbered(key)
     n_offered, n_right = np.zeros((len(rows), FOLDS)), np.zeros((len(rows), FOLDS))
     n_offered[numbers[: len(offers.words)]] = offers.folds
@@ -144,25 +147,21 @@ def rates(offers: Votes, right: Votes) -> Rates:
     return Rates(key[0][rows], key[1][rows], (n_right + 0.5) / (n_offered + 1))
 
 
-def best_offered(unit: Numbers, votes: Votes, offers: Offered, known: Rates) -> tuple[Numbers, Flags]:
-    """(rows of choice questions, (those rows, `FOLDS`)): the answer is the best of the choices.
-
-    `unit`: of each row of `votes`, the number of its words and kind in their order. Of choices alike good the lowest
-    number is it.
-    """
-    if not len(offers.words):
-        return np.zeros(0, np.intp), np.zeros((0, FOLDS), bool)
-    _, firsts = np.unique(unit, return_index=True)
-    own = found((votes.words[firsts], votes.kinds[firsts]), offers[:2])
-    starts = np.flatnonzero(np.diff(own, prepend=-1))
-    choice = found((known.kinds, known.choices), offers[1:])
-    rows = np.flatnonzero(np.isin(unit, own))
-    place = np.searchsorted(own[starts], unit[rows])
+def best_offered(votes: Votes, offers: Offered, known: Rates) -> tuple[Numbers, Flags]:
+    """(rows of choice questions, (those rows, `FOLDS`)): the answer is the best of the choices. Of choices alike good
+    the lowest number is it."""
+    rows = np.flatnonzero(votes.sets)
     hits = np.zeros((len(rows), FOLDS), bool)
+    if not len(rows):
+        return rows, hits
+    own, _ = numbered(offers[:2])
+    starts = np.flatnonzero(np.diff(own, prepend=-1))
+    place = found((offers.sets[starts], offers.kinds[starts]), (votes.sets[rows], votes.kinds[rows]))
+    choice = found((known.kinds, known.choices), offers[1:])
     for fold in range(FOLDS):
         of_choices = known.folds[choice, fold]
         best = np.maximum.reduceat(of_choices, starts)
-        first = _firsts(of_choices == np.repeat(best, np.diff(starts, append=len(own))), own)
+        first = _firsts(of_choices == best[own], own)
         hits[:, fold] = offers.choices[first][place] == votes.answers[rows]
     return rows, hits
 
