@@ -236,7 +236,8 @@ def test_help_has_an_example_that_runs(side: Path, key_file: Path, rrg: Rrg, nam
     (program / "rrg").chmod(0o755)
     env = {**os.environ, "RRG_KEY_FILE": str(key_file), "PATH": f"{program}:{os.environ['PATH']}"}
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=env, capture_output=True, check=False, input=b"")
-    assert done.returncode in (0, 3), f"{line}\n{done.stderr.decode()[-1500:]}"
+    fine = (0, 1, 3) if name == "doctor" else (0, 3)  # 1: something of this machine is broken, as a full disk
+    assert done.returncode in fine, f"{line}\n{done.stderr.decode()[-1500:]}"
 
 
 @pytest.mark.parametrize("name", all_commands())
