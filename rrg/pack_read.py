@@ -66,6 +66,10 @@ class _Study:
         """The slices by series and place."""
         return sorted(self.slices.values(), key=lambda s: (s.series, s.index, s.id))
 
+    def ranks(self) -> dict[str, int]:
+        """Slice -> its place in that order."""
+        return {slice_.id: rank for rank, slice_ in enumerate(self.in_order())}
+
 
 class Gathered:
     """All that is known of a stream; its lines and facts lie in files. Memory: the lines of a study, and some bytes
@@ -174,7 +178,7 @@ class Gathered:
     def _note(self, study: _Study, given: list[bytes]) -> None:
         """Take the samples of a study, of which slices and masks are known."""
         images = {slice_.pixels: _pixels_number(slice_.sha256) for slice_ in study.slices.values()}
-        ranks = {slice_.id: rank for rank, slice_ in enumerate(study.in_order())}
+        ranks = study.ranks()
         ids: dict[str, bytes] = {}
         checked: set[str] = set()
         for raw in given:
@@ -241,8 +245,7 @@ class Gathered:
         self.visits.append(Visit(name, study.patients.pop(), frozenset(dates), frozenset(sites), splits))
 
     def _write(self, name: str, study: _Study) -> None:
-        slices = study.in_order()
-        ranks = {slice_.id: rank for rank, slice_ in enumerate(slices)}
+        slices, ranks = study.in_order(), study.ranks()
         masks = sorted(study.masks.values(), key=lambda m: (ranks.get(m.slice, len(ranks)), m.engine, m.id))
         records: list[Slice | Mask] = [*slices, *masks]
         samples = [each for _, each in sorted(study.samples.values(), key=itemgetter(0))]

@@ -25,6 +25,7 @@ from rrg.synth.blind_votes import (
     NO_OFFERS,
     NO_VOTES,
     Asked,
+    Flags,
     Offered,
     Rates,
     Votes,
@@ -155,8 +156,11 @@ class Blind:
 
     def settle(self) -> None:
         """Score all questions; no more can come."""
-        kinds, known = self._of_kinds()
-        parts = [_counted(*self._of_words(part), kinds, known) for part in range(PARTS if len(self._words) else 0)]
+        parts: list[_Counted] = []
+        if len(self._words):
+            kinds, known = self._of_kinds()
+            favourites, _ = most_voted(kinds.kinds, kinds.answers, kinds.folds)
+            parts = [_counted(*self._of_words(part), kinds, favourites, known) for part in range(PARTS)]
         for column in (*self._columns, self._choices, self._ends):
             column.close()
         if parts:
@@ -219,11 +223,10 @@ class Blind:
         return votes, offers
 
 
-def _counted(votes: Votes, offers: Offered, kinds: Votes, known: Rates) -> _Counted:
-    """What others' votes guess of a part of the words."""
+def _counted(votes: Votes, offers: Offered, kinds: Votes, favourites: Flags, known: Rates) -> _Counted:
+    """What others' votes guess of a part of the words. `favourites`: `most_voted` of `kinds`."""
     unit, firsts = numbered((votes.words, votes.kinds))
     by_words, any_vote = most_voted(numbered((votes.words,))[0], votes.answers, votes.folds)
-    favourites, _ = most_voted(kinds.kinds, kinds.answers, kinds.folds)
     by_kind = favourites[found((kinds.kinds, kinds.answers), (votes.kinds, votes.answers))]
     rows, hits = best_offered(votes, offers, known)
     by_kind[rows] = hits
