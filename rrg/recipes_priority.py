@@ -36,12 +36,14 @@ class Priority(NamedTuple):
 def priority(pipe: Pipe, placed: Placed, processors: frozenset[int]) -> Priority:
     """A stage that shares its pipe with a demanding one gives way, and leaves it one of the `processors`: the last.
 
-    Without that one, whatever stage wakes up there makes the demanding one wait, and empties its caches.
+    Without that one, whatever stage wakes up there makes the demanding one wait, and empties its caches. The last
+    stage may use it all the same: no other waits for what it writes, and it is there when the demanding one waits.
     """
     demanding = {each.stage.name for each in pipe.placed if is_demanding(each.stage)}
     if not demanding or placed.stage.name in demanding:
         return Priority()
-    return Priority(GIVES_WAY, processors - {max(processors)} if len(processors) > 1 else None)
+    leaves = len(processors) > 1 and placed is not pipe.placed[-1]
+    return Priority(GIVES_WAY, processors - {max(processors)} if leaves else None)
 
 
 def is_demanding(stage: Stage) -> bool:

@@ -478,7 +478,9 @@ def test_who_gives_way(stages: list[tuple[str, tuple[str, ...]]], giving: list[i
     pipe = Pipe(1, placed, whole=True)
     for processors, left in (({3, 1, 5}, frozenset({1, 3})), ({4}, None), (set(), None)):
         found = [priority(pipe, each, frozenset(processors)) for each in placed]
-        assert found == [Priority(10, left) if n in giving else Priority() for n in range(len(placed))]
+        last = len(placed) - 1
+        wanted = [Priority(10, None if n == last else left) if n in giving else Priority() for n in range(len(placed))]
+        assert found == wanted
 
 
 def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:
