@@ -29,14 +29,14 @@ class Row(NamedTuple):
 
 ALIGN = ("--sft-steps", "60", "--rate", "1e-3", "--batch", "16", "--micro-batch", "16")
 SFT = ("--sft-steps", "200", "--rate", "3e-4", "--batch", "16", "--micro-batch", "16", "--lora-rank", "16",
-       "--lora-dropout", "0.05", "--also", "projector", "--keep", "best", "--patience", "2",
-       "--sample-every", "40")  # fmt: skip
+       "--lora-dropout", "0.05", "--keep", "best", "--patience", "2", "--sample-every", "40")  # fmt: skip
+PROJECTOR, TOWER = ("--also", "projector"), ("--also", "projector,tower")
 MOVED = ("--augment", "shift,scale,rotate,intensity")
 ROWS = {
-    "frozen": Row(ALIGN, SFT),
-    "question-only": Row((*ALIGN, "--no-image"), (*SFT, "--no-image")),
-    "moved": Row((*ALIGN, *MOVED), (*SFT, *MOVED), cached=False),
-    "tuned": Row((*ALIGN, *MOVED), (*SFT, *MOVED, "--also", "projector,tower"), cached=False),
+    "frozen": Row(ALIGN, (*SFT, *PROJECTOR)),
+    "question-only": Row((*ALIGN, "--no-image"), (*SFT, *PROJECTOR, "--no-image")),
+    "moved": Row((*ALIGN, *MOVED), (*SFT, *PROJECTOR, *MOVED), cached=False),
+    "tuned": Row((*ALIGN, *MOVED), (*SFT, *TOWER, *MOVED), cached=False),
 }
 BEST = "frozen"
 COMMON = ("--lang", "en", "--box-format", "none", "--lower-answers", "--context", "512")

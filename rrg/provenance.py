@@ -42,8 +42,11 @@ def sha256_files(folder: Path, pattern: str = "**/*") -> str:
 
 
 def sha256_named(files: Iterable[tuple[str, str]]) -> str:
-    """`sha256_files` of files of which (name, `sha256_file`) is known, in the order of the parts of their names."""
+    """`sha256_files` of files of which (name, `sha256_file`) is known, in the order of the parts of their names.
+
+    Names are hashed as the bytes that the file system has, in UTF-8 or not.
+    """
     digest = hashlib.sha256()
     for name, content in files:
-        digest.update(f"{name}\0{content}\n".encode())
+        digest.update(f"{name}\0{content}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

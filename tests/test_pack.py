@@ -497,3 +497,15 @@ def test_what_is_no_file_in_an_array_is_named(
     assert f"array {first}" in done.stderr.decode()
     assert "odd: no file and no folder" in done.stderr.decode()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take UTF-8 names only")
+def test_a_file_name_of_any_bytes_is_copied(rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path) -> None:
+    """A Latin-1 note that somebody left in an array."""
+    shutil.copytree(store, tmp_path / "store")
+    (first,) = {each.pixels.partition("#")[0] for each in studies[0][:1] if isinstance(each, Slice)}
+    name = b"l\xf6schen.txt"
+    (tmp_path / "store" / first / os.fsdecode(name)).write_text("nothing")
+    rrg("pack", "--store", tmp_path / "store", "--out", tmp_path / "d", stdin=stream(studies[0]))
+    assert name in [os.fsencode(each.name) for each in (tmp_path / "d" / "store" / first).iterdir()]
+    rrg("verify", tmp_path / "d")
