@@ -237,29 +237,18 @@ def answer(model: Model, sample: Sample, look: Look, task: Task) -> Prediction:
             scored, drawn = with_head(model, task.model, views, chat, generated.raw, sample, scored)
             extra["masks"] = drawn
         mentions = tuple(_labelled(mention, sample.lang) for mention in scored)
-    return Prediction(
-        id=sample.id,
-        from_=sample.from_ if sample.provenance.get("generator") == "infer" else (sample.id,),
-        patient=sample.patient,
-        study=sample.study,
-        images=sample.images,
-        task=sample.task,
-        lang=sample.lang,
-        question=question_of(sample),
+    return dataclasses.replace(
+        plain_answer(model, sample, text),
         raw=generated.raw,
-        text=text,
         mentions=mentions,
         flags=tuple(sorted(flags)),
         confidence=of_answer(generated.tokens),
-        model=model.hash,
-        backend=cast(Any, model.backend),
-        notice=notices(model)[sample.lang],
         extra=extra or None,
     )
 
 
-def plain_answer(model: Model, sample: Sample, text: str, flag: str) -> Prediction:
-    """An answer that the model was not asked for, and why, as a flag."""
+def plain_answer(model: Model, sample: Sample, text: str, *flags: str) -> Prediction:
+    """Words alone, and why, as flags, where the model was not asked."""
     return Prediction(
         id=sample.id,
         from_=sample.from_ if sample.provenance.get("generator") == "infer" else (sample.id,),
@@ -271,7 +260,7 @@ def plain_answer(model: Model, sample: Sample, text: str, flag: str) -> Predicti
         question=question_of(sample),
         raw=text,
         text=text,
-        flags=(flag,),
+        flags=flags,
         model=model.hash,
         backend=cast(Any, model.backend),
         notice=notices(model)[sample.lang],

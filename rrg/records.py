@@ -686,8 +686,9 @@ class Prediction:
     mentions: tuple[Mention, ...] = ()
     """Phrases with boxes in pixels of the original slice; a malformed box is not here but in ``flags``."""
     flags: tuple[str, ...] = ()
-    """``malformed_box``, ``cut`` (token limit reached), ``other_modality`` (none that the model learnt), ``rules``
-    (said by rules, not by the model), ``contradictions`` (of a draft report)."""
+    """``malformed_box``, ``cut`` (token limit reached), ``other_modality`` (none that the model learnt),
+    ``other_body_part`` (asked of a slice that does not show it), ``rules`` (said by rules, not by the model),
+    ``contradictions`` (of a draft report), ``no_image``, ``shuffled_image`` (controls)."""
     confidence: float | None = None
     """Geometric mean of the probabilities of the tokens, 0..1; None where the back end does not tell."""
     model: str
