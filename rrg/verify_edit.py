@@ -186,12 +186,14 @@ class _Unusable:
         self._slices: dict[str, set[str]] = {}
         self._home: dict[str, str] = {}
         for split in SPLITS:
-            values = [line.value for line in read_lines([folder / f"{split}.jsonl"])]
-            slices = [value for value in values if schema_of(value) == "rrg.slice/1"]
-            self._slices[split] = {value["id"] for value in slices if not self._is_lost(value["pixels"])}
-            for value in values:
-                if isinstance(value, dict) and value.get("patient") in leaked:
-                    self._home.setdefault(value["patient"], split)
+            held = self._slices[split] = set()
+            for line in read_lines([folder / f"{split}.jsonl"]):
+                if schema_of(line.head) == "rrg.slice/1":
+                    value = line.value
+                    if not self._is_lost(value["pixels"]):
+                        held.add(value["id"])
+                if isinstance(line.head, dict) and (patient := line.head.get("patient")) in leaked:
+                    self._home.setdefault(patient, split)
 
     def _is_lost(self, ref: str) -> bool:
         try:

@@ -123,17 +123,20 @@ def _forget_in_stream(path: Path, patients: frozenset[str], key_file: Path | Non
     with _unwritten(path):
         if path.name.endswith(".journal"):
             return _told(_rewrite_journal(path, patients), "nothing of them")
-        values = [line.value for line in read_lines([path])]
-        own = {value["study"] for value in values if _is_of(value, patients, frozenset()) and value.get("study")}
+        values = (line.value for line in read_lines([path]))
+        own = frozenset(
+            value["study"] for value in values if _is_of(value, patients, frozenset()) and value.get("study")
+        )
         gone: Counter[str] = Counter()
         reports: list[str] = []
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
         with temporary.open("wb") as file:
             for line in read_lines([path]):
-                if _is_of(line.value, patients, frozenset(own)):
-                    gone[_word(line.value)] += 1
-                    if schema_of(line.value) == "rrg.report/1":
-                        reports.append(line.value["id"])
+                value = line.value
+                if _is_of(value, patients, own):
+                    gone[_word(value)] += 1
+                    if schema_of(value) == "rrg.report/1":
+                        reports.append(value["id"])
                 else:
                     file.write(line.raw + b"\n")
             file.flush()
