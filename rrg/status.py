@@ -242,8 +242,8 @@ def total_of(text: str) -> int:
         from rrg.index import open_index
 
         return open_index(path).totals()["study"]
-    studies = {line.head.get("study") for line in read_lines([path]) if isinstance(line.head, dict)}
-    return len(studies - {None})
+    told = (line.head.get("study") for line in read_lines([path]) if isinstance(line.head, dict))
+    return len({study for study in told if isinstance(study, str)})
 
 
 def disk(folder: Path) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from rrg.pack_facts import strata_of
 from rrg.pack_split import SPLITS
 from rrg.pack_write import Written
 from rrg.provenance import sha256_file, sha256_files
-from rrg.records import KINDS, End, Sample
+from rrg.records import KINDS, End, Sample, Slice
 from rrg.store import close_arrays, length_of, split_reference
 from rrg.stream import read_lines
 from rrg.synth.blind import SOLVABLE
@@ -188,12 +188,13 @@ class _Unusable:
         for split in SPLITS:
             held = self._slices[split] = set()
             for line in read_lines([folder / f"{split}.jsonl"]):
-                if schema_of(line.head) == "rrg.slice/1":
-                    value = line.value
-                    if not self._is_lost(value["pixels"]):
-                        held.add(value["id"])
-                if isinstance(line.head, dict) and (patient := line.head.get("patient")) in leaked:
-                    self._home.setdefault(patient, split)
+                schema = schema_of(line.head)
+                if schema == "rrg.slice/1":
+                    slice_ = decode(line.raw, Slice)
+                    if not self._is_lost(slice_.pixels):
+                        held.add(slice_.id)
+                if schema in ENTRIES and line.head["patient"] in leaked:
+                    self._home.setdefault(line.head["patient"], split)
 
     def _is_lost(self, ref: str) -> bool:
         try:
@@ -203,9 +204,9 @@ class _Unusable:
             return True
 
     def __call__(self, split: str, schema: str, value: Any) -> bool:
-        if self._home.get(value["patient"], split) != split:
-            return True
         record: Any = decode(json.dumps(value).encode(), KINDS[schema])
+        if self._home.get(record.patient, split) != split:
+            return True
         word = schema.removeprefix("rrg.").partition("/")[0]
         if any(self._is_lost(ref) for ref in refs_of(word, record)):
             return True

@@ -62,7 +62,7 @@ def models_of(paths: Sequence[Path], models: Path | None, patients: frozenset[st
 
 
 def _has(path: Path, patients: frozenset[str]) -> bool:
-    return any(isinstance(line.head, dict) and line.head.get("patient") in patients for line in read_lines([path]))
+    return any(_text(line.head, "patient") in patients for line in read_lines([path]))
 
 
 def forget(path: Path, patients: frozenset[str], key: bytes | None, key_file: Path | None) -> str:
@@ -123,10 +123,8 @@ def _forget_in_stream(path: Path, patients: frozenset[str], key_file: Path | Non
     with _unwritten(path):
         if path.name.endswith(".journal"):
             return _told(_rewrite_journal(path, patients), "nothing of them")
-        values = (line.value for line in read_lines([path]))
-        own = frozenset(
-            value["study"] for value in values if _is_of(value, patients, frozenset()) and value.get("study")
-        )
+        theirs = (line.head for line in read_lines([path]) if _text(line.head, "patient") in patients)
+        own = frozenset(study for head in theirs if (study := _text(head, "study")))
         gone: Counter[str] = Counter()
         reports: list[str] = []
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -135,8 +133,8 @@ def _forget_in_stream(path: Path, patients: frozenset[str], key_file: Path | Non
                 value = line.value
                 if _is_of(value, patients, own):
                     gone[_word(value)] += 1
-                    if schema_of(value) == "rrg.report/1":
-                        reports.append(value["id"])
+                    if schema_of(value) == "rrg.report/1" and (report := _text(value, "id")):
+                        reports.append(report)
                 else:
                     file.write(line.raw + b"\n")
             file.flush()
@@ -171,7 +169,13 @@ def _rewrite_journal(path: Path, patients: frozenset[str]) -> Counter[str]:
 
 
 def _is_of(value: Any, patients: frozenset[str], studies: frozenset[str]) -> bool:
-    return isinstance(value, dict) and (value.get("patient") in patients or value.get("study") in studies)
+    return _text(value, "patient") in patients or _text(value, "study") in studies
+
+
+def _text(value: Any, name: str) -> str | None:
+    """A field of a record; None where there is none, or what no record has there."""
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _word(value: Any) -> str:

@@ -244,6 +244,14 @@ def test_original_ids_need_the_key_and_are_never_shown(rrg: Rrg, side: Path) -> 
     assert done.stderr.count(b"\n") == 1
 
 
+def test_forget_leaves_lines_that_are_no_records(rrg: Rrg, tmp_path: Path) -> None:
+    """A patient or study that is no text is nobody's."""
+    odd = b'{"schema":"rrg.slice/1","patient":["p"],"study":{"s":1}}\n{"schema":"rrg.report/1","patient":"%s"}\n[1]\n'
+    (tmp_path / "odd.jsonl").write_bytes(odd % (b"0" * 20))
+    rrg("verify", "odd.jsonl", "--forget", "0" * 20, cwd=tmp_path)
+    assert (tmp_path / "odd.jsonl").read_bytes() == b"".join(odd.splitlines(keepends=True)[::2])
+
+
 def test_what_is_nothing_of_ours_is_one_line(rrg: Rrg, tmp_path: Path) -> None:
     done = rrg("verify", tmp_path, code=2)
     assert b"no data set, store" in done.stderr
