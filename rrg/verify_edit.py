@@ -28,7 +28,7 @@ from rrg.synth.blind import SOLVABLE
 from rrg.verify import Problem, check, manifest_of, refs_of, slices_of, unfinished
 
 Drop = Callable[[str, str, Any], bool]
-"""(split, schema, decoded JSON value) -> is the record to go?"""
+"""(split, kind of record, record) -> is it to go?"""
 ENTRIES = ("rrg.slice/1", "rrg.mask/1", "rrg.sample/1")
 
 
@@ -77,10 +77,10 @@ def _rewrite_split(
                 continue
             if schema in ENTRIES:
                 word = schema.removeprefix("rrg.").partition("/")[0]
-                if drop(split, schema, line.value):
+                record: Any = decode(line.raw, KINDS[schema])
+                if drop(split, word, record):
                     gone[word] += 1
                     continue
-                record: Any = decode(line.raw, KINDS[schema])
                 arrays |= {split_reference(ref)[0] for ref in refs_of(word, record)}
                 written.patients[split].add(record.patient)
                 studies.add(record.study)
@@ -203,11 +203,9 @@ class _Unusable:
         except RecordError:
             return True
 
-    def __call__(self, split: str, schema: str, value: Any) -> bool:
-        record: Any = decode(json.dumps(value).encode(), KINDS[schema])
+    def __call__(self, split: str, word: str, record: Any) -> bool:
         if self._home.get(record.patient, split) != split:
             return True
-        word = schema.removeprefix("rrg.").partition("/")[0]
         if any(self._is_lost(ref) for ref in refs_of(word, record)):
             return True
         return any(id_ not in self._slices[split] for id_ in slices_of(word, record))

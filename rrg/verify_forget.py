@@ -72,7 +72,7 @@ def forget(path: Path, patients: frozenset[str], key: bytes | None, key_file: Pa
         splits = [path / f"{split}.jsonl" for split in ("train", "val", "test")]
         if not any(_has(split, patients) for split in splits):
             return f"{path}: nothing of them"
-        gone = rewrite(path, lambda _split, _schema, value: value["patient"] in patients, "forget")
+        gone = rewrite(path, lambda _split, _kind, record: record.patient in patients, "forget")
         return f"{path}: {_told(gone)}, and the arrays that only they named"
     if kind == "store":
         return f"{path}: {_forget_in_store(path, patients)}"
