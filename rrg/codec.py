@@ -1,6 +1,7 @@
 """JSON line <-> record. The only place that knows the validator."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def encode(record: Record) -> bytes:
     """One JSON line, UTF-8, without the line end. Fields that are None are left out."""
-    return _adapter(type(record)).dump_json(record, by_alias=True, exclude_none=True)
+    return _adapter(type(record)).serializer.to_json(record, by_alias=True, exclude_none=True)
 
 
 def content_id(line: bytes) -> str:
@@ -47,7 +48,7 @@ def content_id(line: bytes) -> str:
 def decode(line: bytes, kind: type[R]) -> R:
     """Validate one JSON line as a record of `kind`. Raises RecordError(E_RECORD) naming the first bad field."""
     try:
-        return cast(R, _adapter(kind).validate_json(line))
+        return cast(R, _adapter(kind).validator.validate_json(line))
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         # an unknown field says more than the required one that it was meant to be
@@ -70,9 +71,15 @@ def _id(line: bytes) -> str:
 def schema_of(value: object) -> str | None:
     """The schema name of a decoded JSON value, if it is one of ours or anybody's."""
     if isinstance(value, dict):
-        name = cast(dict[str, Any], value).get("schema")
+        name = cast("dict[str, Any]", value).get("schema")
         return name if isinstance(name, str) else None
     return None
+
+
+@functools.lru_cache(64)
+def word_of(schema: str) -> str:
+    """The word of a schema: ``slice`` of ``rrg.slice/1``."""
+    return schema.removeprefix("rrg.").partition("/")[0]
 
 
 def json_schema(name: str) -> dict[str, Any]:

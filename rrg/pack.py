@@ -1,8 +1,6 @@
 """Records -> a data set folder: split by patient, balanced, whole or absent, manifest last."""
 
-import contextlib
 import enum
-import gc
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rrg import collector
 from rrg.balance import Balance
 from rrg.codec import encode, schema_of
 from rrg.columns import Columns
@@ -103,10 +102,7 @@ def pack(
     Raises RrgError for a truncated stream, for missing arrays, and for an `out` that must not be replaced.
     """
     there = is_there(out, existing)
-    gc.freeze()  # what is loaded stays: the collector need not look at it again and again
-    with contextlib.ExitStack() as stack:
-        stack.callback(gc.unfreeze)
-        temporary = stack.enter_context(building(out))
+    with collector.seldom(), building(out) as temporary:
         manifest = _build(temporary, inputs, store, out, run, options)
         put(temporary, out, keep=there and existing is Existing.KEEP_SAME)
     return manifest

@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
 from rrg.errors import RecordError, RrgError
+from rrg.folders import sync_file
 from rrg.provenance import sha256_files, sha256_named
 from rrg.store import length_of
 
 AHEAD = 64
-"""Arrays that wait to be copied, at most: then the records wait."""
+"""Arrays that wait for the disk, at most: then the records wait."""
 BLOCK = 1 << 20
 """Bytes that are copied at a time."""
 
@@ -27,14 +28,15 @@ class _Found(NamedTuple):
 
 
 class Arrays:
-    """Takes each array once, in a thread: copying waits for the disk. Memory: some bytes an array."""
+    """Takes each array once. A thread waits for the disk, and only that: copying in it, beside records that are read,
+    would hand the interpreter to and fro. Memory: some bytes an array."""
 
     def __init__(self, store: Path, folder: Path, out: Path, pixels: Literal["copy", "link"]) -> None:
         """From `store` into ``folder/store``, where `folder` gets the name `out` in the end."""
         self._store, self._folder, self._out, self._pixels = store, folder / "store", out.absolute() / "store", pixels
         self._highest: dict[str, int] = {}
         self._found: dict[str, _Found] = {}
-        self._waiting: deque[tuple[str, Future[_Found]]] = deque()
+        self._waiting: deque[tuple[str, Future[None]]] = deque()
         self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
@@ -44,15 +46,13 @@ class Arrays:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the array that is copied now; no other is begun."""
+        """Wait for the array that goes to the disk now; no other is begun."""
         self._pool.shutdown(cancel_futures=True)
 
     def take(self, array: str, index: int) -> None:
-        """A record names this slice of an array. RrgError when an array before it can not be taken."""
+        """A record names this slice of an array. RrgError when it, or one before it, can not be taken."""
         if array not in self._highest:
-            self._waiting.append((array, self._pool.submit(self._copied, array)))
-            if len(self._waiting) > AHEAD:
-                self._settle()
+            self._found[array] = self._copied(array)
         self._highest[array] = max(index, self._highest.get(array, 0))
 
     def taken(self) -> dict[str, str]:
@@ -66,9 +66,18 @@ class Arrays:
                 )
         return {array: found.digest for array, found in sorted(self._found.items())}
 
+    def _sync(self, array: str, names: list[str]) -> None:
+        """Begin to write the files of an array to the disk: in the end nothing is left to wait for."""
+        self._waiting.append((array, self._pool.submit(_synced, self._folder / array, names)))
+        if len(self._waiting) > AHEAD:
+            self._settle()
+
     def _settle(self) -> None:
         array, future = self._waiting.popleft()
-        self._found[array] = future.result()
+        try:
+            future.result()
+        except OSError as error:
+            raise _refused(array, error) from None
 
     def _copied(self, array: str) -> _Found:
         """Copy or link an array."""
@@ -85,14 +94,18 @@ class Arrays:
             return _Found(slices, sha256_files(source))
         try:
             entries = list(_entries(str(source)))
-            digest = sha256_named(list(_taken(str(source), str(target), entries)))
+            hashes = list(_taken(str(source), str(target), entries))
             if list(_entries(str(source))) != entries:
                 raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
         except OSError as error:
-            raise RrgError(
-                f"array {array}: {error.filename}: {error.strerror or error}; make it again", "E_IO"
-            ) from None
-        return _Found(slices, digest)
+            raise _refused(array, error) from None
+        self._sync(array, [name for name, _ in hashes])
+        return _Found(slices, sha256_named(hashes))
+
+
+def _refused(array: str, error: OSError) -> RrgError:
+    where = "" if error.filename is None else f"{error.filename}: "
+    return RrgError(f"array {array}: {where}{error.strerror or error}; make it again", "E_IO")
 
 
 class _Entry(NamedTuple):
@@ -139,12 +152,15 @@ def _taken(source: str, target: str, entries: list[_Entry]) -> Iterator[tuple[st
 
 
 def _copied(source: str, target: str) -> str:
-    """Copy a file, and begin to write it to the disk now: in the end nothing is left to wait for. Its SHA-256, hex."""
+    """Copy a file. Its SHA-256, hex."""
     digest = hashlib.sha256()
     with open(source, "rb", buffering=0) as read, open(target, "xb") as written:
         while block := read.read(BLOCK):
             digest.update(block)
             written.write(block)
-        written.flush()
-        os.fsync(written.fileno())
     return digest.hexdigest()
+
+
+def _synced(folder: Path, names: list[str]) -> None:
+    for name in names:
+        sync_file(folder / name)

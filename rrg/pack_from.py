@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.codec import encode
+from rrg.codec import encode, word_of
 from rrg.datasets import Foreign, Item, Picture, Said, class_ids, inside
 from rrg.datasets_kinds import read_foreign
 from rrg.errors import RECORDS_FAILED, RecordError, RrgError, UsageError
@@ -179,7 +179,7 @@ def _write(
                 if record is None:
                     counts["left_out.boxes"] += 1
                     continue
-                kind = record.schema.removeprefix("rrg.").partition("/")[0]
+                kind = word_of(record.schema)
                 counts[f"error.{record.code}" if isinstance(record, Error) else kind] += 1
                 lines.write(encode(replace(record, run=run.id)) + b"\n")
         lines.write(encode(End(run=run.id, counts=dict(sorted(counts.items())))) + b"\n")

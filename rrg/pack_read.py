@@ -10,7 +10,7 @@ from typing import IO, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rrg.codec import encode, schema_of
+from rrg.codec import encode, schema_of, word_of
 from rrg.columns import Columns
 from rrg.errors import RecordError, RrgError
 from rrg.pack_arrays import Arrays
@@ -135,7 +135,7 @@ class Gathered:
         elif schema == "rrg.error/1":
             self.seen[f"error.{line.value.get('code')}"] += 1
         else:
-            self.seen[(schema or "other").removeprefix("rrg.").partition("/")[0]] += 1
+            self.seen[word_of(schema or "other")] += 1
 
     def _read_study(self, name: str, lines: list[Line]) -> None:
         """Drop what is there twice, spool the lines, remember the rest. A sample is let go when it is noted."""

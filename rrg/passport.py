@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rrg import private
-from rrg.codec import decode, schema_of
+from rrg.codec import decode, schema_of, word_of
 from rrg.errors import RecordError, RrgError
 from rrg.geometry import plane_of, slice_normal
 from rrg.outputs.pictures import edges
@@ -207,7 +207,7 @@ def _placed(line: Line) -> Line:
 
 def _of_record(record: Record, store: Path, known: Known) -> Iterator[Line]:
     """One line per slice that the record is about; without slices one that says what the record is."""
-    kind = record.schema.removeprefix("rrg.").partition("/")[0]
+    kind = word_of(record.schema)
     if isinstance(record, Series | Error):
         name = record.id if isinstance(record, Series) else record.source
         fields = ("patient", "study", "role", "taken", "reason", "code", "message", "source")

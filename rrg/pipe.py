@@ -3,7 +3,6 @@
 import dataclasses
 import enum
 import functools
-import gc
 import hashlib
 import json
 import os
@@ -16,8 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, TypeVar, cast
 
-from rrg import errors
-from rrg.codec import content_id, decode, encode, schema_of
+from rrg import collector, errors
+from rrg.codec import content_id, decode, encode, schema_of, word_of
 from rrg.errors import RecordError, RrgError, UsageError
 from rrg.parallel import ordered_map
 from rrg.progress import Progress
@@ -329,7 +328,7 @@ def _encode_all(made: Iterable[Made], run: Run, study: str | None, source: str) 
     counts: Counter[str] = Counter()
 
     def add(record: Record) -> None:
-        name = record.schema.removeprefix("rrg.").partition("/")[0]
+        name = word_of(record.schema)
         counts[f"error.{record.code}" if isinstance(record, Error) else name] += 1
         lines.append(encode(record) if isinstance(record, Run | End) else _stamped(record, run.id))
 
@@ -430,14 +429,14 @@ def _loop(
         if output.journal is not None:
             output.journal.run = run.id
         output.write([encode(run)])
-        gc.freeze()  # what is loaded stays: the collector need not look at it again and again
-        for result in _results(work, apply, output, io.workers, run.command):
-            totals.update(result.counts)
-            progress.add(*_told(result.counts), rejected=_rejected(result.counts))
-            if made is not None:
-                made(result.body)
-            if io.on_error is OnError.FAIL and _rejected(result.counts):
-                raise _FirstFailure
+        with collector.seldom():
+            for result in _results(work, apply, output, io.workers, run.command):
+                totals.update(result.counts)
+                progress.add(*_told(result.counts), rejected=_rejected(result.counts))
+                if made is not None:
+                    made(result.body)
+                if io.on_error is OnError.FAIL and _rejected(result.counts):
+                    raise _FirstFailure
         if tail is not None:
             result = _encode_all(tail(), run, None, run.command)
             output.write_block(result.body)
@@ -485,7 +484,7 @@ def _rejected(counts: Mapping[str, int]) -> bool:
     return any(name.startswith("error.") and name not in ("error.E_NOT_IMAGE", "error.E_DUPLICATE") for name in counts)
 
 
-_KIND_WORDS = {name.removeprefix("rrg.").partition("/")[0] for name in KINDS} - {"run", "end", "error"} | {"image"}
+_KIND_WORDS = set(map(word_of, KINDS)) - {"run", "end", "error"} | {"image"}
 """Counts that say that something usable came out; `image`: headers of an index."""
 
 

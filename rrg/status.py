@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from rrg.codec import word_of
 from rrg.errors import UsageError
 from rrg.records import KINDS
 from rrg.stream import read_lines
 
 JOURNAL, PARTIAL = ".journal", ".partial"
-_WORDS = frozenset(name.removeprefix("rrg.").partition("/")[0] for name in KINDS)
+_WORDS = frozenset(map(word_of, KINDS))
 ARRAYS = frozenset({"series", "masks", "private"})
 """Folders of a store: no outputs lie there, but many files."""
 TAIL = 1 << 16

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rrg.codec import decode, encode, schema_of
+from rrg.codec import decode, encode, schema_of, word_of
 from rrg.errors import RecordError
 from rrg.folders import building, publish
 from rrg.pack_card import card
@@ -76,7 +76,7 @@ def _rewrite_split(
                 file.write(encode(End(run=run, counts=dict(sorted(counts.items())))) + b"\n")
                 continue
             if schema in ENTRIES:
-                word = schema.removeprefix("rrg.").partition("/")[0]
+                word = word_of(schema)
                 record: Any = decode(line.raw, KINDS[schema])
                 if drop(split, word, record):
                     gone[word] += 1

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rrg.codec import schema_of
+from rrg.codec import schema_of, word_of
 from rrg.errors import RrgError, UsageError
 from rrg.keys import pseudonym
 from rrg.llm_cache import clear
@@ -179,7 +179,7 @@ def _text(value: Any, name: str) -> str | None:
 
 
 def _word(value: Any) -> str:
-    return (schema_of(value) or "other").removeprefix("rrg.").partition("/")[0]
+    return word_of(schema_of(value) or "other")
 
 
 @contextlib.contextmanager

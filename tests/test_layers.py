@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     "errors records states",
     "codec seeds keys",
-    "parallel progress provenance stream jail store columns signals private folders geometry anatomy windows",
+    "collector parallel progress provenance stream jail store columns signals private folders geometry anatomy windows",
     "burned charset scan archives files labels infer_pixels",
     "pipe",
     "threshold masks totalsegmentator acquisitions quality",
