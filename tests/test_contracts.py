@@ -202,6 +202,15 @@ def test_a_terminal_as_input_is_a_usage_error(side: Path, key_file: Path, name: 
     assert b"stdin is a terminal" in done.stderr
 
 
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_closed_stdin_is_a_usage_error(side: Path, key_file: Path, name: str) -> None:
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *call(side, name)]
+    env = {**os.environ, "RRG_KEY_FILE": str(key_file)}
+    done = subprocess.run(shell, capture_output=True, cwd=side, env=env, check=False, timeout=120)
+    assert done.returncode == 2
+    assert b"stdin is closed" in done.stderr
+
+
 def all_commands() -> list[str]:
     from rrg.cli import COMMANDS
 

@@ -16,9 +16,10 @@ from typing import IO, Any, Literal, NamedTuple, cast
 from pydantic_core import from_json
 
 from rrg.codec import decode, schema_of
-from rrg.errors import RecordError, RrgError, UsageError
+from rrg.errors import RecordError, RrgError
 from rrg.pipe import check_closed
 from rrg.records import KINDS, End, Prediction, Record, Run, Sample
+from rrg.stream import check_stdin
 
 GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
@@ -72,8 +73,7 @@ def read_source(path: Path, *, partial: bool = False) -> Source:
 
 def _open(path: Path) -> IO[bytes]:
     if str(path) == "-":
-        if sys.stdin.isatty():
-            raise UsageError("no input: stdin is a terminal; give a file, or pipe predictions in")
+        check_stdin("predictions")
         spool = cast(IO[bytes], tempfile.SpooledTemporaryFile(max_size=1 << 26))  # noqa: SIM115 - the caller closes it
         while block := sys.stdin.buffer.read(1 << 20):
             spool.write(block)
