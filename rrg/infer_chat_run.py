@@ -22,7 +22,7 @@ from rrg.model.settings import Model
 from rrg.outputs.page import UNSHOWABLE
 from rrg.pipe import Io, talk
 from rrg.records import End, ImageRef, Lang, Prediction, Run, Slice
-from rrg.stream import Output
+from rrg.stream import Output, check_stdin
 from rrg.study_choice import image_number
 
 HELP: dict[Lang, str] = {
@@ -175,6 +175,7 @@ def _turns(request: Request, shown: IO[str]) -> Iterator[str]:
             raise UsageError(f"--turns {request.turns}: it is no UTF-8 text that can be read") from None
         asked = False
     else:
+        check_stdin("turns", terminal=True)
         lines, asked = cast(Iterator[str], iter(sys.stdin.readline, "")), sys.stdin.isatty()
     while True:
         if asked:

@@ -18,6 +18,8 @@ from rrg.store import length_of
 
 AHEAD = 64
 """Arrays that wait for the disk, at most: then the records wait."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Faults of the disk that is written to, not of the array."""
 BLOCK = 1 << 20
 """Bytes that are copied at a time."""
 
@@ -36,7 +38,7 @@ class Arrays:
         self._store, self._folder, self._out, self._pixels = store, folder / "store", out.absolute() / "store", pixels
         self._highest: dict[str, int] = {}
         self._found: dict[str, _Found] = {}
-        self._waiting: deque[tuple[str, Future[None]]] = deque()
+        self._waiting: deque[Future[None]] = deque()
         self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Self:
@@ -50,15 +52,21 @@ class Arrays:
         self._pool.shutdown(cancel_futures=True)
 
     def take(self, array: str, index: int) -> None:
-        """A record names this slice of an array. RrgError when it, or one before it, can not be taken."""
+        """A record names this slice of an array. RrgError when an array well before it can not be taken: what is wrong
+        with the records is told first."""
         if array not in self._highest:
-            self._found[array] = self._copied(array)
+            try:
+                self._found[array] = self._copied(array)
+            except RrgError as error:
+                refused: Future[None] = Future()
+                refused.set_exception(error)
+                self._wait(refused)
         self._highest[array] = max(index, self._highest.get(array, 0))
 
     def taken(self) -> dict[str, str]:
         """Array -> its hash, when all records are read. RrgError for one that is not there, damaged or too short."""
         while self._waiting:
-            self._settle()
+            self._waiting.popleft().result()
         for array, highest in sorted(self._highest.items()):
             if (slices := self._found[array].slices) <= highest:
                 raise RrgError(
@@ -66,18 +74,11 @@ class Arrays:
                 )
         return {array: found.digest for array, found in sorted(self._found.items())}
 
-    def _sync(self, array: str, names: list[str]) -> None:
-        """Begin to write the files of an array to the disk: in the end nothing is left to wait for."""
-        self._waiting.append((array, self._pool.submit(_synced, self._folder / array, names)))
+    def _wait(self, future: Future[None]) -> None:
+        """For the array of this many arrays before."""
+        self._waiting.append(future)
         if len(self._waiting) > AHEAD:
-            self._settle()
-
-    def _settle(self) -> None:
-        array, future = self._waiting.popleft()
-        try:
-            future.result()
-        except OSError as error:
-            raise _refused(array, error) from None
+            self._waiting.popleft().result()
 
     def _copied(self, array: str) -> _Found:
         """Copy or link an array."""
@@ -98,14 +99,12 @@ class Arrays:
             if list(_entries(str(source))) != entries:
                 raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
         except OSError as error:
-            raise _refused(array, error) from None
-        self._sync(array, [name for name, _ in hashes])
+            if error.errno in FULL:
+                raise
+            where = "" if error.filename is None else f"{error.filename}: "
+            raise RrgError(f"array {array}: {where}{error.strerror or error}; make it again", "E_IO") from None
+        self._wait(self._pool.submit(_sync, target, [name for name, _ in hashes]))
         return _Found(slices, sha256_named(hashes))
-
-
-def _refused(array: str, error: OSError) -> RrgError:
-    where = "" if error.filename is None else f"{error.filename}: "
-    return RrgError(f"array {array}: {where}{error.strerror or error}; make it again", "E_IO")
 
 
 class _Entry(NamedTuple):
@@ -161,6 +160,7 @@ def _copied(source: str, target: str) -> str:
     return digest.hexdigest()
 
 
-def _synced(folder: Path, names: list[str]) -> None:
+def _sync(folder: Path, names: list[str]) -> None:
+    """Force the files of an array to the disk: in the end nothing is left to wait for."""
     for name in names:
         sync_file(folder / name)

@@ -118,23 +118,23 @@ def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
             with open(0, "rb", buffering=BUFFER, closefd=False) as file:
                 yield from _lines(file, "stdin")
         else:
-            with open_input(path) as file:
+            with open_input(path, BUFFER) as file:
                 yield from _lines(file, path.name)
 
 
-def check_stdin(what: str) -> None:
-    """UsageError where nothing can come: stdin is a terminal, or closed."""
+def check_stdin(what: str, *, terminal: bool = False) -> None:
+    """UsageError where nothing can come: stdin is closed, or a terminal where that is not meant."""
     stdin: TextIO | None = sys.stdin
-    if stdin is None or stdin.isatty():
+    if stdin is None or (stdin.isatty() and not terminal):
         raise UsageError(
             f"no input: stdin is {'closed' if stdin is None else 'a terminal'}; give a file, or pipe {what} in"
         )
 
 
-def open_input(path: Path) -> IO[bytes]:
-    """Open a file of records for reading."""
+def open_input(path: Path, buffering: int = -1) -> IO[bytes]:
+    """Open a file of records for reading; `buffering`: as of `open`, `BUFFER` where all of it is read in order."""
     try:
-        return path.open("rb", buffering=BUFFER)
+        return path.open("rb", buffering=buffering)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
 
@@ -157,7 +157,7 @@ def line_at(files: dict[Path, IO[bytes]], place: Place) -> Line:
 def places(path: Path) -> Iterator[tuple[Place, Any]]:
     """Every line of a file with its place: (place, `Line.head`)."""
     offset = 0
-    with open_input(path) as file:
+    with open_input(path, BUFFER) as file:
         for number, raw in enumerate(_raw_lines(file), 1):
             if raw.strip():
                 try:

@@ -211,6 +211,16 @@ def test_a_closed_stdin_is_a_usage_error(side: Path, key_file: Path, name: str) 
     assert b"stdin is closed" in done.stderr
 
 
+@pytest.mark.parametrize("task", ["vqa", "boxes"])
+def test_scores_of_a_closed_stdin_are_a_usage_error(task: str, tmp_path: Path) -> None:
+    references = tmp_path / "coco.json"
+    references.write_text('{"images": [], "annotations": [], "categories": []}')
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", sys.executable, "-m", "rrg", "score", task, "-", str(references)]
+    done = subprocess.run(shell, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert b"stdin is closed" in done.stderr
+
+
 def all_commands() -> list[str]:
     from rrg.cli import COMMANDS
 

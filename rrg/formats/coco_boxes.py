@@ -17,6 +17,7 @@ from rrg.formats.fields import facets, scalar_text
 from rrg.formats.items import Item, Reference
 from rrg.formats.read import BOM, GZIP_MAGIC
 from rrg.formats.sides import Json, Sides
+from rrg.stream import check_stdin
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -108,6 +109,8 @@ _PARTS = ("images", "annotations", "categories")
 
 def _document(path: Path) -> tuple[Any, Json]:
     """(decoded JSON, what the result says of the file)."""
+    if str(path) == "-":
+        check_stdin("the document")
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
