@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 THRESHOLDS = 20_000, 10, 10
 """New objects, and collections of the generation before, until a generation is looked at. With Python's own (700, 10,
-10) a stage that makes samples spends 5 % of its time there."""
+10) a stage that makes samples spends some 5 % of its time there."""
 
 
 @contextlib.contextmanager

@@ -55,12 +55,9 @@ class Arrays:
         """A record names this slice of an array. RrgError when an array well before it can not be taken: what is wrong
         with the records is told first."""
         if array not in self._highest:
-            try:
-                self._found[array] = self._copied(array)
-            except RrgError as error:
-                refused: Future[None] = Future()
-                refused.set_exception(error)
-                self._wait(refused)
+            self._waiting.append(self._begun(array))
+            if len(self._waiting) > AHEAD:
+                self._waiting.popleft().result()
         self._highest[array] = max(index, self._highest.get(array, 0))
 
     def taken(self) -> dict[str, str]:
@@ -74,14 +71,18 @@ class Arrays:
                 )
         return {array: found.digest for array, found in sorted(self._found.items())}
 
-    def _wait(self, future: Future[None]) -> None:
-        """For the array of this many arrays before."""
-        self._waiting.append(future)
-        if len(self._waiting) > AHEAD:
-            self._waiting.popleft().result()
+    def _begun(self, array: str) -> Future[None]:
+        """Copy or link an array; what comes of it later: that it is on the disk, or why it was refused."""
+        try:
+            self._found[array], files = self._copied(array)
+        except RrgError as error:
+            refused: Future[None] = Future()
+            refused.set_exception(error)
+            return refused
+        return self._pool.submit(_sync, self._folder / array, files)
 
-    def _copied(self, array: str) -> _Found:
-        """Copy or link an array."""
+    def _copied(self, array: str) -> tuple[_Found, list[str]]:
+        """Copy or link an array; the files that were written."""
         source, target = self._store / array, self._folder / array
         if not source.is_dir():
             raise RrgError(f"store has no array {array}; give the --store that the records were made with", "E_IO")
@@ -92,7 +93,7 @@ class Arrays:
         target.parent.mkdir(parents=True, exist_ok=True)
         if self._pixels == "link":
             target.symlink_to(os.path.relpath(source.resolve(), (self._out / array).parent.resolve()))
-            return _Found(slices, sha256_files(source))
+            return _Found(slices, sha256_files(source)), []
         try:
             entries = list(_entries(str(source)))
             hashes = list(_taken(str(source), str(target), entries))
@@ -103,8 +104,7 @@ class Arrays:
                 raise
             where = "" if error.filename is None else f"{error.filename}: "
             raise RrgError(f"array {array}: {where}{error.strerror or error}; make it again", "E_IO") from None
-        self._wait(self._pool.submit(_sync, target, [name for name, _ in hashes]))
-        return _Found(slices, sha256_named(hashes))
+        return _Found(slices, sha256_named(hashes)), [name for name, _ in hashes]
 
 
 class _Entry(NamedTuple):

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,11 +20,14 @@ from hypothesis import strategies as st
 
 from rrg.balance import YES_NO, Asked, Balance, cap
 from rrg.codec import encode
+from rrg.errors import RrgError
+from rrg.pack_arrays import AHEAD, Arrays
 from rrg.pack_facts import answered_by
 from rrg.pack_split import SPLITS, split_of
 from rrg.pipe import check_closed
 from rrg.provenance import sha256_file, sha256_files
 from rrg.records import Mask, Record, Run, Sample, Slice
+from rrg.store import write_array
 from rrg.synth import grounding, grounding_options, vqa
 from tests.conftest import Rrg
 from tests.synth_cases import RUN, a_report, a_study, group, read, samples_of, stream, write_arrays
@@ -325,6 +329,19 @@ def test_missing_arrays_are_named(rrg: Rrg, studies: list[list[Record]], tmp_pat
     done = rrg("pack", "--store", tmp_path / "none", "--out", tmp_path / "d", stdin=stream(studies[0]), code=1)
     assert b"store has no array series/study0s1" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pixels", ["copy", "link"])
+def test_a_missing_array_is_told_while_records_still_come(pixels: Literal["copy", "link"], tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    for number in range(AHEAD + 1):
+        write_array(store, f"series/{number}", np.ones((1, 2, 2), np.int16))
+    with Arrays(store, tmp_path / "made", tmp_path / "d", pixels) as arrays:
+        arrays.take("series/none", 0)
+        for number in range(AHEAD - 1):
+            arrays.take(f"series/{number}", 0)
+        with pytest.raises(RrgError, match="store has no array series/none"):
+            arrays.take(f"series/{AHEAD}", 0)
 
 
 def test_a_study_of_two_patients_is_refused(rrg: Rrg, studies: list[list[Record]], store: Path, tmp_path: Path) -> None:

@@ -109,10 +109,12 @@ _PARTS = ("images", "annotations", "categories")
 
 def _document(path: Path) -> tuple[Any, Json]:
     """(decoded JSON, what the result says of the file)."""
-    if str(path) == "-":
-        check_stdin("the document")
     try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        if str(path) == "-":
+            check_stdin("the document")
+            data = sys.stdin.buffer.read()
+        else:
+            data = path.read_bytes()
     except OSError as error:
         raise RrgError(f"{path}: {error.strerror}", "E_IO") from None
     said = {"path": str(path), "sha256": hashlib.sha256(data).hexdigest(), "n": 0}
