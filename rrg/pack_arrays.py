@@ -97,7 +97,7 @@ class Arrays:
         try:
             entries = list(_entries(str(source)))
             hashes = list(_taken(str(source), str(target), entries))
-            if list(_entries(str(source))) != entries:
+            if any(_entry(each.name, os.stat(os.path.join(source, each.name))) != each for each in entries):
                 raise RrgError(f"array {array} changed while it was copied; stop its writer and run again", "E_IO")
         except OSError as error:
             if error.errno in FULL:

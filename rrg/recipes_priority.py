@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from rrg.progress import read
 from rrg.recipes import Stage
 from rrg.recipes_plan import Pipe, Placed
 
@@ -22,15 +26,7 @@ class Priority(NamedTuple):
     nice: int = 0
     """Added to the niceness of the pipeline."""
     processors: frozenset[int] | None = None
-    """That it may use; None: all that the pipeline may."""
-
-    def take(self) -> None:
-        """Of this process, for itself and those that it starts."""
-        if self.nice:
-            os.nice(self.nice)
-        if self.processors is not None:
-            with contextlib.suppress(OSError):  # taken away meanwhile, or not allowed: then all that there are
-                os.sched_setaffinity(0, self.processors)
+    """That it may use once the demanding stage has work; None: all that the pipeline may."""
 
 
 def priority(pipe: Pipe, placed: Placed, processors: frozenset[int]) -> Priority:
@@ -44,6 +40,41 @@ def priority(pipe: Pipe, placed: Placed, processors: frozenset[int]) -> Priority
         return Priority()
     leaves = len(processors) > 1 and placed is not pipe.placed[-1]
     return Priority(GIVES_WAY, processors - {max(processors)} if leaves else None)
+
+
+class Leaving:
+    """Stages of a pipe that leave a processor to the demanding one as soon as it has finished a study. Until then it
+    mostly waits for them, and they use all."""
+
+    def __init__(self, pipe: Pipe, files: Sequence[Path]) -> None:
+        """`files`: where each stage writes its progress."""
+        self._demanding = [file for placed, file in zip(pipe.placed, files, strict=True) if is_demanding(placed.stage)]
+        self._waiting: list[tuple[subprocess.Popen[bytes], frozenset[int]]] = []
+
+    def add(self, process: "subprocess.Popen[bytes]", own: Priority) -> None:
+        """A stage was started."""
+        if own.processors is not None:
+            self._waiting.append((process, own.processors))
+
+    def look(self) -> None:
+        """Leave the processor if it is time; to be called now and then."""
+        if self._waiting and any(state.studies for state in map(read, self._demanding) if state is not None):
+            for process, processors in self._waiting:
+                if process.poll() is None:
+                    _keep_to(process.pid, processors)
+            self._waiting.clear()
+
+
+def _keep_to(process: int, processors: frozenset[int]) -> None:
+    """Leave a process, its threads and the processes that it started these processors, and so what they start later."""
+    import psutil  # only where there is something to leave
+
+    with contextlib.suppress(psutil.Error):
+        own = psutil.Process(process)
+        for each in (own, *own.children(recursive=True)):
+            for thread in each.threads():
+                with contextlib.suppress(OSError):  # ended, or processors taken away meanwhile
+                    os.sched_setaffinity(thread.id, processors)
 
 
 def is_demanding(stage: Stage) -> bool:

@@ -19,7 +19,7 @@ from rrg.parallel import PR_SET_PDEATHSIG
 from rrg.progress import VARIABLE, read
 from rrg.recipes_anew import let_go, set_aside
 from rrg.recipes_plan import Digests, Pipe, Placed, State, is_finished, made_by, read_state, stage_keys, write_state
-from rrg.recipes_priority import Priority, priority, usable
+from rrg.recipes_priority import Leaving, priority, usable
 from rrg.recipes_show import Display, finished_counts
 
 LAST_LINES = 5
@@ -131,6 +131,7 @@ class _Running:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._tails: list[deque[str]] = []
         self._readers: list[Thread] = []
+        self._leaving = Leaving(self._pipe, files)
 
     def run(self) -> int:
         """Start it, wait for it, give its output a name. A stage that fails takes the others with it."""
@@ -172,18 +173,20 @@ class _Running:
                 if unfinished is not None:
                     unfinished.parent.mkdir(parents=True, exist_ok=True)
                     target = unfinished.open("wb")
+            own = priority(self._pipe, placed, processors)
             process = subprocess.Popen(
                 [*(self._rules.launch or (sys.executable,)), "-m", "rrg", *self._argv(placed)],
                 stdin=source,
                 stdout=target,
                 stderr=subprocess.PIPE,
                 env={**os.environ, VARIABLE: str(file)},
-                preexec_fn=partial(_prepare, priority(self._pipe, placed, processors)),
+                preexec_fn=partial(_prepare, own.nice),
             )
             for each in (source, target):
                 if each is not None and not isinstance(each, int):
                     each.close()
             self._processes.append(process)
+            self._leaving.add(process, own)
             self._tails.append(deque(maxlen=LAST_LINES))
             self._readers.append(Thread(target=self._relay, args=(process.stderr, self._tails[-1]), daemon=True))
             self._readers[-1].start()
@@ -197,6 +200,7 @@ class _Running:
         """Wait for all processes; the reason where too much is rejected."""
         while any(process.poll() is None for process in self._processes):
             time.sleep(TICK_SECONDS)
+            self._leaving.look()
             if not self._rules.quiet:
                 with self._lock:
                     self._display.draw()
@@ -264,10 +268,10 @@ class _Running:
             tail.append(raw.decode(errors="replace").rstrip().rpartition("\r")[2])
 
 
-def _prepare(own: Priority) -> None:
+def _prepare(nice: int) -> None:
     """In a stage's process, before it starts. A pipeline that is killed takes its stages along: they would hold their
     outputs, and nobody would look."""
-    own.take()
+    os.nice(nice)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -20,7 +20,7 @@ from rrg.progress import State
 from rrg.provenance import make_run
 from rrg.recipes import Option, Stage, commands_in, read_recipe
 from rrg.recipes_plan import Digests, Pipe, Placed, pipes, shell_lines, stage_keys
-from rrg.recipes_priority import Priority, priority
+from rrg.recipes_priority import Leaving, Priority, priority
 from rrg.recipes_show import Display
 from rrg.recipes_slurm import settings_of, write_jobs
 from rrg.recipes_table import write_table
@@ -445,7 +445,6 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         writer = wait_for_reader(fifo, process)
         found: dict[str, int] = {}
-        left: dict[str, int] = {}
         deadline = time.monotonic() + 20
         while found.keys() != wanted.keys() and time.monotonic() < deadline:  # one is started after the other
             time.sleep(0.05)
@@ -454,13 +453,48 @@ def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
                 if words[1:3] == [b"-m", b"rrg"] and words[3] != b"pipeline":
                     nice = os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0)
                     found[words[3].decode()] = nice
-                    left[words[3].decode()] = len(os.sched_getaffinity(0) - os.sched_getaffinity(int(pid)))
         process.kill()
         process.wait()
         os.close(writer)
         assert found == {name: min(nice, 19 - os.getpriority(os.PRIO_PROCESS, 0)) for name, nice in wanted.items()}
-        kept = len(os.sched_getaffinity(0)) > 1
-        assert left == {name: int(nice > 0 and kept) for name, nice in wanted.items()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processors of a process are Linux's")
+def test_stages_leave_a_processor_once_the_demanding_one_works(tmp_path: Path) -> None:
+    """With all their threads and processes; those that have ended are let be."""
+    if len(every := os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor: nothing to leave")
+    left = frozenset(every - {max(every)})
+    stages = tuple(Placed(Stage(name, name, ()), None) for name in ("parse-reports", "segment", "pack"))
+    pipe, file = Pipe(1, stages, whole=True), tmp_path / "segment"
+    code = (
+        "import subprocess, sys, threading, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import sys; sys.stdin.read()'])\n"
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "print(child.pid, *(t.native_id for t in threading.enumerate()), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    python = (sys.executable, "-c")
+    with (
+        subprocess.Popen([*python, code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as works,
+        subprocess.Popen([*python, "pass"]) as ended,
+        subprocess.Popen([*python, "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as last,
+    ):
+        assert works.stdout is not None
+        threads = [int(word) for word in works.stdout.readline().split()]
+        assert len(threads) == 3
+        ended.wait()
+        leaving = Leaving(pipe, [tmp_path / "parse-reports", file, tmp_path / "pack"])
+        for process in (works, ended):
+            leaving.add(process, Priority(10, left))
+        leaving.add(last, Priority(10))
+        for studies, kept in ((None, every), (0, every), (1, left), (2, left)):
+            if studies is not None:
+                told = State(studies, 0, 0, {}, started=0.0, at=1.0, finished=False)
+                file.write_text(json.dumps(told._asdict()))
+            leaving.look()
+            assert [os.sched_getaffinity(each) for each in threads] == [kept] * 3
+            assert os.sched_getaffinity(last.pid) == every
 
 
 @pytest.mark.parametrize(
