@@ -26,7 +26,7 @@ class Priority(NamedTuple):
     nice: int = 0
     """Added to the niceness of the pipeline."""
     processors: frozenset[int] | None = None
-    """That it may use once the demanding stage has work; None: all that the pipeline may."""
+    """That it may use once the demanding stage has finished a study; None: all that the pipeline may."""
 
 
 def priority(pipe: Pipe, placed: Placed, processors: frozenset[int]) -> Priority:
