@@ -6,6 +6,7 @@ numbers.
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import warnings
@@ -252,6 +253,12 @@ _TAGS = {
 }
 """What the header pass reads: names of ours -> tags."""
 _WANTED = sorted({*_TAGS.values(), *TAGS.values()})
+_OWN = {
+    "sop", "instance_number", "temporal_position", "trigger_time", "position", "slope", "intercept", "lossy_ratio",
+    "window_center", "window_width",
+}  # fmt: skip
+"""Those of them that differ from file to file."""
+_SAME = tuple(tag for tag in _WANTED if tag not in {_TAGS[name] for name in _OWN})
 _KEYS = keys_of(_WANTED)
 _FUNCTIONAL_GROUPS = [0x52009229, 0x52009230]
 
@@ -306,76 +313,110 @@ def _read_header(source: Source) -> Header:
             found = scan(file, size, _KEYS) or _parsed(file)
     except OSError as error:
         raise unreadable(error) from None
-    tags = _Tags(found.values, little=found.syntax != BIG_ENDIAN)
-    t = _TAGS
-    deflated = found.syntax == DEFLATED
-    sop_class = tags.text(t["sop_class"]) or found.media_class
+    little = found.syntax != BIG_ENDIAN
+    tags, t = _Tags(found.values, little=little), _TAGS
+    same = _same_in_series(tuple(map(found.values.get, _SAME)), little)
+    sop_class = same.sop_class or found.media_class
     sop = tags.text(t["sop"]) or found.media_sop
-    if not sop_class and not sop and not tags.text(t["modality"]):
+    if not sop_class and not sop and not same.fields["modality"]:
         raise RecordError("E_NOT_DICOM", "no DICOM data set can be read from it; leave the file out")
-    frames = tags.whole(t["frames"])
-    spacing, position, orientation = (tags.floats(t[name]) for name in ("spacing", "position", "orientation"))
-    bits = tags.short(t["bits_allocated"])
-    stored = tags.short(t["bits_stored"], bits)
     header = Header(
+        **same.fields,
         path=source.path,
         name=source.name,
-        study=tags.text(t["study"]),
-        series=tags.text(t["series"]),
         sop=sop,
         sop_class=sop_class,
-        frame_of_reference=tags.text(t["frame_of_reference"]),
-        patient_id=tags.whole_text(t["patient_id"]),
-        accession=tags.whole_text(t["accession"]),
-        institution=tags.whole_text(t["institution"]),
-        study_date=tags.text(t["study_date"]),
-        modality=(tags.text(t["modality"]) or "").upper(),
-        image_type=tuple(part.upper() for part in tags.texts(t["image_type"])),
-        series_number=tags.whole(t["series_number"]),
         instance_number=tags.whole(t["instance_number"]),
-        body_part=tags.text(t["body_part"]),
-        contrast_agent=tags.whole_text(t["contrast_agent"]),
         phase=(
-            tags.number(t["acquisition_number"]),
-            tags.number(t["echo_time"]),
+            same.acquisition_number,
+            same.echo_time,
             tags.number(t["temporal_position"]),
-            tags.binary(t["b_value"], 8, real=True),
+            same.b_value,
             tags.number(t["trigger_time"]),
         ),
-        rows=tags.short(t["rows"]),
-        columns=tags.short(t["columns"]),
-        frames=1 if frames is None else frames,
-        samples=tags.short(t["samples"], 1),
-        photometric=tags.text(t["photometric"]) or "",
-        bits_allocated=bits,
-        bits_stored=stored,
-        high_bit=tags.short(t["high_bit"], stored - 1),
-        signed=tags.short(t["signed"]) == 1,
-        spacing=usable_spacing(spacing),
-        position=usable_position(position),
-        orientation=usable_orientation(orientation),
+        position=usable_position(tags.floats(t["position"])),
         slope=tags.number(t["slope"]),
         intercept=tags.number(t["intercept"]),
-        rescale_type=tags.text(t["rescale_type"]),
-        modality_lut=t["modality_lut"] in tags,
-        tilt=tags.number(t["tilt"]) or 0.0,
-        burned_in=(tags.text(t["burned_in"]) or "").upper() == "YES",
-        lossy=tags.text(t["lossy"]) == "01" or found.syntax in LOSSY_SYNTAXES,
+        lossy=same.lossy or found.syntax in LOSSY_SYNTAXES,
         lossy_ratio=tags.number(t["lossy_ratio"]),
-        padding=_padding(tags, signed=tags.short(t["signed"]) == 1),
         window=usable_window(tags.floats(t["window_center"]), tags.floats(t["window_width"])),
-        window_function=_window_function(tags.text(t["window_function"])),
-        labels=labels_of(tags),
         transfer_syntax=found.syntax,
         size=size,
         pixel_offset=found.pixel_offset,
         pixel_length=found.pixel_length,
         multi_frame=sop_class in MULTI_FRAME,
+        flags=("charset_raw",) if tags.has_raw_text or same.has_raw_text else (),
     )
-    if tags.has_raw_text:
-        header = dataclasses.replace(header, flags=("charset_raw",))
-    _check_image(header, deflated=deflated)
+    _check_image(header, deflated=found.syntax == DEFLATED)
     return header
+
+
+class _Same(NamedTuple):
+    """What the elements `_SAME` of a file say."""
+
+    fields: Mapping[str, Any]
+    """Of `Header`."""
+    sop_class: str | None
+    acquisition_number: float | None
+    echo_time: float | None
+    b_value: float | None
+    lossy: bool
+    has_raw_text: bool
+
+
+@functools.lru_cache(maxsize=256)
+def _same_in_series(values: tuple[bytes | None, ...], little: bool) -> _Same:
+    """Read the elements that the files of a series have in common: once, however many files there are.
+
+    `values`: of `_SAME`, raw, None where absent; `little`: little endian.
+    """
+    tags = _Tags({tag: value for tag, value in zip(_SAME, values, strict=True) if value is not None}, little=little)
+    t = _TAGS
+    frames = tags.whole(t["frames"])
+    bits = tags.short(t["bits_allocated"])
+    stored = tags.short(t["bits_stored"], bits)
+    signed = tags.short(t["signed"]) == 1
+    fields = {
+        "study": tags.text(t["study"]),
+        "series": tags.text(t["series"]),
+        "frame_of_reference": tags.text(t["frame_of_reference"]),
+        "patient_id": tags.whole_text(t["patient_id"]),
+        "accession": tags.whole_text(t["accession"]),
+        "institution": tags.whole_text(t["institution"]),
+        "study_date": tags.text(t["study_date"]),
+        "modality": (tags.text(t["modality"]) or "").upper(),
+        "image_type": tuple(part.upper() for part in tags.texts(t["image_type"])),
+        "series_number": tags.whole(t["series_number"]),
+        "body_part": tags.text(t["body_part"]),
+        "contrast_agent": tags.whole_text(t["contrast_agent"]),
+        "rows": tags.short(t["rows"]),
+        "columns": tags.short(t["columns"]),
+        "frames": 1 if frames is None else frames,
+        "samples": tags.short(t["samples"], 1),
+        "photometric": tags.text(t["photometric"]) or "",
+        "bits_allocated": bits,
+        "bits_stored": stored,
+        "high_bit": tags.short(t["high_bit"], stored - 1),
+        "signed": signed,
+        "spacing": usable_spacing(tags.floats(t["spacing"])),
+        "orientation": usable_orientation(tags.floats(t["orientation"])),
+        "rescale_type": tags.text(t["rescale_type"]),
+        "modality_lut": t["modality_lut"] in tags,
+        "tilt": tags.number(t["tilt"]) or 0.0,
+        "burned_in": (tags.text(t["burned_in"]) or "").upper() == "YES",
+        "padding": _padding(tags, signed=signed),
+        "window_function": _window_function(tags.text(t["window_function"])),
+        "labels": labels_of(tags),
+    }
+    return _Same(
+        fields,
+        sop_class=tags.text(t["sop_class"]),
+        acquisition_number=tags.number(t["acquisition_number"]),
+        echo_time=tags.number(t["echo_time"]),
+        b_value=tags.binary(t["b_value"], 8, real=True),
+        lossy=tags.text(t["lossy"]) == "01",
+        has_raw_text=tags.has_raw_text,
+    )
 
 
 def _parsed(file: IO[bytes]) -> Scanned:
@@ -483,7 +524,7 @@ def _pixel_data_at(file: IO[bytes], dataset: "Dataset") -> tuple[int | None, int
 
 def _check_image(header: Header, *, deflated: bool) -> None:
     """Refuse what is no image for us, and what claims to be one and can not be."""
-    known = header.sop_class in SINGLE_FRAME | MULTI_FRAME
+    known = header.sop_class in SINGLE_FRAME or header.sop_class in MULTI_FRAME
     if not known and (header.sop_class or header.modality not in ("CT", "MR", "PT")):
         what = uid_name(header.sop_class) or "of an unknown class"
         raise RecordError("E_NOT_IMAGE", f"no CT or MR image: {what}")

@@ -570,8 +570,7 @@ def _name(folder: str, name: bytes) -> str:
     return f"{folder}/{own}" if folder else own
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _own(source: Source, header: Header) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pydicom
@@ -18,7 +18,7 @@ from pydicom import uid
 
 from rrg import private, store
 from rrg.codec import decode
-from rrg.dicom import Header, Rejected, read_header, read_headers
+from rrg.dicom import Header, Rejected, _same_in_series, read_header, read_headers
 from rrg.extract import extract as extract_step
 from rrg.extract import indexed, rejected_items, study_items
 from rrg.files import Source, files_under
@@ -494,6 +494,33 @@ def test_any_flipped_byte_is_slices_or_one_documented_code(tmp_path: Path) -> No
             assert found.code.startswith("E_")
         elif found.rows * found.columns * found.frames < 10**6:
             read_volume([found])
+
+
+def test_a_header_is_the_same_whatever_was_read_before(tmp_path: Path) -> None:
+    """What the files of a series have in common is read once: a file that differs in anything is told from them."""
+    other: dict[str, Any] = {
+        "StudyInstanceUID": f"{ROOT}.9", "SeriesInstanceUID": f"{ROOT}.9", "FrameOfReferenceUID": f"{ROOT}.9",
+        "PatientID": "M\u00fcller", "AccessionNumber": "A-1", "InstitutionName": "Klinik", "StudyDate": "20240301",
+        "Modality": "MR", "ImageType": ["DERIVED", "SECONDARY"], "SeriesNumber": 4, "BodyPartExamined": "CHEST",
+        "ContrastBolusAgent": "Gd", "PixelSpacing": [1, 1], "ImageOrientationPatient": [0, 1, 0, 0, 0, -1],
+        "SliceThickness": 1, "GantryDetectorTilt": 3, "BurnedInAnnotation": "YES", "LossyImageCompression": "01",
+        "VOILUTFunction": "SIGMOID", "SOPClassUID": uid.MRImageStorage, "SeriesDescription": "MIP",
+        "AcquisitionNumber": 2, "EchoTime": 90, "TemporalPositionIdentifier": 2,
+        "TriggerTime": 10, "InstanceNumber": 9, "SOPInstanceUID": f"{ROOT}.9", "RescaleSlope": 2, "RescaleIntercept": 5,
+        "WindowCenter": 40, "WindowWidth": 400, "LossyImageCompressionRatio": 8, "PixelPaddingValue": 7,
+        "ImagePositionPatient": [1, 2, 3],
+    }  # fmt: skip
+    sources = []
+    for number, (keyword, value) in enumerate([("PatientID", "P-4711"), *other.items()]):
+        path = save(image(1, **{"SpecificCharacterSet": "ISO_IR 192", keyword: value}), tmp_path / f"{number}")
+        sources.append(Source(str(path), ""))
+    alone = []
+    for each in sources:
+        _same_in_series.cache_clear()
+        alone.append(dataclasses.replace(cast(Header, read_header(each)), path=""))
+    assert len(set(map(repr, alone))) == len(sources)
+    for number in [*range(len(sources)), *reversed(range(len(sources)))]:
+        assert dataclasses.replace(cast(Header, read_header(sources[number])), path="") == alone[number]
 
 
 # --- kinds of series
