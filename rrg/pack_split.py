@@ -11,7 +11,6 @@
 
 import csv
 import hashlib
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -230,16 +229,14 @@ def _lists(path: Path) -> list[list[Any]]:
 
 
 def _json_lines(path: Path, kind: type[Any]) -> list[Any]:
-    found: list[Any] = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
-        try:
-            row = json.loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            row = ""
-        if row is not None and not isinstance(row, kind):
-            raise RrgError(f"{path}: line {number} is no JSON {'object' if kind is dict else 'list'}")
-        found += [] if row is None else [row]
-    return found
+    from jsonlines import InvalidLineError, Reader
+    from pydantic_core import from_json
+
+    try:
+        return list(Reader(_text(path).splitlines(), loads=from_json).iter(type=kind, skip_empty=True))
+    except InvalidLineError as error:
+        what = "object" if kind is dict else "list"
+        raise RrgError(f"{path}: line {error.lineno} is no JSON {what}") from None
 
 
 def _text(path: Path) -> str:

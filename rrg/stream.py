@@ -1,5 +1,6 @@
 """Lines in, lines out: claimed stdout, whole files, the journal that makes a stage resumable."""
 
+import codecs
 import contextlib
 import fcntl
 import functools
@@ -10,9 +11,8 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TextIO, cast
+from typing import IO, Any, NamedTuple, TextIO
 
-import jsonlines
 from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
 from rrg.errors import RrgError, UsageError, plain_target
@@ -23,6 +23,8 @@ PIPE = 1 << 20
 """Bytes; what Linux lets anyone have."""
 BUFFER = 1 << 18
 """Bytes that are read at a time. With Python's 8 KB the stage before, at a full pipe, is woken for every few lines."""
+SEPARATOR = b"\x1e"
+"""What begins each line of a JSON text sequence (RFC 7464)."""
 HEAD = ("schema", "study", "patient")
 _HEAD = SchemaValidator(
     core_schema.typed_dict_schema(
@@ -75,24 +77,19 @@ def _value(data: bytes) -> Any:
         raise ValueError("nested too deep") from None
 
 
-def _load(raw: str | bytes) -> Line:
+def _load(raw: bytes) -> Line:
     """The line of `raw`, which may have its line end. ValueError for one that is no JSON, and for null."""
-    data = raw.encode() if isinstance(raw, str) else raw
-    if len(data) > LONGEST_LINE:
+    if len(raw) > LONGEST_LINE:
         raise _TooLongError
-    data = data.rstrip(b"\r\n")
+    data = raw.rstrip(b"\r\n")
     try:
         head = _HEAD.validate_json(data)  # reads all, makes objects of the head only
     except ValidationError:
+        data = data.removeprefix(codecs.BOM_UTF8).removeprefix(SEPARATOR)
         head = _value(data)
     if head is None:
         raise ValueError("null")
     return Line(data, head)
-
-
-def _raw_lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines with their ends, as a file gives them; of one that is too long only the start is read."""
-    return iter(functools.partial(file.readline, LONGEST_LINE + 1), b"")
 
 
 def _no_line(name: str, number: int, why: BaseException | None) -> RrgError:
@@ -102,12 +99,20 @@ def _no_line(name: str, number: int, why: BaseException | None) -> RrgError:
     return RrgError(f"{name}, line {number}: {fault}")
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[Line]:
-    reader = jsonlines.Reader(_raw_lines(file), loads=_load)
-    try:
-        yield from cast(Iterator[Line], reader.iter(skip_empty=True))
-    except jsonlines.InvalidLineError as error:
-        raise _no_line(name, error.lineno, error.__cause__) from None
+def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, int, Line]]:
+    """(offset, bytes with the line end, line) of all but empty lines; of one that is too long only the start is read.
+
+    `jsonlines.Reader` makes a text of each line first: 7.5 us a line instead of 6.3.
+    """
+    offset = 0
+    for number, raw in enumerate(iter(functools.partial(file.readline, LONGEST_LINE + 1), b""), 1):
+        if not raw.isspace():
+            try:
+                line = _load(raw)
+            except ValueError as error:
+                raise _no_line(name, number, error) from None
+            yield offset, len(raw), line
+        offset += len(raw)
 
 
 def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
@@ -116,10 +121,12 @@ def read_lines(paths: Sequence[Path]) -> Iterator[Line]:
         if str(path) == "-":
             check_stdin("records")
             with open(0, "rb", buffering=BUFFER, closefd=False) as file:
-                yield from _lines(file, "stdin")
+                for _, _, line in _lines(file, "stdin"):
+                    yield line
         else:
             with open_input(path, BUFFER) as file:
-                yield from _lines(file, path.name)
+                for _, _, line in _lines(file, path.name):
+                    yield line
 
 
 def check_stdin(what: str, *, terminal: bool = False) -> None:
@@ -156,15 +163,9 @@ def line_at(files: dict[Path, IO[bytes]], place: Place) -> Line:
 
 def places(path: Path) -> Iterator[tuple[Place, Any]]:
     """Every line of a file with its place: (place, `Line.head`)."""
-    offset = 0
     with open_input(path, BUFFER) as file:
-        for number, raw in enumerate(_raw_lines(file), 1):
-            if raw.strip():
-                try:
-                    yield Place(path, offset, len(raw)), _load(raw).head
-                except ValueError as error:
-                    raise _no_line(path.name, number, error) from None
-            offset += len(raw)
+        for offset, size, line in _lines(file, path.name):
+            yield Place(path, offset, size), line.head
 
 
 class Journal:

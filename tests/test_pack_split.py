@@ -205,6 +205,7 @@ def test_merged_ids_are_one_patient(pack: Pack, studies: list[list[Record]], tmp
 @pytest.mark.parametrize(
     ("line", "says"),
     [
+        ("null", "line 2 is no JSON list"),
         ("[" * 100_000, "line 2 is no JSON list"),
         ("[" * 100_000 + "]" * 100_000, "line 2 is no JSON list"),
         ('[["p1", "p2"], "p3"]', "line 2 holds what is no text and no whole number"),
