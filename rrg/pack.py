@@ -172,7 +172,7 @@ def _build(
         studies = judged(gathered, of_study, choice, gathered.seen)
         solvable_from = SOLVABLE if options.drop_blind is None else options.drop_blind
         written = Written(solvable_from)
-        write_splits(folder, run, gathered, studies, choice, written)
+        files = write_splits(folder, run, gathered, studies, choice, written)
         arrays = taken.taken()
         leaks = _leaks(gathered, of_study, texts, written)
     spool.unlink()
@@ -186,7 +186,7 @@ def _build(
         | {"left": {split: [written.solvable[split], written.questions[split]] for split in SPLITS}},
         "arrays": arrays,
     }
-    return _finish(folder, run, options, gathered, written, told)
+    return _finish(folder, run, options, gathered, written, told, files)
 
 
 def _count_merged(gathered: Gathered, merged: Mapping[str, str]) -> None:
@@ -213,8 +213,9 @@ def _finish(
     gathered: Gathered,
     written: Written,
     told: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, int | str]],
 ) -> dict[str, Any]:
-    """Write the card and, last, the manifest."""
+    """Write the card and, last, the manifest. `files`: what it says of the others."""
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "run": json.loads(encode(run)),
@@ -233,11 +234,9 @@ def _finish(
         **told,
     }
     text = card(manifest, made_up=options.made_up, licence=options.licence, attribution=options.attribution)
-    (folder / "card.md").write_text(text, encoding="utf-8")
-    names = ("train.jsonl", "val.jsonl", "test.jsonl", "card.md")
-    manifest["files"] = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_file(folder / name)} for name in names
-    }
+    path = folder / "card.md"
+    path.write_text(text, encoding="utf-8")
+    manifest["files"] = {**files, path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)}}
     content = json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode()
     manifest = {"schema": SCHEMA, "id": hashlib.sha256(content).hexdigest()[:20], **manifest}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

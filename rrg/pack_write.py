@@ -1,12 +1,15 @@
 """pack's last pass: the files of the splits."""
 
 import functools
+import hashlib
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +21,9 @@ from rrg.pack_facts import between
 from rrg.pack_read import Gathered, Spooled
 from rrg.pack_split import SPLITS, Split
 from rrg.records import End, Run
+
+AHEAD = 4
+"""Studies that are written before they are hashed, at most."""
 
 
 class Study(NamedTuple):
@@ -79,18 +85,52 @@ class Written:
 
 def write_splits(
     folder: Path, run: Run, gathered: Gathered, studies: Iterable[Study], choice: Choice, written: Written
-) -> None:
-    """Write train.jsonl, val.jsonl and test.jsonl, each a closed stream."""
+) -> dict[str, Mapping[str, int | str]]:
+    """Write train.jsonl, val.jsonl and test.jsonl, each a closed stream; what the manifest says of each."""
     with ExitStack() as stack:
-        files = {split: stack.enter_context((folder / f"{split}.jsonl").open("wb")) for split in SPLITS}
+        hashing = stack.enter_context(ThreadPoolExecutor(1))
+        files = {split: stack.enter_context(_File(folder / f"{split}.jsonl", hashing)) for split in SPLITS}
         for file in files.values():
-            file.writelines(line + b"\n" for line in (*gathered.runs.opening(), encode(run)))
+            file.write(b"".join(line + b"\n" for line in (*gathered.runs.opening(), encode(run))))
         strata = list(gathered.numbers.strata)
         for study in studies:
             _write_study(study, gathered, strata, choice, written, files[study.split])
         for split, file in files.items():
             end = End(run=run.id, counts=dict(sorted(written.counts[split].items())))
-            file.writelines(line + b"\n" for line in (*gathered.runs.closing(), encode(end)))
+            file.write(b"".join(line + b"\n" for line in (*gathered.runs.closing(), encode(end))))
+        return {f"{split}.jsonl": file.told() for split, file in files.items()}
+
+
+class _File:
+    """A file that another thread hashes while more of it is made."""
+
+    def __init__(self, path: Path, hashing: ThreadPoolExecutor) -> None:
+        """`hashing`: of one thread, so that parts are hashed in their order."""
+        self._file, self._hashing = path.open("wb"), hashing
+        self._digest = hashlib.sha256()
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self._file.close()
+
+    def write(self, part: bytes) -> None:
+        """Write the next part."""
+        self._file.write(part)
+        self._waiting.append(self._hashing.submit(self._digest.update, part))
+        if len(self._waiting) > AHEAD:
+            self._waiting.popleft().result()
+
+    def told(self) -> Mapping[str, int | str]:
+        """Its size and SHA-256, when all is written."""
+        for each in self._waiting:
+            each.result()
+        return {"bytes": self._file.tell(), "sha256": self._digest.hexdigest()}
 
 
 def _write_study(
@@ -99,7 +139,7 @@ def _write_study(
     strata: Sequence[tuple[str, str]],
     choice: Choice,
     written: Written,
-    file: IO[bytes],
+    file: _File,
 ) -> None:
     split, place, facts = study.split, study.spooled.place, study.spooled.facts
     counts = written.counts[split]
