@@ -109,7 +109,7 @@ def command(
     from rrg.masks_files import load_labels
     from rrg.provenance import make_run
     from rrg.segment import check, segment_study
-    from rrg.segment_engines import Settings
+    from rrg.segment_engines import Settings, ready
     from rrg.segment_forecast import Forecast, volumes_ahead
 
     key = load_key(key_file) if engine == "masks" else b""
@@ -144,6 +144,7 @@ def command(
         kinds=(Slice, Mask),
         run=make_run("segment", settings.options, inputs=sides),
         io=io,
+        ready=functools.partial(ready, settings),
         made=forecast.made if forecast else None,
         done=forecast.done if forecast else None,
     )

@@ -137,6 +137,7 @@ def run_groups(
     io: Io,
     tail: Callable[[], Iterable[Made]] | None = None,
     merge: bool = False,
+    ready: Callable[[], object] | None = None,
     seen: Callable[[Sequence[Line]], None] | None = None,
     made: Callable[[bytes], None] | None = None,
     done: Callable[[dict[str, int]], Iterable[str]] | None = None,
@@ -144,7 +145,8 @@ def run_groups(
     """Apply `step` to each study of the input and append what it makes to the study's lines.
 
     Every line of the input is passed on byte for byte. `step` must be picklable (a module-level function or a
-    ``functools.partial`` of one). `tail` makes the last records, in this process. `seen` is shown the lines of every
+    ``functools.partial`` of one). `tail` makes the last records, in this process. `ready` loads what the step needs for
+    its first study, while that is still waited for; workers load it with theirs. `seen` is shown the lines of every
     study, in this process, also those of other shards and finished ones; `made` the lines that the step added to a
     study; `done` a copy of all counts when everything is written: it may take out those that it puts in words, and
     returns lines for stderr. Does not return: leaves the process with the exit code of the README.
@@ -152,6 +154,8 @@ def run_groups(
     names = {name for name, kind in KINDS.items() if kind in kinds}
 
     def work() -> Iterator[tuple[list[bytes], bytes | None, Any]]:
+        if ready is not None and io.workers <= 1:
+            ready()
         for part in studies_of(io.inputs, merge=merge):
             if seen is not None and part.key is not None:
                 seen(part.lines)

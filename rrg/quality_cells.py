@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from rrg.anatomy import LABELS
 from rrg.geometry import Array
@@ -62,8 +63,6 @@ def form(volume: Labels, structure: Structure, affine: Array) -> Form:
 
 def gap_mm(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """Smallest distance of two sets of points; the smaller set asks the larger one's tree."""
-    from scipy.spatial import KDTree
-
     few, many = sorted((one, other), key=len)
     low, high = few.min(axis=0), few.max(axis=0)
     apart = np.maximum(np.maximum(low - many, many - high), 0).max(axis=1)

@@ -123,6 +123,12 @@ def whole_volume(slices: Sequence[Slice], settings: Settings) -> NDArray[Any]:
     return pixels
 
 
+def ready(settings: Settings) -> None:
+    """Load what the engine needs for its first volume."""
+    if settings.engine == "masks":
+        masks_files.ready(settings.masks, settings.key)
+
+
 def _from_files(slices: Sequence[Slice], settings: Settings) -> Labelled | None:
     """Engine ``masks``."""
     grid: Grid | RecordError

@@ -34,6 +34,10 @@ def step(seconds: float, bad: str, group: Group) -> Iterator[Made]:
     print("a library talks on stdout")
 
 
+def ready() -> None:
+    print("ready", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("inputs", nargs="*", type=Path)
@@ -44,12 +48,14 @@ if __name__ == "__main__":
     parser.add_argument("--shard")
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--bad", default="")
+    parser.add_argument("--ready", action="store_true")
     parser.add_argument("--on-error", default="record")
     given = parser.parse_args()
     try:
         run_groups(
             functools.partial(step, given.seconds, given.bad),
             kinds=(Slice,),
+            ready=ready if given.ready else None,
             run=make_run("stage", {"bad": given.bad}),
             io=Io(
                 inputs=tuple(given.inputs),

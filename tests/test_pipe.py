@@ -59,6 +59,20 @@ def stage(*arguments: object, stdin: bytes | None = None, code: int | None = 0) 
     return done.stdout
 
 
+def test_what_a_stage_needs_is_loaded_before_the_first_study_comes() -> None:
+    """In this process; workers load it with theirs."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    for workers, said in (("1", [b"ready\n"]), ("2", [])):
+        with subprocess.Popen([*STAGE, "--ready", "--workers", workers], **pipes) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            for line in said:
+                assert process.stderr.readline() == line
+            process.stdin.write(stream())
+            process.stdin.close()
+            assert b"ready" not in process.stderr.read()
+
+
 def test_lines_pass_byte_for_byte_and_new_records_follow_their_study() -> None:
     out = stage().splitlines()
     made = [line for line in out if b"rrg.prediction/1" in line]

@@ -435,33 +435,78 @@ def test_stages_end_with_a_pipeline_that_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc")
 def test_stages_give_way_to_the_one_that_all_wait_for(tmp_path: Path) -> None:
-    """With fewer processors than stages the others would take turns with it, and all would end later."""
+    """With fewer processors than stages the others would take turns with it, and all would end later. It waits for
+    those before it first."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     alone = f'[[stage]]\nrun = "sort"\ninput = "{fifo}"\n'
     joined = f'{alone}[[stage]]\nrun = "segment"\nengine = "threshold"\nstore = "{tmp_path}/s"\n'
-    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 10, "segment": 0})):
+    joined += '[[stage]]\nrun = "synth-ground"\n'
+    for text, wanted in ((alone, {"sort": 0}), (joined, {"sort": 0, "segment": 0, "synth-ground": 10})):
         command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         writer = wait_for_reader(fifo, process)
-        found: dict[str, int] = {}
+        started: dict[str, int] = {}
         deadline = time.monotonic() + 20
-        while found.keys() != wanted.keys() and time.monotonic() < deadline:  # one is started after the other
+        while started.keys() != wanted.keys() and time.monotonic() < deadline:  # one is started after the other
             time.sleep(0.05)
-            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                if words[1:3] == [b"-m", b"rrg"] and words[3] != b"pipeline":
-                    nice = os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0)
-                    found[words[3].decode()] = nice
+            started = stages_of(process)
+        found = {name: os.getpriority(os.PRIO_PROCESS, pid) for name, pid in started.items()}
         process.kill()
         process.wait()
         os.close(writer)
-        assert found == {name: min(nice, 19 - os.getpriority(os.PRIO_PROCESS, 0)) for name, nice in wanted.items()}
+        assert found == {name: nicer(nice) for name, nice in wanted.items()}
+
+
+def stages_of(process: "subprocess.Popen[bytes]") -> dict[str, int]:
+    """The processes of the stages of a pipeline that runs."""
+    found: dict[str, int] = {}
+    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if words[1:3] == [b"-m", b"rrg"] and words[3] != b"pipeline":
+            found[words[3].decode()] = int(pid)
+    return found
+
+
+def nicer(by: int) -> int:
+    """The niceness of a process that is nicer than this one."""
+    return min(os.getpriority(os.PRIO_PROCESS, 0) + by, 19)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processors of a process are Linux's")
+def test_a_pipeline_sees_that_the_demanding_stage_works(tmp_path: Path, rrg: Rrg, key_file: Path) -> None:
+    rrg("phantom", "--out", tmp_path / "demo", "--studies", 3, "--slices", 4, "--size", 32)
+    lines = rrg("extract-slices", tmp_path / "demo" / "dicom", "--store", tmp_path / "s").stdout.splitlines(True)
+    fifo, progress = tmp_path / "fifo", tmp_path / "w" / "progress" / "01-segment.json"
+    os.mkfifo(fifo)
+    text = f'[[stage]]\nrun = "synth-ground"\ninput = "{fifo}"\nflush = true\n'
+    text += f'[[stage]]\nrun = "segment"\nengine = "threshold"\nstore = "{tmp_path}/s"\n'
+    command = [sys.executable, "-m", "rrg", "pipeline", str(write(tmp_path, text)), "--work", str(tmp_path / "w")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "RRG_KEY_FILE": str(key_file)})
+    writer = wait_for_reader(fifo, process)
+    every = os.sched_getaffinity(0)
+    try:
+        told: list[tuple[int, set[int]]] = []
+        for studies in (0, 1):
+            deadline = time.monotonic() + 30
+            while not progress.is_file() or json.loads(progress.read_text())["studies"] < studies:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(1)  # twice what passes between two writes of progress, ten times between two looks
+            before = stages_of(process)["synth-ground"]
+            told.append((os.getpriority(os.PRIO_PROCESS, before), os.sched_getaffinity(before)))
+            if not studies:
+                os.write(writer, b"".join(line for line in lines if b'"schema":"rrg.end/1"' not in line))
+        assert told == [(nicer(0), every), (nicer(10), every - {max(every)} or every)]
+    finally:
+        process.kill()
+        process.wait()
+        os.close(writer)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processors of a process are Linux's")
 def test_stages_leave_a_processor_once_the_demanding_one_works(tmp_path: Path) -> None:
-    """With all their threads and processes; those that have ended are let be."""
+    """And go behind it, with all their threads and processes; those that have ended are let be."""
     if len(every := os.sched_getaffinity(0)) < 2:
         pytest.skip("one processor: nothing to leave")
     left = frozenset(every - {max(every)})
@@ -486,35 +531,39 @@ def test_stages_leave_a_processor_once_the_demanding_one_works(tmp_path: Path) -
         ended.wait()
         leaving = Leaving(pipe, [tmp_path / "parse-reports", file, tmp_path / "pack"])
         for process in (works, ended):
-            leaving.add(process, Priority(10, left))
+            leaving.add(process, Priority(later=10, processors=left))
         leaving.add(last, Priority(10))
-        for studies, kept in ((None, every), (0, every), (1, left), (2, left)):
+        for studies, kept, nice in ((None, every, 0), (0, every, 0), (1, left, 10), (2, left, 10)):
             if studies is not None:
                 told = State(studies, 0, 0, {}, started=0.0, at=1.0, finished=False)
                 file.write_text(json.dumps(told._asdict()))
             leaving.look()
             assert [os.sched_getaffinity(each) for each in threads] == [kept] * 3
+            assert [os.getpriority(os.PRIO_PROCESS, each) for each in threads] == [nicer(nice)] * 3
             assert os.sched_getaffinity(last.pid) == every
 
 
 @pytest.mark.parametrize(
-    ("stages", "giving"),
+    ("stages", "before", "behind"),
     [
-        ([("extract-slices", ()), ("parse-reports", ()), ("pack", ())], []),
-        ([("extract-slices", ()), ("segment", ()), ("pack", ())], [0, 2]),
-        ([("parse-reports", ("--llm", "x.gguf")), ("segment", ()), ("pack", ())], [2]),
-        ([("parse-reports", ()), ("synth-vqa", ("--blind-model=x.gguf",))], [0]),
-        ([("segment", ())], []),
+        ([("extract-slices", ()), ("parse-reports", ()), ("pack", ())], [], []),
+        ([("extract-slices", ()), ("segment", ()), ("pack", ())], [0], [2]),
+        ([("parse-reports", ("--llm", "x.gguf")), ("segment", ()), ("synth-ground", ()), ("pack", ())], [], [2, 3]),
+        ([("parse-reports", ()), ("synth-vqa", ("--blind-model=x.gguf",))], [0], []),
+        ([("parse-reports", ("--llm", "x.gguf")), ("synth-ground", ()), ("segment", ())], [1], []),
+        ([("segment", ())], [], []),
     ],
 )
-def test_who_gives_way(stages: list[tuple[str, tuple[str, ...]]], giving: list[int]) -> None:
+def test_who_gives_way(stages: list[tuple[str, tuple[str, ...]]], before: list[int], behind: list[int]) -> None:
     placed = tuple(Placed(Stage(f"{n}", *each), None) for n, each in enumerate(stages))
     pipe = Pipe(1, placed, whole=True)
     for processors, left in (({3, 1, 5}, frozenset({1, 3})), ({4}, None), (set(), None)):
-        found = [priority(pipe, each, frozenset(processors)) for each in placed]
-        last = len(placed) - 1
-        wanted = [Priority(10, None if n == last else left) if n in giving else Priority() for n in range(len(placed))]
-        assert found == wanted
+        wanted = [Priority()] * len(placed)
+        for n in before:
+            wanted[n] = Priority(later=10, processors=left)
+        for n in behind:
+            wanted[n] = Priority(10, processors=None if n == len(placed) - 1 else left)
+        assert [priority(pipe, each, frozenset(processors)) for each in placed] == wanted
 
 
 def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:

@@ -29,7 +29,7 @@ from rrg.reports.settings import Settings
 from rrg.reports.sources import Where, digest
 from rrg.reports.sources_columns import columns_of
 from rrg.reports.sources_keys import ACCESSION, PATIENT_DATE, STUDY_UID, link_table
-from rrg.reports.steps import indexed_items, parse_alone, parse_indexed, parse_study
+from rrg.reports.steps import indexed_items, parse_alone, parse_indexed, parse_study, ready
 from rrg.stream import read_lines
 
 COMMAND = "parse-reports"
@@ -118,7 +118,8 @@ def run_parsing(task: Task, io: Io) -> None:
                 functools.partial(parse_indexed, settings=settings), items, run=run, io=io, tail=tail, made=watch.made
             )
         step = functools.partial(parse_study, settings=settings)
-        run_groups(step, kinds=(Slice,), run=run, io=io, seen=left.seen, tail=tail, made=watch.made)
+        load = functools.partial(ready, settings)
+        run_groups(step, kinds=(Slice,), run=run, io=io, ready=load, seen=left.seen, tail=tail, made=watch.made)
 
 
 def _plan(opened: Index | None, io: Io, where: Where) -> linking.Plan:

@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from rrg.errors import RecordError
 from rrg.extract import Listed, listed, studies
@@ -13,10 +13,10 @@ from rrg.index import Index
 from rrg.keys import pseudonym
 from rrg.parallel import ordered_map
 from rrg.pipe import Count, Group, Item, Made, error_record
-from rrg.records import Report, Slice
+from rrg.records import Lang, Report, Slice
 from rrg.reports.clinic import use_rules
 from rrg.reports.coverage import note
-from rrg.reports.lexicon import lexicon_version
+from rrg.reports.lexicon import lexicon, lexicon_version
 from rrg.reports.link import resolve_all
 from rrg.reports.linked import Reports
 from rrg.reports.linking import index_names, names_of, only_here, reports_of
@@ -25,7 +25,9 @@ from rrg.reports.parse import parse
 from rrg.reports.phi import Masked, masked_or_refused
 from rrg.reports.phi_map import write_map
 from rrg.reports.phi_run import names_for
+from rrg.reports.phi_words import lists
 from rrg.reports.rewrite import rewritten
+from rrg.reports.sections import headings
 from rrg.reports.settings import Settings
 from rrg.reports.several import FLAG as SEVERAL
 from rrg.reports.several import reports_in
@@ -33,6 +35,15 @@ from rrg.reports.sources import Entry, index, read_whole
 from rrg.stacks import StudyFiles
 
 COMMAND = "parse-reports"
+
+
+def ready(settings: Settings) -> None:
+    """Load the lists that every report is read with."""
+    headings()
+    for lang in get_args(Lang):
+        lexicon(lang)
+    if settings.phi is not None:
+        lists()
 
 
 def parse_study(group: Group, *, settings: Settings) -> Iterator[Made]:

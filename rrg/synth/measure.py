@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
 
 from rrg.errors import RecordError
 from rrg.records import Box, Lang, Quantity, Slice
@@ -106,9 +108,6 @@ def longest_diameter_mm(mask: NDArray[np.bool_], spacing_mm: tuple[float, float]
 
     `spacing_mm`: (between rows, between columns).
     """
-    from scipy.spatial import ConvexHull
-    from scipy.spatial.distance import pdist
-
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - mask[rows, ::-1].argmax(axis=1)
