@@ -1,6 +1,5 @@
 """rrg pipeline: run a recipe."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rrg.errors import INTERRUPTED_RESUMABLE, UsageError
-from rrg.signals import careful
+from rrg.signals import at_once, careful
 
 from . import _options as opt
 
@@ -83,7 +82,7 @@ def command(
     made = frozenset(path for stage in told.stages for path in stage.makes)
     if dry_run:
         digests = Digests(made)
-        print("\n".join(line for pipe in planned for line in shown(decide(pipe, work, rules, digests))))
+        print("\n".join(shown(decide(pipe, work, rules, digests) for pipe in planned)))
         return
     for number_ in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number_, careful(_stop))
@@ -108,5 +107,5 @@ def _share(text: str | None) -> float | None:
 
 def _stop(_number: int, _frame: Any) -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(number, lambda number, frame: os._exit(INTERRUPTED_RESUMABLE))  # the second acts at once
+        signal.signal(number, at_once(INTERRUPTED_RESUMABLE))
     raise SystemExit(INTERRUPTED_RESUMABLE)

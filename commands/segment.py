@@ -48,9 +48,7 @@ def command(
     weights: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR",
-            envvar="TOTALSEG_WEIGHTS_PATH",
-            help="Engine totalsegmentator: the unpacked Dataset... folders.",
+            metavar="DIR", envvar="TOTALSEG_WEIGHTS_PATH", help="Engine totalsegmentator: unpacked Dataset... folders."
         ),
     ] = None,
     task: Annotated[
@@ -144,6 +142,7 @@ def command(
         kinds=(Slice, Mask),
         run=make_run("segment", settings.options, inputs=sides),
         io=io,
+        store=store,
         ready=functools.partial(ready, settings),
         made=forecast.made if forecast else None,
         done=forecast.done if forecast else None,

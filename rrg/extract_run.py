@@ -93,16 +93,17 @@ def run_extraction(task: Task, io: Io) -> None:
     if task.only_referenced:
         assert task.index is not None
         index.open_index(task.index).close()  # no index: say so before anything is written
-        step = functools.partial(extract.extract_referenced, folder=task.index, settings=settings, context=task.context)
+        find = functools.partial(extract.extract_referenced, folder=task.index, settings=settings, context=task.context)
         run = make_run(COMMAND, options | {"only_referenced": True, "context": task.context}, inputs=inputs)
-        run_groups(step, kinds=(Report,), run=run, io=io, tail=tail, made=table.add)
+        run_groups(find, kinds=(Report,), run=run, io=io, store=settings.folder, tail=tail, made=table.add)
         return
     run = make_run(COMMAND, options, inputs=inputs)
     if task.index is not None and not (task.everything or task.list_only):
         _index_only(task, key, settings, io, options, inputs)
         return
     items = _passing_items(task, io, key) if task.index is None else _indexed_items(task, task.index, io, key)
-    run_items(functools.partial(extract.extract, settings=settings), items, run=run, io=io, tail=tail, made=table.add)
+    step = functools.partial(extract.extract, settings=settings)
+    run_items(step, items, run=run, io=io, store=settings.folder, tail=tail, made=table.add)
 
 
 def _outputs(task: Task) -> list[Path]:

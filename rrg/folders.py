@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from rrg.errors import INTERRUPTED, INTERRUPTED_RESUMABLE, RrgError
-from rrg.signals import careful
+from rrg.signals import at_once, careful
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # renameat2(2)
 THREADS = 8
@@ -58,8 +58,8 @@ def building(out: Path) -> Iterator[Path]:
 def _stop(number: int, _frame: FrameType | None) -> None:
     code = INTERRUPTED if number == signal.SIGINT else INTERRUPTED_RESUMABLE
     for each in SIGNALS:
-        signal.signal(each, lambda number, frame: os._exit(code))  # the second signal acts at once
-    print("stopped; nothing was left behind, give the same command again", file=sys.stderr)
+        signal.signal(each, at_once(code))
+    print("stopped; nothing unfinished was left behind, give the same command again", file=sys.stderr)
     raise SystemExit(code)
 
 

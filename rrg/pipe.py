@@ -21,7 +21,7 @@ from rrg.errors import RecordError, RrgError, UsageError
 from rrg.parallel import ordered_map
 from rrg.progress import Progress
 from rrg.records import KINDS, End, Error, Record, Run, Sample
-from rrg.signals import careful
+from rrg.signals import at_once, careful
 from rrg.stream import Line, Output, Place, line_at, open_input, places, read_lines
 
 R = TypeVar("R", bound=Record)
@@ -135,6 +135,7 @@ def run_groups(
     kinds: tuple[type[Record], ...],
     run: Run,
     io: Io,
+    store: Path | None = None,
     tail: Callable[[], Iterable[Made]] | None = None,
     merge: bool = False,
     ready: Callable[[], object] | None = None,
@@ -145,8 +146,9 @@ def run_groups(
     """Apply `step` to each study of the input and append what it makes to the study's lines.
 
     Every line of the input is passed on byte for byte. `step` must be picklable (a module-level function or a
-    ``functools.partial`` of one). `tail` makes the last records, in this process. `ready` loads what the step needs for
-    its first study, while that is still waited for; workers load it with theirs. `seen` is shown the lines of every
+    ``functools.partial`` of one). `store` is where it writes arrays: a finished study of the journal whose arrays are
+    not there any more is done again. `tail` makes the last records, in this process. `ready` loads what the step needs
+    for its first study, while that is still waited for; workers load it with theirs. `seen` is shown the lines of every
     study, in this process, also those of other shards and finished ones; `made` the lines that the step added to a
     study; `done` a copy of all counts when everything is written: it may take out those that it puts in words, and
     returns lines for stderr. Does not return: leaves the process with the exit code of the README.
@@ -167,7 +169,7 @@ def run_groups(
                 yield [line.raw for line in part.lines], _key(run, wanted), (part.key, wanted)
 
     apply = functools.partial(_apply_group, step, run, tuple(sorted(names)))
-    _loop(work(), apply, run, io, tail, from_records=True, made=made, done=done)
+    _loop(work(), apply, run, io, tail, from_records=True, store=store, made=made, done=done)
 
 
 def run_items(
@@ -176,6 +178,7 @@ def run_items(
     *,
     run: Run,
     io: Io,
+    store: Path | None = None,
     tail: Callable[[], Iterable[Made]] | None = None,
     made: Callable[[bytes], None] | None = None,
 ) -> None:
@@ -189,7 +192,8 @@ def run_items(
             if io.has(item.shard_key):
                 yield [], _key(run, [item.key.encode()]), (item.key, item.payload)
 
-    _loop(work(), functools.partial(_apply_item, step, run), run, io, tail, from_records=False, made=made)
+    apply = functools.partial(_apply_item, step, run)
+    _loop(work(), apply, run, io, tail, from_records=False, store=store, made=made)
 
 
 def read_records(inputs: Sequence[Path], kinds: tuple[type[Record], ...]) -> Iterator[Record]:
@@ -403,7 +407,7 @@ class _Stop(BaseException):
 def _on_signal(number: int, _frame: FrameType | None) -> None:
     code = errors.INTERRUPTED if number == signal.SIGINT else errors.INTERRUPTED_RESUMABLE
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(each, lambda number, frame: os._exit(code))  # the second signal acts at once
+        signal.signal(each, at_once(code))
     raise _Stop(code)
 
 
@@ -419,6 +423,7 @@ def _loop(
     tail: Callable[[], Iterable[Made]] | None,
     *,
     from_records: bool,
+    store: Path | None = None,
     made: Callable[[bytes], None] | None = None,
     done: Callable[[dict[str, int]], Iterable[str]] | None = None,
 ) -> None:
@@ -434,7 +439,7 @@ def _loop(
             output.journal.run = run.id
         output.write([encode(run)])
         with collector.seldom():
-            for result in _results(work, apply, output, io.workers, run.command):
+            for result in _results(work, apply, output, io.workers, run.command, store):
                 totals.update(result.counts)
                 progress.add(*_told(result.counts), rejected=_rejected(result.counts))
                 if made is not None:
@@ -504,16 +509,25 @@ def _results(
     output: Output,
     workers: int,
     command: str,
+    store: Path | None,
 ) -> Iterator[_Result]:
     """Apply in order; lines of no study and finished groups of the journal take their place in the order too."""
     journal = output.journal
+
+    def is_known(key: bytes) -> bool:
+        found = journal.get(key) if journal is not None else None
+        if found is None or store is None:
+            return found is not None
+        from rrg.store import holds
+
+        return holds(store, found[0])
+
     order: deque[tuple[list[bytes], bytes | None]] = deque()
 
     def tasks() -> Iterator[tuple[Callable[[Any], _Result] | None, Any]]:
         for lines, key, payload in work:
             order.append((lines, key))
-            known = key is None or (journal is not None and journal.get(key) is not None)
-            yield (None if known else apply), payload
+            yield (None if key is None or is_known(key) else apply), payload
 
     for result in _shown(ordered_map(_call, tasks(), workers), command):
         lines, key = order.popleft()

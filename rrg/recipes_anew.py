@@ -25,6 +25,9 @@ def set_aside(pipe: Pipe, work: Path, keys: Mapping[str, str], digests: Digests)
             shutil.rmtree(before, ignore_errors=True)
             path.rename(before)
             print(f"rrg pipeline: {path} is made anew; the one before is {before} until then", file=sys.stderr)
+        else:
+            said = "is not as this recipe made it, and stays where it is; remove or rename it to have it made anew"
+            print(f"rrg pipeline: {path} {said}", file=sys.stderr)
     digests.forget()
 
 

@@ -53,6 +53,12 @@ class Placed:
             words += ["--tee", str(self.tee)]
         return [*words, "--resume"] if resume and self.resumes else words
 
+    def named(self) -> Iterator[Path]:
+        """Whatever it names that may be a path."""
+        if self.source is not None:
+            yield self.source
+        yield from map(Path, self.stage.arguments)
+
     @property
     def resumes(self) -> bool:
         """Can go on where it was stopped."""
@@ -216,7 +222,8 @@ class Digests:
         return self._key
 
     def of(self, path: Path) -> str:
-        """SHA-256 of a file; of a folder with a manifest that of the manifest; of another folder that of its listing.
+        """SHA-256 of a file; of what a manifest names that of the manifest, with the sizes of files; of another folder
+        that of its listing.
 
         A listing has names, sizes and times of change: the files of an archive are not read again to be compared.
         """
@@ -227,12 +234,35 @@ class Digests:
     def _of(self, path: Path) -> str:
         if path.is_file():
             return sha256_file(path)
-        for folder in (path, *list(path.parents)[:3]):
-            if (folder / "manifest.json").is_file():
-                return f"manifest {sha256_file(folder / 'manifest.json')}"
+        for folder in (path, path.parent):
+            if (found := _manifest(folder, path, made=path in self._made)) is not None:
+                return found
         if path in self._made or not path.is_dir():
             return "there" if path.exists() else "absent"
         return f"listing {_listing(path)}"
+
+
+def _manifest(folder: Path, path: Path, *, made: bool) -> str | None:
+    """What the manifest of a data set, model or export in `folder` tells; None where there is none, or none that names
+    what lies in `path`: any tool may have put a file of that name there. `made`: by a stage."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        named = manifest.get("files", {}) if made else manifest["files"]
+        files = {str(name): int(told["bytes"]) for name, told in named.items()}
+        arrays = bool(manifest.get("arrays")) and path.name == "store"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if path != folder and not arrays and not any(name.startswith(f"{path.name}/") for name in files):
+        return None
+    sizes = [size == _size(folder / name) for name, size in sorted(files.items())]
+    return f"{'manifest' if all(sizes) else 'damaged'} {sha256_file(folder / 'manifest.json')}"
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return None
 
 
 def _listing(folder: Path) -> str:
@@ -297,11 +327,33 @@ def made_by(pipe: Pipe, digests: Digests) -> dict[str, str]:
     paths = [path for placed in pipe.placed for path in placed.stage.makes]
     paths += [pipe.output] if pipe.output else []
     paths += [placed.tee for placed in pipe.placed[-1:] if placed.tee]
-    return {str(path): digests.of(path) for path in paths}
+    return {str(path): _arrays(path) or digests.of(path) for path in paths}
+
+
+ARRAYS = "arrays "
+
+
+def _arrays(path: Path) -> str | None:
+    """How many arrays each group of a store has; None for what is no store. Later stages may add some."""
+    if not (path / "series").is_dir():
+        return None
+    from rrg.store import arrays_of
+
+    return ARRAYS + json.dumps(arrays_of(path))
+
+
+def _is_still_there(path: Path, seen: str, digests: Digests) -> bool:
+    """True when what a pipe made is there as it was seen then; of a store, when it has no fewer arrays."""
+    if not seen.startswith(ARRAYS):
+        return seen != "absent" and digests.of(path) == seen
+    from rrg.store import arrays_of
+
+    now = arrays_of(path)
+    return all(now.get(group, 0) >= n for group, n in json.loads(seen.removeprefix(ARRAYS)).items())
 
 
 def is_finished(pipe: Pipe, state: State | None, keys: Mapping[str, str], digests: Digests) -> bool:
     """True when the pipe ended, would do the same again, and what it made is there as it was made."""
     if state is None or state.code is None or dict(state.keys) != dict(keys):
         return False
-    return all(seen != "absent" and digests.of(Path(path)) == seen for path, seen in state.made.items())
+    return all(_is_still_there(Path(path), seen, digests) for path, seen in state.made.items())

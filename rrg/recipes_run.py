@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -77,14 +77,20 @@ def decide(pipe: Pipe, work: Path, rules: Rules, digests: Digests) -> Decision:
     return Decision(pipe, keys, finished, frozenset(resumed), max(totals, default=None))
 
 
-def shown(decision: Decision) -> list[str]:
-    """What --dry-run says of a pipe: a line a stage."""
-    lines = []
-    for placed in decision.pipe.placed:
-        name = placed.stage.name
-        what = "finished" if decision.finished else "goes on" if name in decision.resumed else "to do"
-        lines.append(f"{decision.pipe.number:02d}  {what:<8}  {name}")
-    return lines
+def shown(decisions: Iterable[Decision]) -> Iterator[str]:
+    """What --dry-run says: a line a stage. What is finished and reads what will be made before it depends on that."""
+    anew: set[Path] = set()
+    for decision in decisions:
+        pipe = decision.pipe
+        depends = any(anew.intersection((path, *path.parents)) for placed in pipe.placed for path in placed.named())
+        if depends or decision.finished is None:
+            for placed in pipe.placed:
+                anew.update(filter(None, (*placed.stage.makes, placed.tee, pipe.output)))
+        for placed in pipe.placed:
+            what = "goes on" if placed.stage.name in decision.resumed else "to do"
+            if decision.finished is not None:
+                what = "depends" if depends else "finished"
+            yield f"{pipe.number:02d}  {what:<8}  {placed.stage.name}"
 
 
 def run_recipe(planned: Sequence[Pipe], work: Path, rules: Rules, made: frozenset[Path]) -> int:

@@ -1,14 +1,29 @@
 """Signals that end a process by an exception, raised where it can be."""
 
+import os
 import signal
+import time
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], None]
 AGAIN_SECONDS = 0.01
+ONE_SECONDS = 1.0
+"""Signals that come within this time are one: Ctrl-C reaches a stage from the terminal and from its pipeline."""
 WEAK = ("weakref", "_weakrefset")
 """Modules whose functions are callbacks of weak references."""
+
+
+def at_once(code: int) -> Handler:
+    """A handler for the time after a first signal, which just came: another one ends the process at once."""
+    first = time.monotonic()
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        if time.monotonic() - first > ONE_SECONDS:
+            os._exit(code)
+
+    return handler
 
 
 def careful(handler: Handler) -> Handler:

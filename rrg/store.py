@@ -46,6 +46,7 @@ DTYPES = ("uint8", "int16", "uint16", "float32")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}"
 _ARRAY = re.compile(rf"{_NAME}(?:/{_NAME})+", re.ASCII)
 _REFERENCE = re.compile(rf"({_NAME}(?:/{_NAME})+)#(0|[1-9][0-9]{{0,8}})", re.ASCII)
+_NAMED = re.compile(b'"(' + _ARRAY.pattern.encode() + b')#[0-9]+"')
 
 
 def reference(array: str, index: int) -> str:
@@ -59,6 +60,17 @@ def split_reference(ref: str) -> tuple[str, int]:
     if not found:
         raise RecordError("E_PATH", f"reference {ref[:80]!r} is not of the form series/<id>#<index>")
     return found[1], int(found[2])
+
+
+def holds(store: Path, lines: bytes) -> bool:
+    """True when every array that record lines refer to is in the store."""
+    return all((store / os.fsdecode(array) / "zarr.json").is_file() for array in set(_NAMED.findall(lines)))
+
+
+def arrays_of(store: Path) -> dict[str, int]:
+    """Number of arrays in each group of a store: ``series``, ``masks``; empty for a folder that is not there."""
+    groups = sorted(each for each in store.glob("*") if each.is_dir() and each.name != "private")
+    return {group.name: sum(not each.name.startswith(".") for each in os.scandir(group)) for group in groups}
 
 
 def sha256_pixels(pixels: "NDArray[Any]") -> str:

@@ -16,7 +16,7 @@ import torch
 from rrg.errors import INTERRUPTED, INTERRUPTED_RESUMABLE, RrgError, UsageError
 from rrg.folders import SIGNALS
 from rrg.records import Run
-from rrg.signals import careful
+from rrg.signals import ONE_SECONDS, careful
 from rrg.train_devices import ALONE, Devices
 from rrg.train_log import say
 from rrg.train_state import Stateful, Tree, read_state, write_state
@@ -34,18 +34,21 @@ class Stop:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.at = 0.0
+        """When, in seconds of `time.monotonic`."""
         self.patient = False
 
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """SIGTERM, SIGUSR1 and SIGINT let a patient step finish. A second signal acts at once, as without this."""
+    """SIGTERM, SIGUSR1 and SIGINT let a patient step finish. A second one, some time later, acts at once."""
     stop = Stop()
     before: dict[int, Any] = {}
 
     def handler(number: int, frame: FrameType | None) -> None:
-        first, stop.number = stop.number is None, number
-        if not (stop.patient and first):
+        if stop.number is None:
+            stop.number, stop.at = number, time.monotonic()
+        if not (stop.patient and time.monotonic() - stop.at <= ONE_SECONDS):
             if callable(before[number]):
                 before[number](number, frame)
             raise SystemExit(INTERRUPTED if number == signal.SIGINT else INTERRUPTED_RESUMABLE)

@@ -134,6 +134,11 @@ def _store(store: Path) -> Iterator[Problem]:
                 read(store, f"{array}#{index}")
         except RecordError as error:
             yield Problem("damaged", array, error.message)
+    for path in sorted(store.glob("[!.]*/[!.]*")):
+        if path.is_dir() and path.parent.name != "private" and not (path / "zarr.json").exists():
+            yield Problem(
+                "damaged", path.relative_to(store).as_posix(), "the folder of an array, without its zarr.json"
+            )
     for path in unfinished(store):
         yield Problem("unfinished", path.relative_to(store).as_posix(), "left by a writer that did not end")
 

@@ -219,8 +219,11 @@ def test_interrupted_and_resumed_gives_the_same_bytes(
     while not (journal.exists() and journal.stat().st_size > 500):
         time.sleep(0.01)
     process.send_signal(number)
-    process.communicate()
+    time.sleep(0.05)  # two of one kind that wait for the process are one
+    process.send_signal(number)  # as a terminal and a pipeline do, one after the other: one stop
+    said = process.communicate()[1]
     assert process.returncode == code
+    assert (b"--resume to go on" in said) == (code > 0)
     assert not target.exists()
     start = time.monotonic()
     done = subprocess.run([*command, "--resume"], capture_output=True, check=True)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -181,6 +182,71 @@ def test_what_is_finished_is_done_again_only_when_something_changed(sorting: Pat
     out.unlink()
     assert did(rrg, sorting)
     assert b"finished" in rrg("pipeline", sorting, "--work", sorting.parent / "work", "--dry-run").stdout
+
+
+@pytest.fixture
+def packing(tmp_path: Path, rrg: Rrg) -> Path:
+    """A recipe that was run, from DICOM in ``demo`` to the data set ``ds``."""
+    rrg("phantom", "--out", tmp_path / "demo", "--studies", 3, "--slices", 4, "--size", 32)
+    stages = {
+        "extract-slices": ("demo/dicom", {"store": "s"}),
+        "segment": (None, {"engine": "masks", "masks": "demo/masks", "labels": "demo/labels.json", "store": "s"}),
+        "synth-ground": (None, {}),
+        "pack": (None, {"store": "s", "out": "ds"}),
+        "view": ("ds/train.jsonl", {"store": "ds/store", "page": "page.html"}),
+    }
+    text = ""
+    for name, (source, options) in stages.items():
+        text += f'[[stage]]\nrun = "{name}"\n' + (f'input = "{tmp_path}/{source}"\n' if source else "")
+        for option, word in options.items():
+            text += f'{option} = "{word if option == "engine" else tmp_path / word}"\n'
+    recipe = write(tmp_path, text)
+    rrg("pipeline", recipe, "--work", tmp_path / "work")
+    return recipe
+
+
+def planned(rrg: Rrg, recipe: Path) -> dict[str, str]:
+    """What --dry-run says of each stage."""
+    lines = rrg("pipeline", recipe, "--work", recipe.parent / "work", "--dry-run").stdout.decode().splitlines()
+    return {line.split()[-1]: line[4:12].strip() for line in lines}
+
+
+def test_a_manifest_beside_the_inputs_hides_no_change_of_them(packing: Path, rrg: Rrg) -> None:
+    """Every folder of phantoms has one, and other tools write files of that name."""
+    assert set(planned(rrg, packing).values()) == {"finished"}
+    (packing.parent / "manifest.json").write_text("{}")
+    assert set(planned(rrg, packing).values()) == {"finished"}
+    next(path for path in sorted(packing.parent.glob("demo/dicom/**/*")) if path.is_file()).unlink()
+    goes_on = {"segment": "goes on", "synth-ground": "goes on"}
+    assert planned(rrg, packing) == {"extract-slices": "to do", **goes_on, "pack": "to do", "view": "depends"}
+
+
+@pytest.mark.parametrize("lost", ["s", "s/series/*", "s/masks/*"])
+def test_arrays_that_are_lost_are_made_again(packing: Path, rrg: Rrg, lost: str) -> None:
+    before = folder_bytes(packing.parent / "ds")
+    shutil.rmtree(sorted(packing.parent.glob(lost))[0])
+    assert planned(rrg, packing)["segment"] == "goes on"
+    shutil.rmtree(packing.parent / "ds")
+    rrg("pipeline", packing, "--work", packing.parent / "work")
+    assert folder_bytes(packing.parent / "ds") == before
+    assert set(planned(rrg, packing).values()) == {"finished"}
+
+
+def test_a_damaged_data_set_is_not_finished_and_stays(packing: Path, rrg: Rrg) -> None:
+    split = packing.parent / "ds" / "train.jsonl"
+    whole, half = split.read_bytes(), split.read_bytes()[:-100]
+    split.write_bytes(half)
+    assert planned(rrg, packing)["pack"] == "to do"
+    said = rrg("pipeline", packing, "--work", packing.parent / "work", code=1).stderr.decode()
+    assert "ds is not as this recipe made it, and stays where it is; remove or rename it" in said
+    assert split.read_bytes() == half
+    shutil.rmtree(split.parent)
+    rrg("pipeline", packing, "--work", packing.parent / "work")
+    assert split.read_bytes() == whole
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_sigterm_ends_all_stages_with_75(tmp_path: Path) -> None:

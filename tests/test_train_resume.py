@@ -73,6 +73,9 @@ def stopped_at(process: "subprocess.Popen[bytes]", out: Path, stage: str, number
         assert process.poll() is None, process.communicate()[1].decode()[-2000:]
         time.sleep(0.005)
     process.send_signal(number)
+    if number != signal.SIGKILL:
+        time.sleep(0.05)  # two of one kind that wait for the process are one
+        process.send_signal(signal.SIGTERM)  # as a pipeline does when Ctrl-C has reached its stages too: one stop
 
 
 def folder_bytes(run: Path) -> dict[str, bytes]:
