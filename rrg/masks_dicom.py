@@ -1,5 +1,6 @@
 """DICOM SEG objects: their frames placed on the slices of the series that they refer to (PS3.3 A.51, C.8.20)."""
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def is_segmentation(path: Path) -> bool:
 
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-    except (pydicom.errors.InvalidDicomError, AttributeError, OSError):
+    except (pydicom.errors.InvalidDicomError, AttributeError, EOFError, OSError, ValueError, zlib.error):
         return False
     return header.get("SOPClassUID") in SEGMENTATION_STORAGE
 

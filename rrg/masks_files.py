@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,13 +173,6 @@ def index_masks(paths: tuple[Path, ...], key: bytes) -> tuple[Mapping[str, tuple
             series = pseudonym(key, "series", uid)
             named.setdefault(series, []).append(MaskFile(path, kind, series))
     return {series: tuple(files) for series, files in named.items()}, tuple(others)
-
-
-def ready(paths: tuple[Path, ...], key: bytes) -> None:
-    """List the files, and load what reads them."""
-    named, others = index_masks(paths, key)
-    if any(file.kind in ("nifti", "folder") for file in (*others, *chain.from_iterable(named.values()))):
-        import nibabel  # noqa: F401 - a third of a second, before the first volume comes
 
 
 def read_masks(

@@ -34,7 +34,8 @@ class State(NamedTuple):
 
 
 class Progress:
-    """Counts what a command finishes, and writes it down twice a second at most. A file that fails is let go."""
+    """Counts what a command finishes, and writes it down: the first study, then twice a second at most. A file that
+    fails is let go."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -57,7 +58,7 @@ class Progress:
         self._records += records
         self._rejected += rejected
         self._errors.update(errors)
-        if time.time() - self._written >= SECONDS:
+        if self._studies == 1 or time.time() - self._written >= SECONDS:
             self._write(finished=False)
 
     def finish(self) -> None:

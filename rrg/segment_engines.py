@@ -124,9 +124,9 @@ def whole_volume(slices: Sequence[Slice], settings: Settings) -> NDArray[Any]:
 
 
 def ready(settings: Settings) -> None:
-    """Load what the engine needs for its first volume."""
+    """Load what the engine needs for its first volume. Files are listed when that comes: stages before make some."""
     if settings.engine == "masks":
-        masks_files.ready(settings.masks, settings.key)
+        import nibabel  # noqa: F401 - a third of a second
 
 
 def _from_files(slices: Sequence[Slice], settings: Settings) -> Labelled | None:

@@ -30,8 +30,9 @@ def careful(handler: Handler) -> Handler:
     """A handler that raises, put off while the main thread is where an exception does harm.
 
     The import system takes and lets go of its lock in Python code: an exception between the two leaves it taken, and
-    every thread that imports waits for ever. One that is raised in a finaliser, or in the callback of a weak reference,
-    is printed and forgotten. Module bodies that are being imported may raise. Uses SIGALRM.
+    every thread that imports waits for ever; so with the locks of `threading`. One that is raised in a finaliser, or in
+    the callback of a weak reference, is printed and forgotten. Module bodies that are being imported may raise.
+    Uses SIGALRM.
     """
 
     @wraps(handler)
@@ -48,4 +49,5 @@ def careful(handler: Handler) -> Handler:
 def _is_delicate(frame: FrameType) -> bool:
     code = frame.f_code
     own = frame.f_globals.get("__name__")
-    return code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__" or own in WEAK
+    locks = own == "threading" and code.co_name in ("__enter__", "__exit__")  # taken or let go just now
+    return code.co_filename.startswith("<frozen importlib") or code.co_name == "__del__" or own in WEAK or locks

@@ -69,12 +69,15 @@ def _value(data: bytes) -> Any:
     """The value of a line. ValueError for one that is no JSON."""
     try:
         return from_json(data)  # twice as fast as json
-    except ValueError:  # what it refuses may still be JSON: UTF-16, a lone surrogate
+    except ValueError:  # what it refuses may still be JSON: a lone surrogate
         pass
     try:
-        return json.loads(data)
+        value = json.loads(data.decode())  # of bytes it would guess UTF-16
     except RecursionError:
         raise ValueError("nested too deep") from None
+    for name in HEAD if isinstance(value, dict) else ():
+        str(value.get(name)).encode()  # a lone surrogate can not be written again
+    return value
 
 
 def _load(raw: bytes) -> Line:

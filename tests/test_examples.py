@@ -75,4 +75,6 @@ def test_the_first_hour(tmp_path: Path, environment: Mapping[str, str]) -> None:
     script = script.replace("--limit 60", "--limit 4")
     said = run(["bash", "-c", script], tmp_path, environment)
     assert "finished" in said
-    assert "run " in said.splitlines()[-1], "the model that learned from the patient is named"
+    told = [line for line in said.splitlines() if " was trained on " in line]
+    assert [Path(line.partition(":")[0]).name for line in told] == ["run"], "the model that learned from the patient"
+    assert said.splitlines()[-1] == "gone"

@@ -260,6 +260,23 @@ def test_a_torn_journal_is_cut_not_believed(tmp_path: Path) -> None:
         assert stage(source, "--tee", target, "--resume") == expected
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"schema":"a","study":"\xed\xa0\x80"}',
+        '{"schema":"a","study":"s"}'.encode("utf-16-le").replace(b"\n", b""),
+        b'{"schema":"a","study":"\\ud800"}',
+        b'{"schema":"a","study":"\xff"}',
+        b"null",
+    ],
+)
+def test_a_line_that_is_no_utf_8_is_refused(bad: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"x": 1}\n' + bad + b"\n")
+    with pytest.raises(RrgError, match=r"in.jsonl, line 2: not JSON"):
+        list(read_lines([path]))
+
+
 @pytest.mark.parametrize("read", [lambda path: read_lines([path]), places])
 def test_a_line_without_end_is_no_record(
     read: Callable[[Path], Iterator[object]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

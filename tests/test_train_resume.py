@@ -74,7 +74,6 @@ def stopped_at(process: "subprocess.Popen[bytes]", out: Path, stage: str, number
         time.sleep(0.005)
     process.send_signal(number)
     if number != signal.SIGKILL:
-        time.sleep(0.05)  # two of one kind that wait for the process are one
         process.send_signal(signal.SIGTERM)  # as a pipeline does when Ctrl-C has reached its stages too: one stop
 
 
