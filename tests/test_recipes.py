@@ -17,7 +17,7 @@ from rrg.commands._recipe_options import options_of
 
 from rrg.codec import encode
 from rrg.errors import UsageError
-from rrg.progress import State
+from rrg.progress import Progress, State, read
 from rrg.provenance import make_run
 from rrg.recipes import Option, Stage, commands_in, read_recipe
 from rrg.recipes_plan import Digests, Pipe, Placed, pipes, shell_lines, stage_keys
@@ -640,6 +640,16 @@ def wait_for_reader(fifo: Path, process: "subprocess.Popen[bytes]") -> int:
         except OSError:
             time.sleep(0.05)
     raise AssertionError("the pipeline ended")
+
+
+def test_the_first_study_is_told_at_once(tmp_path: Path) -> None:
+    """Others wait for it to give way; later ones are told twice a second at most."""
+    progress = Progress(tmp_path / "p")
+    for _ in range(2):
+        progress.add(1, {}, rejected=False)
+        state = read(tmp_path / "p")
+        assert state is not None
+        assert state.studies == 1
 
 
 def test_the_display_says_what_each_stage_did_and_how_long_it_takes(tmp_path: Path) -> None:
